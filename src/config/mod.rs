@@ -1,0 +1,206 @@
+//! The resolved configuration: what the router runs on, after every check of the file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub mod secret;
+
+use secret::Secret;
+
+/// Everything a run needs.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it came from, for messages.
+    pub file: PathBuf,
+    /// Checkpoints, dead letters and the lock.
+    pub state_dir: PathBuf,
+    /// Time for in-flight deliveries when stopping.
+    pub shutdown_grace: Duration,
+    /// Where events come from, by name in the file's order.
+    pub sources: Vec<SourceConfig>,
+    /// Where they go, likewise.
+    pub processors: Vec<ProcessorConfig>,
+    /// Which goes where, likewise.
+    pub routes: Vec<RouteConfig>,
+    /// What is logged and how.
+    pub log: LogConfig,
+}
+
+/// `[source.NAME]`.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// The name in the file.
+    pub name: String,
+    /// At-least-once (true) or at-most-once.
+    pub checkpoint: bool,
+    /// Bound on replay after downtime; none means unbounded.
+    pub replay_max: Option<Duration>,
+    /// What kind it is.
+    pub kind: SourceKind,
+}
+
+/// The kinds of sources.
+#[derive(Clone, Debug)]
+pub enum SourceKind {
+    /// `vcenter` or `vcsim`.
+    Vcenter(VcenterConfig),
+}
+
+/// Settings of a vCenter.
+#[derive(Clone, Debug)]
+pub struct VcenterConfig {
+    /// `https://host/sdk`: scheme and path filled in, user information refused.
+    pub address: String,
+    /// The account.
+    pub username: Secret,
+    /// Its password.
+    pub password: Secret,
+    /// Events per page, 1 to 1000.
+    pub page_size: usize,
+    /// How the connection is made.
+    pub connection: ConnectionConfig,
+}
+
+/// How an endpoint is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionConfig {
+    /// `http://[user:password@]host:port` of a proxy; never taken from the environment.
+    pub proxy: Option<String>,
+    /// How the peer is authenticated.
+    pub tls: TlsConfig,
+}
+
+/// `tls`: whom to believe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// PEM bundle that is trusted beside the system's roots; read again at every connect.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of certificates that are accepted whatever signed them.
+    pub pin_sha256: Vec<[u8; 32]>,
+    /// The name to ask for and to verify, if it is not the host of the address.
+    pub server_name: Option<String>,
+    /// Accept anything. Warned about.
+    pub insecure: bool,
+}
+
+/// `[processor.NAME]`.
+#[derive(Clone, Debug)]
+pub struct ProcessorConfig {
+    /// The name in the file.
+    pub name: String,
+    /// What kind it is.
+    pub kind: ProcessorKind,
+}
+
+/// The kinds of processors.
+#[derive(Clone, Debug)]
+pub enum ProcessorKind {
+    /// One JSON line per event on standard output.
+    Stdout,
+    /// A Knative destination or any CloudEvents endpoint.
+    Knative(KnativeConfig),
+}
+
+/// Settings of a Knative destination.
+#[derive(Clone, Debug)]
+pub struct KnativeConfig {
+    /// Where events are posted.
+    pub uri: String,
+    /// How they are encoded.
+    pub encoding: Encoding,
+    /// Deadline of one delivery.
+    pub timeout: Duration,
+    /// How the connection is made.
+    pub connection: ConnectionConfig,
+}
+
+/// The CloudEvents HTTP content modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Attributes in headers, data as the body.
+    #[default]
+    Binary,
+    /// All in one JSON document.
+    Structured,
+}
+
+/// `[route.NAME]`.
+#[derive(Clone, Debug)]
+pub struct RouteConfig {
+    /// The name in the file; it names the files of the route's state.
+    pub name: String,
+    /// Name of the source.
+    pub from: String,
+    /// Name of the processor.
+    pub to: String,
+    /// Event names, `*` allowed; empty means all.
+    pub types: Vec<String>,
+    /// Which events must stay in order.
+    pub order: Order,
+    /// Worker threads.
+    pub workers: usize,
+    /// Shape of the CloudEvents.
+    pub format: Format,
+    /// When failed deliveries are repeated.
+    pub retry: RetryConfig,
+    /// Bytes of the dead-letter file; a full file holds the route.
+    pub dead_letter_bytes_max: u64,
+}
+
+/// Which events must stay in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those of one object.
+    #[default]
+    Entity,
+    /// All.
+    Strict,
+    /// None.
+    None,
+}
+
+/// Shape of the CloudEvents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// As the Go VMware Event Router.
+    #[default]
+    Router,
+    /// As the Knative VSphereSource.
+    Vspheresource,
+}
+
+/// When failed deliveries are repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryConfig {
+    /// Wait before the first repetition; doubles each time.
+    pub first: Duration,
+    /// Longest wait.
+    pub max: Duration,
+    /// After this time a retryable failure becomes a dead letter; none means never.
+    pub give_up_after: Option<Duration>,
+}
+
+impl Default for RetryConfig {
+    fn default() -> RetryConfig {
+        RetryConfig { first: Duration::from_millis(200), max: Duration::from_secs(30), give_up_after: None }
+    }
+}
+
+/// `[log]`, with the command line already applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The least important level that is logged.
+    pub level: log::LevelFilter,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,1 @@
+//! A simulated vCenter that speaks SOAP on loopback.

@@ -1,0 +1,65 @@
+//! The one error of the program: a chain from intent to cause, made to be read at a terminal.
+//!
+//! A message says what was tried, on what, why it failed and what to do; lower case, no final
+//! period, causes joined by `: `. It never holds a secret.
+
+use std::fmt;
+
+/// What every fallible function of the program returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A message and, joined by `: `, what caused it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error {
+    text: Box<str>,
+}
+
+impl Error {
+    /// An error without a deeper cause.
+    pub fn new(message: impl Into<String>) -> Error {
+        Error { text: message.into().into_boxed_str() }
+    }
+
+    /// The same error, with the intent that it defeated in front.
+    pub fn context(self, intent: impl fmt::Display) -> Error {
+        Error::new(format!("{intent}: {}", self.text))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Puts the intent in front of any displayable cause.
+pub trait Context<T> {
+    /// `intent` is made only when there is an error.
+    fn context<D: fmt::Display>(self, intent: impl FnOnce() -> D) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
+    fn context<D: fmt::Display>(self, intent: impl FnOnce() -> D) -> Result<T> {
+        self.map_err(|cause| Error::new(format!("{}: {cause}", intent())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_reads_from_intent_to_cause() {
+        let cause: std::result::Result<(), _> = Err("no such file");
+        let error = cause.context(|| "read a.toml").unwrap_err().context("start");
+        assert_eq!(error.to_string(), "start: read a.toml: no such file");
+    }
+}

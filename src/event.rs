@@ -1,0 +1,53 @@
+//! One event on its way through the router, and where it stands in its source's history.
+
+use jiff::Timestamp;
+
+use crate::cloudevents::CloudEvent;
+
+/// Identity and place of an event in the history of its source.
+///
+/// Keys are opaque: vCenter's are signed 32-bit numbers that may wrap to negative or restart, so
+/// nothing may be concluded from their order. Key and time together identify an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The source's own number of the event.
+    pub key: i64,
+    /// When the source recorded it (vCenter's `createdTime`, in vCenter's clock).
+    pub time: Timestamp,
+}
+
+/// Events of one lane stay in their order; different lanes proceed in parallel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lane(pub u64);
+
+impl Lane {
+    /// The lane of events that belong to no object.
+    pub const COMMON: Lane = Lane(0);
+
+    /// The lane of an object by its identity in the source, such as `vm-56`. Two objects may share
+    /// a lane: that costs parallelism, never order.
+    pub fn of_object(identity: &str) -> Lane {
+        use std::hash::Hasher;
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write(identity.as_bytes());
+        Lane(hasher.finish() | 1)
+    }
+}
+
+/// One event, ready for delivery.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Where it stands in the source.
+    pub position: Position,
+    /// With which events it must stay in order.
+    pub lane: Lane,
+    /// What the processor sends.
+    pub ce: CloudEvent,
+}
+
+impl Event {
+    /// Bytes that the event holds in memory, near enough for queue limits.
+    pub fn bytes(&self) -> usize {
+        self.ce.data.len() + 512
+    }
+}

@@ -1,0 +1,1 @@
+//! The one HTTP client: every option of the agent set explicitly.

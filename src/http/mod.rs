@@ -1,0 +1,5 @@
+//! HTTP: the only place that touches sockets.
+
+pub mod client;
+pub mod server;
+pub mod tls;

@@ -1,0 +1,1 @@
+//! TLS: trusted roots, pins, server names, and errors that name the certificate.

@@ -1,0 +1,31 @@
+//! The event router: vCenter's events in, CloudEvents out.
+//!
+//! The modules stand in the order in which an event meets them.
+//!
+//! | Module | What it does |
+//! | --- | --- |
+//! | [`cli`] | turns arguments into a command and runs it |
+//! | [`config`] | `router.toml` to resolved settings, with all problems of the file at once |
+//! | [`source`] | reads events: vCenter over SOAP |
+//! | [`vim`] | XML of a page to JSON of its events |
+//! | [`event`], [`cloudevents`] | what travels through the router |
+//! | [`pipeline`] | order, back-pressure, retries, settling, checkpoints of a route |
+//! | [`processor`] | sends an event and judges the answer |
+//! | [`http`] | the only place that touches sockets |
+//! | [`observe`] | counters and logs |
+//! | [`demo`] | a simulated vCenter for the demo, the tests and the benchmarks |
+
+pub mod cli;
+pub mod cloudevents;
+pub mod config;
+pub mod demo;
+pub mod error;
+pub mod event;
+pub mod http;
+pub mod limits;
+pub mod observe;
+pub mod pipeline;
+pub mod processor;
+pub mod source;
+pub mod stop;
+pub mod vim;

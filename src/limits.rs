@@ -1,0 +1,50 @@
+//! Every maximum of the program, with unit and qualifier in its name, and how they relate.
+
+use std::time::Duration;
+
+/// Events in one page of the collector: vCenter's own maximum.
+pub const PAGE_EVENTS_MAX: usize = 1000;
+/// Bytes of one answer of vCenter: a page of 1000 events of 50 KB each fits.
+pub const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of a sink's answer that are read; the rest is left unread.
+pub const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Events of a route that are read but not settled, delivered out of order ones included.
+pub const OUTSTANDING_EVENTS_MAX: usize = 10_000;
+/// Bytes of events of a route that wait for delivery; one event is always admitted.
+pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Worker threads of one route.
+pub const WORKERS_MAX: usize = 1024;
+
+/// How far before the settled position reading resumes: events of one timestamp, and those that a
+/// host handed to vCenter late.
+pub const RESUME_OVERLAP: Duration = Duration::from_secs(2);
+/// Settled events that are remembered inside the overlap; beyond it a restart repeats some.
+pub const WINDOW_KEYS_MAX: usize = 200_000;
+/// Longest time between a settling and its durable checkpoint is twice this.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(40);
+
+/// First and longest wait between attempts to connect to a source.
+pub const RECONNECT_WAIT_MIN: Duration = Duration::from_secs(1);
+/// See `RECONNECT_WAIT_MIN`.
+pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Wait after a refused login, so that no account is locked.
+pub const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);
+
+/// Deadline of one TCP and TLS connect.
+pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Deadline of one call to vCenter, connect and body included.
+pub const VCENTER_CALL_WAIT_MAX: Duration = Duration::from_secs(120);
+/// Seconds that vCenter may hold one long poll.
+pub const LONG_POLL_SECONDS_MAX: u32 = 60;
+/// Deadline of one delivery to a sink.
+pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A route's summary line appears this often.
+pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+/// Default time for in-flight deliveries when stopping.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
+const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
+const _: () = assert!(2 * CHECKPOINT_INTERVAL.as_millis() < 100);

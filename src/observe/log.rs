@@ -1,0 +1,1 @@
+//! The log: levels by duty, text or JSON, on standard error.

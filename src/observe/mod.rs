@@ -1,0 +1,4 @@
+//! Counters and logs: what the operator sees.
+
+pub mod log;
+pub mod stats;

@@ -1,0 +1,1 @@
+//! The pipeline of a route: poller, lanes, workers, keeper.

@@ -1,0 +1,83 @@
+//! What a processor promises: it sends events and judges the answers. It never retries, waits or
+//! forgets on its own: that is the pipeline's.
+
+use std::time::Duration;
+
+use crate::event::Event;
+
+/// Sends events to one kind of sink. Shared by the worker threads of a route.
+pub trait Processor: Send + Sync {
+    /// The most events that one call takes.
+    fn batch_events_max(&self) -> usize {
+        1
+    }
+
+    /// Sends the deliveries and pushes one verdict for each, in their order. `verdicts` comes
+    /// empty. Every call ends within the processor's own deadline.
+    fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>);
+}
+
+/// One event on its way to a sink.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The event.
+    pub event: Event,
+    /// How often it was sent before.
+    pub attempts: u32,
+    /// The targets that still owe an acknowledgement (functions of a gateway). Empty at the first
+    /// attempt, and always for processors with one target.
+    pub pending: Vec<String>,
+}
+
+/// What became of one delivery: delivered, if nothing failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What failed, by target.
+    pub failures: Vec<Failure>,
+    /// Nobody wanted the event (no function subscribes to it): settled, but not delivered.
+    pub unmatched: bool,
+}
+
+/// One failed target of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The function, or empty where the processor has one target.
+    pub target: String,
+    /// Whether sending the same again can help.
+    pub retry: Retry,
+    /// A bounded word for metrics, such as `connect`, `timeout`, `429`.
+    pub reason: &'static str,
+    /// For the operator: what was tried, on what, and what came back.
+    pub detail: String,
+}
+
+/// Whether sending the same again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It can; `after` is what the sink asked for.
+    Later {
+        /// The sink's `Retry-After`.
+        after: Option<Duration>,
+        /// Certainly no byte of the request was processed, so that even at-most-once may repeat.
+        unsent: bool,
+    },
+    /// It cannot: a dead letter.
+    Never,
+}
+
+impl Verdict {
+    /// Everything was acknowledged.
+    pub fn delivered() -> Verdict {
+        Verdict::default()
+    }
+
+    /// Nobody wanted it.
+    pub fn unmatched() -> Verdict {
+        Verdict { failures: Vec::new(), unmatched: true }
+    }
+
+    /// The only target failed.
+    pub fn failed(failure: Failure) -> Verdict {
+        Verdict { failures: vec![failure], unmatched: false }
+    }
+}

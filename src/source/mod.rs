@@ -1,0 +1,103 @@
+//! What a source promises: a history of events that can be read from a point in time, in order.
+
+use jiff::Timestamp;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::event::{Event, Position};
+use crate::stop::Stop;
+
+pub mod vcenter;
+
+/// A readable history of events. One thread owns it; every call ends within its deadline.
+pub trait Source: Send {
+    /// Connects and stands before the first event at or after `begin`; `None` means from the
+    /// source's own present on. Whatever was open before is given up first.
+    fn open(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError>;
+
+    /// The next events in the source's order, oldest first. An empty page means that nothing came.
+    /// After an error the source must be opened again.
+    fn read(&mut self) -> Result<Page, SourceError>;
+
+    /// Waits until new events are likely, `longest` has passed, or stop.
+    fn wait(&mut self, stop: &Stop, longest: Duration) -> Result<(), SourceError>;
+
+    /// Gives back what the source holds at the other side (collector, session). Best effort.
+    fn close(&mut self);
+}
+
+/// What became known when a source was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Identity of the event history, such as vCenter's `instanceUuid`.
+    pub identity: String,
+    /// Where reading begins, in the source's clock.
+    pub begin: Timestamp,
+    /// The source's present.
+    pub now: Timestamp,
+    /// For the log: product, version, how it is read.
+    pub description: String,
+}
+
+/// Some events in order.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The events, oldest first.
+    pub items: Vec<Item>,
+    /// More is waiting: read again at once.
+    pub more: bool,
+}
+
+/// One entry of a page.
+#[derive(Debug)]
+pub enum Item {
+    /// An event that can be delivered.
+    Event(Event),
+    /// Something that cannot be converted: it goes to the dead letters as it came.
+    Broken(Broken),
+}
+
+/// An event that could not be converted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Its place, as far as it could be read.
+    pub position: Option<Position>,
+    /// What the source sent.
+    pub raw: Vec<u8>,
+    /// Why it could not be converted.
+    pub reason: String,
+}
+
+/// Why a source failed, and thereby how to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceFailure {
+    /// Session or collector are gone, or the connection failed: open again, with back-off.
+    Lost,
+    /// The login was refused: wait long, so that the account is not locked.
+    LoginRefused,
+    /// The other side is not what the configuration says, or the account lacks a right; an
+    /// administrator must act. Tried again with the longest back-off.
+    Misconfigured,
+}
+
+/// A failed call to a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceError {
+    /// How to go on.
+    pub failure: SourceFailure,
+    /// What to tell the operator.
+    pub error: Error,
+}
+
+impl SourceError {
+    /// A failure after which the source is opened again.
+    pub fn lost(error: Error) -> SourceError {
+        SourceError { failure: SourceFailure::Lost, error }
+    }
+}
+
+impl std::fmt::Display for SourceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}

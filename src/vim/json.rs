@@ -1,0 +1,1 @@
+//! One page of events: XML in, JSON out, in one pass.
