@@ -6,6 +6,12 @@ use std::time::Duration;
 pub const PAGE_EVENTS_MAX: usize = 1000;
 /// Bytes of one answer of vCenter: a page of 1000 events of 50 KB each fits.
 pub const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Elements inside each other in one page; vCenter's own nest less than 20 deep.
+pub const XML_DEPTH_MAX: usize = 200;
+/// Oddities that are reported of one event; the rest of them is only not reported.
+pub const EVENT_ODDITIES_MAX: usize = 8;
+/// Bytes of one oddity's name that are reported.
+pub const ODDITY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a sink's answer that are read; the rest is left unread.
 pub const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 

@@ -1,1 +1,349 @@
 //! One page of events: XML in, JSON out, in one pass.
+
+use jiff::Timestamp;
+
+use super::object::{Members, structural};
+use super::xml::{Class, Step, Tag, Xml, XmlError, local};
+use crate::error::Error;
+
+/// All events of one `ReadNextEvents` answer, in its order.
+///
+/// The body must hold a SOAP envelope whose Body's first child has the events as its `returnval`
+/// children, under any namespace prefixes. An event that cannot be converted is handed back as it
+/// came and does not disturb the others.
+///
+/// # Errors
+///
+/// The body is not XML, is cut short, holds no envelope, or holds a SOAP fault: nothing of the
+/// page is usable.
+pub fn convert_page(body: &[u8]) -> Result<Vec<PageEntry>, Error> {
+    // Invalid UTF-8 is replaced, as Go replaces it when it prints a string; such a page is rare
+    // enough to be copied.
+    let page = String::from_utf8_lossy(body);
+    Page { text: &page, xml: Xml::new(&page), out: Vec::new() }
+        .entries()
+        .map_err(|e| Error::new(format!("read a page of events: {}", e.0)))
+}
+
+/// One event of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageEntry {
+    /// A converted event.
+    Event(VimEvent),
+    /// An event that could not be converted.
+    Broken(BrokenEvent),
+}
+
+/// An event of the vSphere API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VimEvent {
+    /// The class: `xsi:type` without its prefix, `Event` when there is none.
+    pub class: String,
+    /// `eventTypeId` of an `EventEx` or `ExtendedEvent`.
+    pub event_type_id: Option<String>,
+    /// vCenter's number of the event; negative after its counter has wrapped.
+    pub key: i64,
+    /// When vCenter recorded it, by its own clock.
+    pub created: Timestamp,
+    /// `severity` of an `EventEx`.
+    pub severity: Option<String>,
+    /// Identity of the object that the event is about, such as `vm-56`: the virtual machine, else
+    /// host, datastore, network, switch, cluster, datacenter, else the `objectId` of an `EventEx`.
+    pub object: Option<String>,
+    /// The event as one JSON object.
+    pub data: Vec<u8>,
+}
+
+/// An event that cannot be converted: for the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenEvent {
+    /// Its key, if that could be read.
+    pub key: Option<i64>,
+    /// Its creation time, if that could be read.
+    pub created: Option<Timestamp>,
+    /// The `returnval` element as it came.
+    pub raw: Vec<u8>,
+    /// Why it cannot be converted.
+    pub reason: String,
+}
+
+/// Members of an event that name the object it is about, the telling ones first.
+const OBJECTS: [&str; 7] = ["vm", "host", "ds", "net", "dvs", "computeResource", "datacenter"];
+
+struct Page<'a> {
+    text: &'a str,
+    xml: Xml<'a>,
+    out: Vec<u8>,
+}
+
+/// What the router itself needs to know of an event.
+#[derive(Default)]
+struct Head {
+    key: Option<i64>,
+    created: Option<Timestamp>,
+    event_type_id: Option<String>,
+    severity: Option<String>,
+    object: Option<(usize, String)>,
+}
+
+impl<'a> Page<'a> {
+    fn entries(&mut self) -> Result<Vec<PageEntry>, XmlError> {
+        self.enter("Envelope")?;
+        self.enter("Body")?;
+        let answer = self.next_child()?.ok_or_else(|| XmlError("the SOAP body is empty".into()))?;
+        if answer.name == "Fault" {
+            return Err(XmlError("the answer is a SOAP fault".into()));
+        }
+        let mut entries = Vec::new();
+        if !answer.empty {
+            while let Some(tag) = self.xml.child()? {
+                if tag.name == "returnval" {
+                    entries.push(self.entry(tag)?);
+                } else {
+                    self.xml.skip(&tag)?;
+                }
+            }
+        }
+        while self.xml.step()? != Step::End {}
+        Ok(entries)
+    }
+
+    /// Goes into the next child of this name, over others before it.
+    fn enter(&mut self, name: &str) -> Result<(), XmlError> {
+        while let Some(tag) = self.next_child()? {
+            if tag.name == name && !tag.empty {
+                return Ok(());
+            }
+            self.xml.skip(&tag)?;
+        }
+        Err(XmlError(format!("there is no SOAP {name}")))
+    }
+
+    fn next_child(&mut self) -> Result<Option<Tag<'a>>, XmlError> {
+        self.xml.child()
+    }
+
+    fn entry(&mut self, tag: Tag<'a>) -> Result<PageEntry, XmlError> {
+        let depth = self.xml.depth() - usize::from(!tag.empty);
+        let mut head = Head::default();
+        let broken = match self.event(&tag, &mut head) {
+            Ok(()) => None,
+            Err(error) => {
+                let end = end_of_element(self.text, tag.begin).ok_or(XmlError(error.0.clone()))?;
+                self.xml.resume(end, depth);
+                Some(error.0)
+            }
+        };
+        let raw = |page: &Page<'a>| page.text.as_bytes()[tag.begin..page.xml.position()].to_vec();
+        Ok(match (broken, head.key, head.created) {
+            (None, Some(key), Some(created)) => PageEntry::Event(VimEvent {
+                class: match tag.class {
+                    Some(Class::Vim(name) | Class::BuiltIn(name)) => name.to_owned(),
+                    None => "Event".to_owned(),
+                },
+                event_type_id: head.event_type_id,
+                key,
+                created,
+                severity: head.severity,
+                object: head.object.map(|(_, object)| object),
+                data: self.out.as_slice().to_vec(),
+            }),
+            (reason, key, created) => PageEntry::Broken(BrokenEvent {
+                key,
+                created,
+                raw: raw(self),
+                reason: reason.unwrap_or_else(|| {
+                    let what = if key.is_none() { "key" } else { "createdTime" };
+                    format!("the event has no valid {what}")
+                }),
+            }),
+        })
+    }
+
+    /// Converts the event that `tag` began into `out`.
+    fn event(&mut self, tag: &Tag<'a>, head: &mut Head) -> Result<(), XmlError> {
+        self.out.clear();
+        let mut members = Members::default();
+        if !tag.empty {
+            while let Some(child) = self.xml.child()? {
+                self.out.clear();
+                let mut reference = None;
+                structural(&mut self.xml, &child, &mut self.out, &mut reference)?;
+                head.note(child.name, &self.out, reference);
+                if matches!(child.name, "key" | "chainId") {
+                    self.out.retain(|b| *b != b'"');
+                }
+                members.add(child.name, &self.out);
+            }
+        }
+        self.out.clear();
+        members.write(&mut self.out);
+        Ok(())
+    }
+}
+
+impl Head {
+    /// Keeps what is needed of a member and its JSON text.
+    fn note(&mut self, name: &str, json: &[u8], reference: Option<String>) {
+        let text = || serde_json::from_slice::<String>(json).ok();
+        match name {
+            "key" => self.key = text().and_then(|t| t.trim().parse().ok()),
+            "createdTime" => self.created = text().and_then(|t| t.parse().ok()),
+            "eventTypeId" => self.event_type_id = text(),
+            "severity" => self.severity = text(),
+            "objectId" if self.object.is_none() => {
+                self.object = text().map(|object| (OBJECTS.len(), object));
+            }
+            _ => {
+                if let (Some(rank), Some(object)) = (OBJECTS.iter().position(|o| *o == name), reference)
+                    && self.object.as_ref().is_none_or(|(best, _)| rank < *best)
+                {
+                    self.object = Some((rank, object));
+                }
+            }
+        }
+    }
+}
+
+/// Where the element that begins at `begin` ends, found without understanding what is inside:
+/// only tags of the same name are counted; comments and CDATA are passed over.
+fn end_of_element(page: &str, begin: usize) -> Option<usize> {
+    let rest = &page[begin..];
+    let name_end = rest[1..].find(|c: char| c.is_ascii_whitespace() || c == '>' || c == '/')? + 1;
+    let name = &rest[1..name_end];
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(found) = rest[at..].find('<') {
+        at += found;
+        let markup = &rest[at..];
+        if let Some(end) = skip_over(markup, "<!--", "-->").or_else(|| skip_over(markup, "<![CDATA[", "]]>"))
+        {
+            at += end;
+            continue;
+        }
+        let closing = markup.starts_with("</");
+        let tag_name = &markup[1 + usize::from(closing)..];
+        let tag_name =
+            &tag_name[..tag_name.find(|c: char| c.is_ascii_whitespace() || c == '>' || c == '/')?];
+        let end = markup.find('>')? + 1;
+        if local(tag_name) == local(name) {
+            if closing {
+                depth = depth.saturating_sub(1);
+            } else if !markup[..end].ends_with("/>") {
+                depth += 1;
+            }
+            if depth == 0 {
+                return Some(begin + at + end);
+            }
+        }
+        at += 1;
+    }
+    None
+}
+
+fn skip_over(markup: &str, begin: &str, end: &str) -> Option<usize> {
+    let inside = markup.strip_prefix(begin)?;
+    Some(begin.len() + inside.find(end)? + end.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(events: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
+             xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+             xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
+             xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">\n<soapenv:Body>\n\
+             <ReadNextEventsResponse xmlns=\"urn:vim25\">{events}</ReadNextEventsResponse>\n\
+             </soapenv:Body>\n</soapenv:Envelope>"
+        )
+    }
+
+    fn event(class: &str, key: i64, members: &str) -> String {
+        format!(
+            "<returnval xsi:type=\"{class}\"><key>{key}</key><chainId>{key}</chainId>\
+             <createdTime>2021-03-10T05:21:22.413999Z</createdTime><userName>root</userName>\
+             {members}</returnval>"
+        )
+    }
+
+    fn convert(events: &str) -> Vec<PageEntry> {
+        convert_page(page(events).as_bytes()).unwrap()
+    }
+
+    fn only(events: &str) -> VimEvent {
+        match convert(events).pop() {
+            Some(PageEntry::Event(event)) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn event_of_a_virtual_machine() {
+        let vm = "<vm><name>t</name><vm type=\"VirtualMachine\">vm-56</vm></vm>";
+        let event = only(&event("VmPoweredOnEvent", -3, vm));
+        assert_eq!(event.class, "VmPoweredOnEvent");
+        assert_eq!(event.key, -3);
+        assert_eq!(event.created, "2021-03-10T05:21:22.413999Z".parse().unwrap());
+        assert_eq!(event.object.as_deref(), Some("vm-56"));
+        let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
+        assert_eq!(data["Key"], -3);
+        assert_eq!(data["Vm"]["Vm"]["Value"], "vm-56");
+    }
+
+    #[test]
+    fn broken_event_leaves_the_others() {
+        let events = [
+            event("VmPoweredOnEvent", 1, ""),
+            event("VmPoweredOnEvent", 2, "<vm><name></vm>"),
+            "<returnval><key>3</key></returnval>".to_owned(),
+            event("VmPoweredOnEvent", 4, ""),
+        ];
+        let entries = convert(&events.concat());
+        assert!(matches!(&entries[0], PageEntry::Event(e) if e.key == 1));
+        let PageEntry::Broken(broken) = &entries[1] else { panic!() };
+        assert_eq!((broken.key, broken.created.is_some()), (Some(2), true));
+        assert_eq!(broken.raw, events[1].as_bytes());
+        let PageEntry::Broken(broken) = &entries[2] else { panic!() };
+        assert_eq!(broken.reason, "the event has no valid createdTime");
+        assert_eq!(broken.raw, events[2].as_bytes());
+        assert!(matches!(&entries[3], PageEntry::Event(e) if e.key == 4));
+        assert_eq!(entries.len(), 4);
+    }
+
+    #[test]
+    fn any_prefix_and_nested_declarations() {
+        let text = "<S:Envelope xmlns:S='http://schemas.xmlsoap.org/soap/envelope/'><S:Header/>\
+            <S:Body><v:R xmlns:v='urn:vim25'><!-- c --><v:returnval \
+            xmlns:i='http://www.w3.org/2001/XMLSchema-instance' i:type='v:AlarmEvent'>\
+            <v:key>7</v:key><v:createdTime>2021-03-10T05:21:22+02:00</v:createdTime>\
+            </v:returnval></v:R></S:Body></S:Envelope>";
+        let entries = convert_page(text.as_bytes()).unwrap();
+        assert!(matches!(&entries[..], [PageEntry::Event(e)] if e.class == "AlarmEvent"));
+    }
+
+    #[test]
+    fn unusable_pages() {
+        let whole = page(&event("VmPoweredOnEvent", 1, ""));
+        for cut in [0, 1, 50, 300, 400, whole.len() - 20, whole.len() - 1] {
+            assert!(convert_page(&whole.as_bytes()[..cut]).is_err(), "cut at {cut}");
+        }
+        let fault = whole.replace("ReadNextEventsResponse", "Fault");
+        assert!(convert_page(fault.as_bytes()).is_err());
+        assert!(convert_page(b"<html><body>502</body></html>").is_err());
+        assert_eq!(convert(""), []);
+    }
+
+    #[test]
+    fn text_of_all_kinds() {
+        let text = "<fullFormattedMessage>a&lt;b<![CDATA[<&\r\n]]><!-- no -->&#x41;&#8;\u{1}&nbsp; & \
+            \u{2028}\"\\</fullFormattedMessage>";
+        let event = only(&event("VmPoweredOnEvent", 1, text));
+        let data = String::from_utf8(event.data).unwrap();
+        let expected = "\"FullFormattedMessage\":\"a\\u003cb\\u003c\\u0026\\nA\u{fffd}\u{fffd}\
+            \\u0026nbsp; \\u0026 \\u2028\\\"\\\\\"";
+        assert!(data.contains(expected), "{data}");
+    }
+}
