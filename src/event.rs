@@ -17,7 +17,7 @@ pub struct Position {
 }
 
 /// Events of one lane stay in their order; different lanes proceed in parallel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(pub u64);
 
 impl Lane {

@@ -26,6 +26,9 @@ pub mod limits;
 pub mod observe;
 pub mod pipeline;
 pub mod processor;
+//ROUTER
 pub mod source;
 pub mod stop;
+#[cfg(test)]
+mod testing;
 pub mod vim;

@@ -27,8 +27,15 @@ pub const WORKERS_MAX: usize = 1024;
 pub const RESUME_OVERLAP: Duration = Duration::from_secs(2);
 /// Settled events that are remembered inside the overlap; beyond it a restart repeats some.
 pub const WINDOW_KEYS_MAX: usize = 200_000;
+/// Bytes of a checkpoint file that are read.
+pub const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest time between a settling and its durable checkpoint is twice this.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(40);
+
+/// A key beyond this is close to the end of vCenter's signed 32-bit counter.
+pub const KEY_SUSPICIOUS: i64 = 2_000_000_000;
+/// The longest a poller waits for a wake-up before it reads again.
+pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// First and longest wait between attempts to connect to a source.
 pub const RECONNECT_WAIT_MIN: Duration = Duration::from_secs(1);
@@ -46,10 +53,26 @@ pub const LONG_POLL_SECONDS_MAX: u32 = 60;
 /// Deadline of one delivery to a sink.
 pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How long an event is held before the next try to write its dead letter.
+pub const DEAD_LETTER_HOLD: Duration = Duration::from_secs(5);
+/// The longest wait that a sink's `Retry-After` can ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+
 /// A route's summary line appears this often.
 pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+/// Trouble that comes and goes is said at most this often.
+pub const TROUBLE_FLAPPING: Duration = Duration::from_secs(10);
+/// Trouble that lasts is said again this often.
+pub const TROUBLE_REMINDER: Duration = Duration::from_secs(60);
 /// Default time for in-flight deliveries when stopping.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// While stopping, what is still awaited is said this often.
+pub const SHUTDOWN_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Time for the last checkpoint after the time of grace.
+pub const KEEPER_END_MAX: Duration = Duration::from_secs(5);
+/// Stack of a thread of a route; only pages that are touched count.
+pub const THREAD_STACK_BYTES: usize = 512 * 1024;
 
 const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);

@@ -1,1 +1,302 @@
-//! The pipeline of a route: poller, lanes, workers, keeper.
+//! The pipeline of a route: one source joined to one processor.
+//!
+//! ```text
+//!  poller thread              queue (one lock)             worker threads (n)
+//!  open, read, filter  -->  lanes: who may go next  -->  deliver, judge, retry or bury
+//!                           ledger: what is settled  <--  settle
+//!                                  |
+//!                           keeper thread: checkpoint file
+//! ```
+//!
+//! The poller owns the source, the keeper owns the checkpoint file, the queue owns what is on its
+//! way. A full queue blocks the poller; nothing else ever waits for anything but work, time or stop.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use crate::config::RouteConfig;
+use crate::error::{Context, Error, Result};
+use crate::event::Event;
+use crate::observe::stats::RouteStats;
+use crate::observe::trouble::Trouble;
+use crate::processor::Processor;
+use crate::source::Source;
+use crate::stop::{Stop, StopSource, stop_signal};
+
+pub mod checkpoint;
+pub mod dead_letter;
+mod filter;
+mod keeper;
+pub mod lanes;
+pub mod ledger;
+mod poller;
+pub mod queue;
+pub mod retry;
+pub mod window;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use checkpoint::CheckpointFile;
+use dead_letter::DeadLetters;
+use filter::Filter;
+use poller::Start;
+use queue::{Phase, Queue};
+use retry::Promise;
+
+/// What a route is made of.
+pub struct RouteParts {
+    /// `[route.NAME]`.
+    pub config: RouteConfig,
+    /// Where its events come from.
+    pub source: Box<dyn Source>,
+    /// The source's address, for the checkpoint's reader.
+    pub address: String,
+    /// `replay_max` of the source.
+    pub replay_max: Option<Duration>,
+    /// Where they go.
+    pub processor: Arc<dyn Processor>,
+    /// The state folder; none makes the route at-most-once and keeps nothing on disk.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// A thread of a route has come to its end.
+#[derive(Debug)]
+pub struct Exit {
+    /// The route's place in the list of routes.
+    pub route: usize,
+    /// What the thread did.
+    pub role: Role,
+    /// Why, if not because it was told to.
+    pub failure: Option<Error>,
+}
+
+/// The threads of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads.
+    Poller,
+    /// Delivers.
+    Worker,
+    /// Writes checkpoints.
+    Keeper,
+}
+
+/// A running route.
+pub struct Route {
+    shared: Arc<Shared>,
+    stop: StopSource,
+    end_keeper: StopSource,
+    roles: Vec<Role>,
+}
+
+// What the threads of a route share.
+struct Shared {
+    who: String,
+    config: RouteConfig,
+    filter: Filter,
+    queue: Queue,
+    stats: RouteStats,
+    promise: Promise,
+    keeps_checkpoint: bool,
+    replay_max: Option<Duration>,
+    dead_letters: Option<DeadLetters>,
+    source_trouble: Trouble,
+    delivery_trouble: Trouble,
+    dead_letter_trouble: Trouble,
+    identity: Mutex<String>,
+    stop: Stop,
+}
+
+impl Route {
+    /// Reads the checkpoint and starts the threads. Every thread's end is told on `exits`, which
+    /// must have room for all of them ([`Route::threads_max`]).
+    ///
+    /// # Errors
+    /// When there are checkpoints and none can be used.
+    pub fn start(index: usize, parts: RouteParts, exits: &Sender<Exit>) -> Result<Route> {
+        let RouteParts { config, mut source, address, replay_max, processor, state_dir } = parts;
+        let who = format!("route {}", config.name);
+        let file = state_dir.as_ref().map(|folder| CheckpointFile::new(folder, &config.name));
+        let start = match &file {
+            Some(file) => resume(&who, file)?,
+            None => Start::Now,
+        };
+        let identity = match &start {
+            Start::Checkpoint { identity, .. } => identity.clone(),
+            Start::Now => String::new(),
+        };
+        let (stop, stop_seen) = stop_signal();
+        let (end_keeper, end_seen) = stop_signal();
+        let shared = Arc::new(Shared {
+            queue: Queue::new(config.order),
+            stats: RouteStats::default(),
+            promise: if file.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
+            keeps_checkpoint: file.is_some(),
+            replay_max,
+            dead_letters: state_dir
+                .map(|folder| DeadLetters::new(&folder, &config.name, config.dead_letter_bytes_max)),
+            source_trouble: Trouble::new(who.as_str()),
+            delivery_trouble: Trouble::new(who.as_str()),
+            dead_letter_trouble: Trouble::new(who.as_str()),
+            identity: Mutex::new(identity),
+            filter: Filter::new(&config.types),
+            stop: stop_seen,
+            who,
+            config,
+        });
+        let mut route = Route { shared: shared.clone(), stop, end_keeper, roles: Vec::new() };
+        if let Some(file) = file {
+            let shared = shared.clone();
+            let body = move || keeper::run(&shared, &file, &address, &end_seen);
+            route.spawn(index, Role::Keeper, exits, body)?;
+        }
+        for _ in 0..shared.config.workers {
+            let (shared, processor) = (shared.clone(), processor.clone());
+            let body = move || {
+                worker::run(&shared, &processor);
+                Ok(())
+            };
+            route.spawn(index, Role::Worker, exits, body)?;
+        }
+        let body = move || {
+            poller::run(&shared, source.as_mut(), start);
+            Ok(())
+        };
+        route.spawn(index, Role::Poller, exits, body)?;
+        Ok(route)
+    }
+
+    /// How many threads a route of this configuration has.
+    pub fn threads_max(config: &RouteConfig) -> usize {
+        config.workers + 2
+    }
+
+    /// The threads it was started with.
+    pub fn roles(&self) -> Vec<Role> {
+        self.roles.clone()
+    }
+
+    /// Stops reading. Deliveries in flight are finished; with at-most-once those that wait too,
+    /// because nothing else remembers them.
+    pub fn stop(&self) {
+        self.stop.stop();
+        self.shared.queue.set_phase(match self.shared.promise {
+            Promise::AtLeastOnce => Phase::Closed,
+            Promise::AtMostOnce => Phase::Draining,
+        });
+    }
+
+    /// Gives up what still waits for delivery.
+    pub fn close(&self) {
+        self.shared.queue.set_phase(Phase::Closed);
+    }
+
+    /// Lets the keeper write its last record and end.
+    pub fn end_keeper(&self) {
+        self.end_keeper.stop();
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.config.name
+    }
+
+    /// Its counters.
+    pub fn stats(&self) -> &RouteStats {
+        &self.shared.stats
+    }
+
+    /// What its source and its processor suffer from at the moment.
+    pub fn troubles(&self) -> Vec<(String, Duration)> {
+        let troubles =
+            [&self.shared.source_trouble, &self.shared.delivery_trouble, &self.shared.dead_letter_trouble];
+        troubles.iter().filter_map(|trouble| trouble.current()).collect()
+    }
+
+    /// The numbers of its queue.
+    pub fn gauge(&self) -> queue::Gauge {
+        self.shared.queue.gauge()
+    }
+
+    /// Seconds from the newest settled event to the source's present; 0 when nothing is
+    /// outstanding.
+    pub fn lag_seconds(&self) -> f64 {
+        let gauge = self.gauge();
+        if gauge.outstanding == 0 { 0.0 } else { self.shared.stats.seconds_behind(gauge.time) }
+    }
+
+    fn spawn(
+        &mut self,
+        route: usize,
+        role: Role,
+        exits: &Sender<Exit>,
+        body: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let prefix = match role {
+            Role::Poller => "poll",
+            Role::Worker => "work",
+            Role::Keeper => "keep",
+        };
+        // Linux shows the first 15 bytes.
+        let name = format!("{prefix}:{}", self.shared.config.name);
+        let mut notice = Notice { exits: exits.clone(), exit: Some(Exit { route, role, failure: None }) };
+        std::thread::Builder::new()
+            .name(name)
+            .stack_size(crate::limits::THREAD_STACK_BYTES)
+            .spawn(move || {
+                let failure = body().err();
+                if let Some(exit) = &mut notice.exit {
+                    exit.failure = failure;
+                }
+            })
+            .context(|| format!("{}: start a thread", self.shared.who))?;
+        self.roles.push(role);
+        Ok(())
+    }
+}
+
+// Tells the end of a thread however it ends, so that none vanishes unseen.
+struct Notice {
+    exits: Sender<Exit>,
+    exit: Option<Exit>,
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        if let Some(mut exit) = self.exit.take() {
+            if std::thread::panicking() {
+                exit.failure = Some(Error::new("a thread panicked; this is a fault of the router"));
+            }
+            let _ = self.exits.try_send(exit);
+        }
+    }
+}
+
+impl Shared {
+    fn wants(&self, event: &Event) -> bool {
+        self.filter.wants(event)
+    }
+
+    fn identity(&self) -> String {
+        self.identity.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn set_identity(&self, identity: &str) {
+        *self.identity.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = identity.to_string();
+    }
+}
+
+fn resume(who: &str, file: &CheckpointFile) -> Result<Start> {
+    let Some(found) = file.read().context(|| who)? else { return Ok(Start::Now) };
+    if let Some(error) = found.fallback {
+        log::warn!("{who}: {error}; going on from the previous record, some events will be repeated");
+    }
+    let checkpoint::Checkpoint { identity, progress, .. } = found.checkpoint;
+    log::info!("{who}: resuming at {} as {} says", progress.resume(), file.path().display());
+    Ok(Start::Checkpoint { identity, progress })
+}

@@ -1,0 +1,84 @@
+//! `router checkpoint show|set`: looks at or moves the position of routes, offline.
+
+use jiff::Timestamp;
+
+use crate::config::{Config, RouteConfig, SourceKind};
+use crate::error::{Context, Error, Result};
+use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
+use crate::pipeline::ledger::Progress;
+use crate::pipeline::window::Window;
+use crate::router::prepare_state;
+
+/// What to do with the positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Print them.
+    Show,
+    /// Deliver everything from this time on, by the source's clock.
+    Set(Timestamp),
+}
+
+/// The text to print.
+///
+/// # Errors
+/// When the route is not known, several are meant by `set`, the state folder is in use by a running
+/// router, or a file cannot be read or written.
+pub fn checkpoint(config: &Config, route: Option<&str>, action: &Action) -> Result<String> {
+    let routes: Vec<&RouteConfig> =
+        config.routes.iter().filter(|candidate| route.is_none_or(|name| name == candidate.name)).collect();
+    if routes.is_empty() {
+        let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
+        let asked = route.unwrap_or_default();
+        return Err(Error::new(format!("no route `{asked}` in the configuration; it has: {}", names.join(", "))));
+    }
+    match action {
+        Action::Show => Ok(routes.iter().map(|route| show(config, route)).collect()),
+        Action::Set(time) => match routes.as_slice() {
+            [route] => set(config, route, *time),
+            _ => Err(Error::new("say which route to set, with --route NAME")),
+        },
+    }
+}
+
+fn show(config: &Config, route: &RouteConfig) -> String {
+    let file = CheckpointFile::new(&config.state_dir, &route.name);
+    let path = file.path().display();
+    match file.read() {
+        Ok(None) => format!("route {}: no checkpoint yet ({path})\n", route.name),
+        Ok(Some(found)) => {
+            let Checkpoint { address, identity, progress } = found.checkpoint;
+            let mut text = format!(
+                "route {}: settled to {}, resumes at {}, first started at {}\n  source {address} ({identity})\n  \
+                 file {path}\n",
+                route.name,
+                progress.time,
+                progress.resume(),
+                progress.start
+            );
+            if let Some(error) = found.fallback {
+                text.push_str(&format!("  from the previous record, because {error}\n"));
+            }
+            text
+        }
+        Err(error) => format!("route {}: {error}\n", route.name),
+    }
+}
+
+fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> {
+    let source = config.sources.iter().find(|source| source.name == route.from);
+    let Some(source) = source.filter(|source| source.checkpoint) else {
+        return Err(Error::new(format!("route {} keeps no checkpoint (checkpoint = false)", route.name)));
+    };
+    let _lock = prepare_state(&config.state_dir).context(|| "set the checkpoint")?;
+    let file = CheckpointFile::new(&config.state_dir, &route.name);
+    // The old record may be damaged: then its identity is learnt again at the next start.
+    let identity = file.read().ok().flatten().map(|found| found.checkpoint.identity).unwrap_or_default();
+    let SourceKind::Vcenter(vcenter) = &source.kind;
+    let progress = Progress { start: time, time, settled: Window::default() };
+    file.write(&Checkpoint { address: vcenter.address.clone(), identity, progress })?;
+    Ok(format!(
+        "route {}: the next start delivers everything from {time} on ({})\n",
+        route.name,
+        file.path().display()
+    ))
+}

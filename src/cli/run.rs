@@ -1,0 +1,60 @@
+//! `router run`: until SIGTERM or SIGINT.
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::Config;
+use crate::error::{Context, Result};
+use crate::router::Router;
+use crate::stop::{StopSource, stop_signal};
+
+/// Why a run ended badly.
+#[derive(Debug)]
+pub enum RunError {
+    /// The configuration or the state folder does not allow a start: do not restart.
+    Start(crate::error::Error),
+    /// It failed while running: restart.
+    Failed(crate::error::Error),
+}
+
+/// Runs all routes until a signal comes. A second signal ends the process at once.
+///
+/// # Errors
+/// When the start is impossible, or a thread failed.
+pub fn run(config: &Config) -> std::result::Result<(), RunError> {
+    let (source, stop) = stop_signal();
+    watch_signals(source).map_err(RunError::Start)?;
+    let router = Router::start(config).map_err(RunError::Start)?;
+    log::info!(
+        "event-router {} started: {} routes from {}",
+        env!("CARGO_PKG_VERSION"),
+        router.routes().len(),
+        config.file.display()
+    );
+    router.run(&stop).map_err(RunError::Failed)?;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Turns SIGTERM and SIGINT into the stop signal; the second one ends the process at once.
+///
+/// # Errors
+/// When the signals cannot be taken over.
+pub fn watch_signals(source: StopSource) -> Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context(|| "take over SIGTERM and SIGINT")?;
+    let watch = move || {
+        let mut seen = 0;
+        for signal in signals.forever() {
+            seen += 1;
+            if 1 < seen {
+                log::warn!("second signal: ending at once, events in flight may be repeated");
+                std::process::exit(1);
+            }
+            let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
+            log::info!("{name}: stopping; a second signal ends at once");
+            source.stop();
+        }
+    };
+    std::thread::Builder::new().name("signals".to_string()).spawn(watch).context(|| "start a thread")?;
+    Ok(())
+}

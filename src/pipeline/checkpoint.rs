@@ -1,0 +1,355 @@
+//! The checkpoint of a route: one small JSON file that a person can read and a crash cannot tear.
+//!
+//! Written as a new file, synced, and renamed over the old one, whose content stays reachable as
+//! `.previous`; then the folder is synced. Unreadable: the previous one is used and that is said;
+//! if that is unreadable too, nothing is guessed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result};
+use crate::limits::CHECKPOINT_BYTES_MAX;
+use crate::pipeline::ledger::Progress;
+use crate::pipeline::window::Window;
+
+const FORMAT: u32 = 1;
+
+/// What a checkpoint file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The source's address, for the reader of the file.
+    pub address: String,
+    /// The source's identity (vCenter's `instanceUuid`).
+    pub identity: String,
+    /// How far the route has come.
+    pub progress: Progress,
+}
+
+/// The checkpoint file of one route.
+#[derive(Clone, Debug)]
+pub struct CheckpointFile {
+    folder: PathBuf,
+    path: PathBuf,
+    previous: PathBuf,
+    fresh: PathBuf,
+}
+
+/// A checkpoint as it was found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The newest readable checkpoint.
+    pub checkpoint: Checkpoint,
+    /// What was wrong with the newest file, if the previous one had to be used.
+    pub fallback: Option<Error>,
+}
+
+impl CheckpointFile {
+    /// The file of `route` in the state folder, which must exist.
+    pub fn new(state_dir: &Path, route: &str) -> CheckpointFile {
+        let name = |suffix: &str| state_dir.join(format!("{route}.checkpoint.json{suffix}"));
+        CheckpointFile {
+            folder: state_dir.to_path_buf(),
+            path: name(""),
+            previous: name(".previous"),
+            fresh: name(".new"),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest readable checkpoint, or none when the route never had one.
+    ///
+    /// # Errors
+    /// When files exist but none can be used. The message says how to repair that.
+    pub fn read(&self) -> Result<Option<Found>> {
+        let newest = read_file(&self.path);
+        if let Ok(Some(checkpoint)) = newest {
+            return Ok(Some(Found { checkpoint, fallback: None }));
+        }
+        match (newest, read_file(&self.previous)) {
+            (Ok(_), Ok(None)) => Ok(None),
+            (Ok(_), Ok(Some(checkpoint))) => {
+                let missing = Error::new(format!("checkpoint {} is missing", self.path.display()));
+                Ok(Some(Found { checkpoint, fallback: Some(missing) }))
+            }
+            (Err(error), Ok(Some(checkpoint))) => Ok(Some(Found { checkpoint, fallback: Some(error) })),
+            (Err(error), _) | (Ok(_), Err(error)) => Err(self.unusable(&error)),
+        }
+    }
+
+    fn unusable(&self, error: &Error) -> Error {
+        Error::new(format!(
+            "{error}; the previous record is no help either, and starting from now would skip events without \
+             a word: set the position yourself with `router checkpoint set -c FILE --route NAME TIME` (an \
+             earlier time repeats events, a later one skips them)"
+        ))
+    }
+
+    /// Replaces the checkpoint; when this returns it survives a crash.
+    ///
+    /// # Errors
+    /// The previous checkpoint is still in place. After a failed sync nothing is known about what
+    /// the disk holds, so the caller must stop.
+    pub fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let text = encode(checkpoint)?;
+        self.write_fresh(text.as_bytes()).context(|| format!("write {}", self.fresh.display()))?;
+        self.keep_previous().context(|| format!("write {}", self.previous.display()))?;
+        std::fs::rename(&self.fresh, &self.path).context(|| format!("replace {}", self.path.display()))?;
+        sync_folder(&self.folder)
+    }
+
+    fn write_fresh(&self, text: &[u8]) -> std::io::Result<()> {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.fresh)?;
+        file.write_all(text)?;
+        file.sync_all()
+    }
+
+    // A second name keeps the old record reachable without a moment in which neither name exists.
+    fn keep_previous(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(&self.previous) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        match std::fs::hard_link(&self.path, &self.previous) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            // Some file systems have no hard links; there the copy takes their place.
+            Err(_) => std::fs::copy(&self.path, &self.previous).map(|_| ()),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Makes renames and new names in a folder durable.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all()).context(|| format!("sync {}", folder.display()))
+}
+
+fn read_file(path: &Path) -> Result<Option<Checkpoint>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.context(|| format!("read checkpoint {}", path.display()))?,
+    };
+    let mut text = Vec::new();
+    file.take(CHECKPOINT_BYTES_MAX)
+        .read_to_end(&mut text)
+        .context(|| format!("read checkpoint {}", path.display()))?;
+    decode(&text).map(Some).context(|| format!("checkpoint {} is damaged", path.display()))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: u32,
+    program: String,
+    source: SourceRecord,
+    start: String,
+    time: String,
+    settled: Vec<SecondRecord>,
+    checksum: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceRecord {
+    address: String,
+    identity: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecondRecord {
+    second: String,
+    keys: String,
+}
+
+/// The text of a checkpoint file.
+pub fn encode(checkpoint: &Checkpoint) -> Result<String> {
+    let progress = &checkpoint.progress;
+    let settled = progress.settled.seconds().map(|(second, ranges)| SecondRecord {
+        second: Timestamp::from_second(second).unwrap_or(Timestamp::MIN).to_string(),
+        keys: ranges.map(range_text).collect::<Vec<_>>().join(" "),
+    });
+    let mut record = Record {
+        format: FORMAT,
+        program: concat!("event-router ", env!("CARGO_PKG_VERSION")).to_string(),
+        source: SourceRecord { address: checkpoint.address.clone(), identity: checkpoint.identity.clone() },
+        start: progress.start.to_string(),
+        time: progress.time.to_string(),
+        settled: settled.collect(),
+        checksum: String::new(),
+    };
+    record.checksum = checksum(&record)?;
+    let mut text = serde_json::to_string_pretty(&record).context(|| "encode checkpoint")?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The checkpoint that a file's text tells.
+///
+/// # Errors
+/// When anything is missing, changed, or of another format version.
+pub fn decode(text: &[u8]) -> Result<Checkpoint> {
+    let mut record: Record = serde_json::from_slice(text).map_err(|error| Error::new(error.to_string()))?;
+    if record.format != FORMAT {
+        return Err(Error::new(format!("format {} is not known to this version ({FORMAT})", record.format)));
+    }
+    let told = std::mem::take(&mut record.checksum);
+    if told != checksum(&record)? {
+        return Err(Error::new("its checksum does not fit its content"));
+    }
+    let start = time(&record.start)?;
+    let newest = time(&record.time)?;
+    let mut ranges = Vec::new();
+    for entry in &record.settled {
+        let second = time(&entry.second)?.as_second();
+        for range in entry.keys.split_ascii_whitespace() {
+            let (first, last) = parse_range(range)?;
+            ranges.push((second, first, last));
+        }
+    }
+    // Before the first settled event the time is the start, and the window has no newest event.
+    let newest_settled = (!ranges.is_empty() || start != newest).then_some(newest);
+    let settled = Window::restore(newest_settled, ranges);
+    Ok(Checkpoint {
+        address: record.source.address,
+        identity: record.source.identity,
+        progress: Progress { start, time: newest, settled },
+    })
+}
+
+// Of the record with an empty checksum, so that white space and line ends of the file do not count.
+fn checksum(record: &Record) -> Result<String> {
+    let text = serde_json::to_vec(record).context(|| "encode checkpoint")?;
+    Ok(format!("crc32:{:08x}", crc32fast::hash(&text)))
+}
+
+fn time(text: &str) -> Result<Timestamp> {
+    text.parse().map_err(|_| Error::new(format!("`{text}` is not a time")))
+}
+
+// Keys may be negative, so the range sign is two dots.
+fn range_text((first, last): (i64, i64)) -> String {
+    if first == last { first.to_string() } else { format!("{first}..{last}") }
+}
+
+fn parse_range(text: &str) -> Result<(i64, i64)> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
+        _ => Err(Error::new(format!("`{text}` is not a range of keys"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Position;
+    use crate::testing::{Random, folder};
+
+    fn checkpoint(second: i64) -> Checkpoint {
+        let time = Timestamp::from_second(second).unwrap();
+        let mut settled = Window::default();
+        for key in [-3, -2, 7, 8, 9, 2_147_483_647] {
+            settled.insert(Position { key, time });
+        }
+        let start = Timestamp::from_second(5).unwrap();
+        let progress = Progress { start, time, settled };
+        Checkpoint { address: "https://vc01/sdk".into(), identity: "uuid-ü\"".into(), progress }
+    }
+
+    #[test]
+    fn text_is_for_people_and_comes_back_equal() {
+        let written = checkpoint(1_700_000_000);
+        let text = encode(&written).unwrap();
+        assert!(text.contains("\"keys\": \"-3..-2 7..9 2147483647\""), "{text}");
+        assert!(text.contains("\"time\": \"2023-11-14T22:13:20Z\""), "{text}");
+        assert_eq!(decode(text.as_bytes()).unwrap(), written);
+    }
+
+    #[test]
+    fn a_fresh_start_comes_back_equal() {
+        let start = Timestamp::from_second(100).unwrap();
+        let progress = Progress { start, time: start, settled: Window::default() };
+        let written = Checkpoint { address: String::new(), identity: String::new(), progress };
+        assert_eq!(decode(encode(&written).unwrap().as_bytes()).unwrap(), written);
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_bit_is_noticed() {
+        let text = encode(&checkpoint(1_700_000_000)).unwrap();
+        let whole = decode(text.as_bytes()).unwrap();
+        for length in 0..text.len() - 1 {
+            assert!(decode(&text.as_bytes()[..length]).is_err(), "truncated at {length}");
+        }
+        for bit in 0..text.len() * 8 {
+            let mut flipped = text.clone().into_bytes();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            // White space may change without changing what the record says.
+            if let Ok(read) = decode(&flipped) {
+                assert_eq!(read, whole, "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_previous_record_stands_in_and_is_said_and_two_bad_ones_stop() {
+        let folder = folder("checkpoint");
+        let file = CheckpointFile::new(folder.path(), "power");
+        assert_eq!(file.read().unwrap(), None);
+        file.write(&checkpoint(100)).unwrap();
+        file.write(&checkpoint(200)).unwrap();
+        let found = file.read().unwrap().unwrap();
+        assert_eq!((found.checkpoint, found.fallback), (checkpoint(200), None));
+
+        std::fs::write(file.path(), b"").unwrap();
+        let found = file.read().unwrap().unwrap();
+        assert_eq!(found.checkpoint, checkpoint(100));
+        assert!(found.fallback.unwrap().to_string().contains("is damaged"));
+
+        std::fs::remove_file(file.path()).unwrap();
+        let found = file.read().unwrap().unwrap();
+        assert!(found.fallback.unwrap().to_string().contains("is missing"));
+
+        std::fs::write(file.path(), b"{}").unwrap();
+        std::fs::write(folder.path().join("power.checkpoint.json.previous"), b"[").unwrap();
+        let error = file.read().unwrap_err().to_string();
+        assert!(error.contains("router checkpoint set"), "{error}");
+    }
+
+    #[test]
+    fn files_are_private_and_a_failed_write_leaves_the_old_record() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder("checkpoint-private");
+        let file = CheckpointFile::new(folder.path(), "power");
+        file.write(&checkpoint(100)).unwrap();
+        assert_eq!(std::fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+        // A folder in the place of the new file makes the write fail, for root too.
+        std::fs::create_dir(folder.path().join("power.checkpoint.json.new")).unwrap();
+        let error = file.write(&checkpoint(200)).unwrap_err().to_string();
+        assert!(error.contains("power.checkpoint.json.new"), "{error}");
+        assert_eq!(file.read().unwrap().unwrap().checkpoint, checkpoint(100));
+    }
+
+    #[test]
+    fn random_bytes_never_panic() {
+        let mut random = Random::from_test("checkpoint");
+        let text = encode(&checkpoint(1_700_000_000)).unwrap();
+        for _ in 0..2000 {
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..1 + random.below(8) {
+                let at = random.below(bytes.len());
+                bytes[at] = random.bits() as u8;
+            }
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The keeper thread of a route: writes the checkpoint when the settled prefix has moved.
+
+use crate::error::Error;
+use crate::limits::CHECKPOINT_INTERVAL;
+use crate::pipeline::Shared;
+use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
+use crate::stop::Stop;
+
+/// Records progress until `end`, then once more.
+///
+/// # Errors
+/// When a record could not be written. Then nothing is known about what the disk holds: the process
+/// must stop, and start again from the last good record.
+pub(crate) fn run(shared: &Shared, file: &CheckpointFile, address: &str, end: &Stop) -> Result<(), Error> {
+    loop {
+        let ending = end.is_stopped();
+        match shared.queue.wait_moved() {
+            Some(snapshot) => {
+                let time = snapshot.progress.time;
+                let checkpoint = Checkpoint {
+                    address: address.to_string(),
+                    identity: shared.identity(),
+                    progress: snapshot.progress,
+                };
+                file.write(&checkpoint)?;
+                shared.queue.recorded(snapshot.version);
+                shared.stats.checkpointed_to(time);
+                end.wait(CHECKPOINT_INTERVAL);
+            }
+            None if ending => return Ok(()),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Who may be delivered next: events of one lane stay in order, lanes proceed in parallel, and a
+//! lane that waits for its retry holds nobody but itself. Pure data; time comes in as a value.
+//!
+//! ```text
+//!   push        take              finish
+//!  ------> idle ----> delivering --------> idle, or gone when nothing waits
+//!                        |  ^
+//!                   park |  | due
+//!                        v  |
+//!                       parked
+//! ```
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Instant;
+
+use crate::config::Order;
+use crate::event::Lane;
+use crate::pipeline::ledger::Sequence;
+use crate::processor::Delivery;
+
+/// One event that waits for its turn.
+#[derive(Debug)]
+pub struct Task {
+    /// Its number in the ledger.
+    pub sequence: Sequence,
+    /// What the processor gets.
+    pub delivery: Delivery,
+    /// When its first delivery failed, for giving up.
+    pub failing_since: Option<Instant>,
+    lane: Lane,
+}
+
+/// A task whose delivery is with the processor.
+#[derive(Debug)]
+pub struct OpenTask {
+    sequence: Sequence,
+    failing_since: Option<Instant>,
+    lane: Lane,
+}
+
+impl Task {
+    /// Lets the delivery go to the processor.
+    pub fn split(self) -> (OpenTask, Delivery) {
+        let Task { sequence, delivery, failing_since, lane } = self;
+        (OpenTask { sequence, failing_since, lane }, delivery)
+    }
+}
+
+impl OpenTask {
+    /// The delivery came back.
+    pub fn join(self, delivery: Delivery) -> Task {
+        let OpenTask { sequence, failing_since, lane } = self;
+        Task { sequence, delivery, failing_since, lane }
+    }
+}
+
+/// All waiting events of a route.
+#[derive(Debug)]
+pub struct Lanes {
+    order: Order,
+    lanes: HashMap<Lane, VecDeque<Task>>,
+    // Lanes whose first task may be taken now, in the order in which they became free.
+    ready: VecDeque<Lane>,
+    parked: BinaryHeap<Reverse<(Instant, u64, Lane)>>,
+    events: usize,
+    bytes: usize,
+    pushed: u64,
+}
+
+impl Lanes {
+    /// No event waits.
+    pub fn new(order: Order) -> Lanes {
+        Lanes {
+            order,
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            parked: BinaryHeap::new(),
+            events: 0,
+            bytes: 0,
+            pushed: 0,
+        }
+    }
+
+    /// An event waits behind those of its lane.
+    pub fn push(&mut self, sequence: Sequence, delivery: Delivery) {
+        self.pushed += 1;
+        self.events += 1;
+        self.bytes += delivery.event.bytes();
+        let lane = match self.order {
+            Order::Entity => delivery.event.lane,
+            Order::Strict => Lane::COMMON,
+            Order::None => Lane(self.pushed),
+        };
+        let task = Task { sequence, delivery, failing_since: None, lane };
+        match self.lanes.get_mut(&lane) {
+            Some(waiting) => waiting.push_back(task),
+            None => {
+                self.lanes.insert(lane, VecDeque::from([task]));
+                self.ready.push_back(lane);
+            }
+        }
+    }
+
+    /// Takes the first tasks of at most `most` free lanes. Their lanes are busy until `finish` or
+    /// `park`.
+    pub fn take(&mut self, now: Instant, most: usize, taken: &mut Vec<Task>) {
+        self.wake_parked(now);
+        for _ in 0..most {
+            let Some(lane) = self.ready.pop_front() else { return };
+            if let Some(task) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
+                self.events -= 1;
+                self.bytes -= task.delivery.event.bytes();
+                taken.push(task);
+            }
+        }
+    }
+
+    /// A taken task is settled: its lane goes on.
+    pub fn finish(&mut self, task: Task) -> Sequence {
+        let Task { sequence, lane, .. } = task;
+        match self.lanes.get(&lane) {
+            Some(waiting) if waiting.is_empty() => {
+                self.lanes.remove(&lane);
+            }
+            Some(_) => self.ready.push_back(lane),
+            None => {}
+        }
+        sequence
+    }
+
+    /// A taken task must be delivered again, not before `due`: it stays the first of its lane.
+    pub fn park(&mut self, task: Task, due: Instant) {
+        self.events += 1;
+        self.bytes += task.delivery.event.bytes();
+        self.pushed += 1;
+        self.parked.push(Reverse((due, self.pushed, task.lane)));
+        self.lanes.entry(task.lane).or_default().push_front(task);
+    }
+
+    /// When the next parked lane becomes free.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.parked.peek().map(|Reverse((due, _, _))| *due)
+    }
+
+    /// Lanes that could be taken now.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Events that wait, parked ones included, taken ones not.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Bytes of the events that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn wake_parked(&mut self, now: Instant) {
+        while let Some(Reverse((due, _, lane))) = self.parked.peek().copied() {
+            if now < due {
+                return;
+            }
+            self.parked.pop();
+            self.ready.push_back(lane);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::ledger::Ledger;
+    use crate::pipeline::window::Window;
+    use crate::testing::{Random, event};
+    use std::time::Duration;
+
+    struct Bench {
+        lanes: Lanes,
+        ledger: Ledger,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new(order: Order) -> Bench {
+            let ledger = Ledger::new(jiff::Timestamp::UNIX_EPOCH, Window::default());
+            Bench { lanes: Lanes::new(order), ledger, now: Instant::now() }
+        }
+
+        fn push(&mut self, key: i64, object: &str) {
+            let event = event(key, object);
+            let sequence = self.ledger.issue(Some(event.position));
+            self.lanes.push(sequence, Delivery { event, attempts: 0, pending: Vec::new() });
+        }
+
+        fn take(&mut self, most: usize) -> Vec<Task> {
+            let mut taken = Vec::new();
+            self.lanes.take(self.now, most, &mut taken);
+            taken
+        }
+    }
+
+    fn keys(tasks: &[Task]) -> Vec<i64> {
+        tasks.iter().map(|task| task.delivery.event.position.key).collect()
+    }
+
+    #[test]
+    fn one_object_is_delivered_one_at_a_time_and_others_beside_it() {
+        let mut bench = Bench::new(Order::Entity);
+        for (key, object) in [(1, "a"), (2, "a"), (3, "b"), (4, "a")] {
+            bench.push(key, object);
+        }
+        let mut first = bench.take(10);
+        assert_eq!(keys(&first), [1, 3]);
+        assert!(bench.take(10).is_empty());
+        bench.lanes.finish(first.remove(0));
+        assert_eq!(keys(&bench.take(10)), [2]);
+        assert_eq!(bench.lanes.events(), 1);
+    }
+
+    #[test]
+    fn a_parked_event_stays_first_and_holds_only_its_own_lane() {
+        let mut bench = Bench::new(Order::Entity);
+        for (key, object) in [(1, "a"), (2, "a"), (3, "b")] {
+            bench.push(key, object);
+        }
+        let failed = bench.take(1).remove(0);
+        let due = bench.now + Duration::from_secs(1);
+        bench.lanes.park(failed, due);
+        assert_eq!(keys(&bench.take(10)), [3]);
+        assert_eq!(bench.lanes.next_due(), Some(due));
+        bench.now = due;
+        assert_eq!(keys(&bench.take(10)), [1]);
+    }
+
+    #[test]
+    fn strict_is_one_at_a_time_and_none_is_all_at_once() {
+        for (order, expected) in [(Order::Strict, 1), (Order::None, 3)] {
+            let mut bench = Bench::new(order);
+            for (key, object) in [(1, "a"), (2, "a"), (3, "b")] {
+                bench.push(key, object);
+            }
+            assert_eq!(bench.take(10).len(), expected);
+        }
+    }
+
+    #[test]
+    fn order_per_object_holds_under_random_failures_and_nothing_is_left() {
+        let mut random = Random::from_test("lanes");
+        for _ in 0..100 {
+            let mut bench = Bench::new(Order::Entity);
+            let (mut flying, mut delivered) = (Vec::new(), Vec::new());
+            let mut next = 0;
+            while delivered.len() < 60 {
+                match random.below(4) {
+                    0 if next < 60 => {
+                        bench.push(next, ["a", "b", "c", "d"][random.below(4)]);
+                        next += 1;
+                    }
+                    1 => flying.extend(bench.take(1 + random.below(3))),
+                    2 if !flying.is_empty() => {
+                        let task = flying.swap_remove(random.below(flying.len()));
+                        delivered.push(task.delivery.event.clone());
+                        bench.lanes.finish(task);
+                    }
+                    3 if !flying.is_empty() => {
+                        let task = flying.swap_remove(random.below(flying.len()));
+                        bench.lanes.park(task, bench.now + Duration::from_millis(random.below(50) as u64));
+                    }
+                    _ => bench.now += Duration::from_millis(10),
+                }
+            }
+            for pair in delivered.iter().enumerate() {
+                let later = delivered[pair.0..].iter().filter(|other| other.lane == pair.1.lane);
+                assert!(
+                    later.min_by_key(|event| event.position.key).unwrap().position.key == pair.1.position.key
+                );
+            }
+            assert_eq!((bench.lanes.events(), bench.lanes.bytes(), bench.lanes.lanes.len()), (0, 0, 0));
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The poller thread of a route: opens the source where the route stands, reads pages, filters, and
+//! hands events to the lanes. A full queue blocks it: that is the back-pressure.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::event::{Event, Position};
+use crate::limits::{
+    DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT, RECONNECT_WAIT_MAX,
+    RECONNECT_WAIT_MIN,
+};
+use crate::pipeline::Shared;
+use crate::pipeline::ledger::Progress;
+use crate::pipeline::window::{Window, overlap_before};
+use crate::source::{Broken, Item, Opened, Source, SourceError, SourceFailure};
+
+/// Where the route stood when the process started.
+pub(crate) enum Start {
+    /// It never ran, or keeps no position: from the source's present on.
+    Now,
+    /// Where its checkpoint says.
+    Checkpoint {
+        /// The identity of the source then.
+        identity: String,
+        /// How far it had come.
+        progress: Progress,
+    },
+}
+
+/// Reads until stop.
+pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start) {
+    let mut poller = Poller { shared, issued: None, identity: None, failures: 0, start, key_warned: false };
+    while !shared.stop.is_stopped() {
+        match poller.open_and_read(source) {
+            Ok(()) => break,
+            Err(error) => poller.wait_after(&error),
+        }
+    }
+    source.close();
+    shared.stats.connected.store(false, Ordering::Relaxed);
+}
+
+struct Poller<'a> {
+    shared: &'a Shared,
+    // What was handed to the lanes (or settled by an earlier run) around the newest event; none
+    // until the source was opened once.
+    issued: Option<Issued>,
+    identity: Option<String>,
+    failures: u32,
+    start: Start,
+    key_warned: bool,
+}
+
+struct Issued {
+    start: Timestamp,
+    window: Window,
+}
+
+impl Poller<'_> {
+    // Ends with Ok only when the route is to stop.
+    fn open_and_read(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
+        let begin = self.begin();
+        let opened = source.open(begin)?;
+        self.shared.stats.source_clock(opened.now);
+        if !self.take_position(source, &opened)? {
+            return Ok(());
+        }
+        if 0 < self.failures {
+            self.shared.stats.reconnects.add(1);
+        }
+        self.shared.stats.connected.store(true, Ordering::Relaxed);
+        log::info!("{}: reading {} from {}", self.shared.who, opened.description, opened.begin);
+        self.read_pages(source)
+    }
+
+    fn read_pages(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
+        let stop = &self.shared.stop;
+        while !stop.is_stopped() {
+            let page = source.read()?;
+            // Only a page shows that all is well: a session can be refused after its login.
+            self.failures = 0;
+            self.shared.source_trouble.over();
+            let empty = page.items.is_empty();
+            log::debug!("{}: page of {} events", self.shared.who, page.items.len());
+            for item in page.items {
+                if !self.hand_over(item) {
+                    return Ok(());
+                }
+            }
+            if empty || !page.more {
+                source.wait(stop, IDLE_WAIT_MAX)?;
+            }
+        }
+        Ok(())
+    }
+
+    // From where to read: what this run has handed over, else the checkpoint, else now.
+    fn begin(&self) -> Option<Timestamp> {
+        match (&self.issued, &self.start) {
+            (Some(issued), _) => Some(issued.window.resume().map_or(issued.start, |at| at.max(issued.start))),
+            (None, Start::Checkpoint { progress, .. }) => Some(progress.resume()),
+            (None, Start::Now) => None,
+        }
+    }
+
+    // After the first opening the start is recorded before anything is read. False when the route
+    // is to stop.
+    fn take_position(&mut self, source: &mut dyn Source, opened: &Opened) -> Result<bool, SourceError> {
+        let known = match &self.start {
+            Start::Checkpoint { identity, .. } => self.identity.as_deref().or(Some(identity.as_str())),
+            Start::Now => self.identity.as_deref(),
+        };
+        // An empty identity was not known when the position was set by hand.
+        let changed = known.is_some_and(|known| !known.is_empty() && known != opened.identity);
+        if changed {
+            log::warn!(
+                "{}: the source's identity changed to {}: it was rebuilt or replaced; going on by time, some \
+                 events may be repeated",
+                self.shared.who,
+                opened.identity
+            );
+        }
+        self.identity = Some(opened.identity.clone());
+        self.shared.set_identity(&opened.identity);
+        if let Some(issued) = &mut self.issued {
+            if changed {
+                issued.window = Window::restore(issued.window.newest(), []);
+            }
+            return Ok(true);
+        }
+        let (start, mut window) = match &self.start {
+            Start::Checkpoint { progress, .. } => (progress.start, progress.settled.clone()),
+            Start::Now => (opened.begin, Window::default()),
+        };
+        if changed {
+            window = Window::restore(window.newest(), []);
+        }
+        let start = self.bound_replay(start, &mut window, opened.now);
+        self.shared.queue.begin(start, window.clone());
+        let bounded = window.newest().is_none_or(|newest| overlap_before(newest) < start);
+        self.issued = Some(Issued { start, window });
+        if self.shared.keeps_checkpoint && !self.shared.queue.wait_durable() {
+            return Ok(false);
+        }
+        // The source may have been opened before a bound moved the start.
+        if bounded && opened.begin < start {
+            source.open(Some(start))?;
+        }
+        Ok(true)
+    }
+
+    // `replay_max`: an operator's choice to skip what is older, said with begin and end.
+    fn bound_replay(&self, start: Timestamp, window: &mut Window, now: Timestamp) -> Timestamp {
+        let Some(max) = self.shared.replay_max else { return start };
+        let oldest =
+            now.checked_sub(jiff::SignedDuration::try_from(max).unwrap_or_default()).unwrap_or(start);
+        let position = window.newest().unwrap_or(start);
+        if oldest <= position {
+            return start;
+        }
+        log::error!(
+            "{}: events from {position} to {oldest} are skipped: they are older than replay_max",
+            self.shared.who
+        );
+        *window = Window::default();
+        oldest
+    }
+
+    // False when the route is to stop.
+    fn hand_over(&mut self, item: Item) -> bool {
+        match item {
+            Item::Event(event) => self.hand_over_event(event),
+            Item::Broken(broken) => self.keep_broken(broken),
+        }
+    }
+
+    fn hand_over_event(&mut self, event: Event) -> bool {
+        let position = event.position;
+        if !self.is_new(position) {
+            return true;
+        }
+        let stats = &self.shared.stats;
+        stats.read.add(1);
+        stats.read_key(position.key);
+        self.warn_about_key(position.key);
+        log::trace!("{}: read event {} {:?}", self.shared.who, position.key, event.ce.subject);
+        if !self.shared.wants(&event) {
+            stats.filtered.add(1);
+            self.shared.queue.push_settled(Some(position));
+            self.remember(position);
+            return true;
+        }
+        if !self.shared.queue.push(event) {
+            return false;
+        }
+        self.remember(position);
+        true
+    }
+
+    fn keep_broken(&mut self, broken: Broken) -> bool {
+        if broken.position.is_some_and(|position| !self.is_new(position)) {
+            return true;
+        }
+        self.shared.stats.read.add(1);
+        while let Some(letters) = &self.shared.dead_letters {
+            let Err(error) = letters.append_broken(&broken) else { break };
+            let trouble = &self.shared.dead_letter_trouble;
+            trouble.happened("dead letters", &error.to_string(), "holding an unreadable event");
+            if self.shared.stop.wait(DEAD_LETTER_HOLD) {
+                return false;
+            }
+        }
+        let kept = match &self.shared.dead_letters {
+            Some(letters) => {
+                self.shared.dead_letter_trouble.over();
+                self.shared.stats.dead_lettered.add(1);
+                format!("kept as it came in {}", letters.path().display())
+            }
+            None => {
+                self.shared.stats.lost.add(1);
+                "lost, as checkpoint = false allows".to_string()
+            }
+        };
+        log::error!("{}: an event cannot be converted: {}; {kept}", self.shared.who, broken.reason);
+        self.shared.queue.push_settled(broken.position);
+        if let Some(position) = broken.position {
+            self.remember(position);
+        }
+        true
+    }
+
+    fn is_new(&self, position: Position) -> bool {
+        self.issued.as_ref().is_none_or(|issued| !issued.window.contains(position))
+    }
+
+    fn remember(&mut self, position: Position) {
+        if let Some(issued) = &mut self.issued {
+            issued.window.insert(position);
+        }
+    }
+
+    fn warn_about_key(&mut self, key: i64) {
+        if !self.key_warned && !(0..=KEY_SUSPICIOUS).contains(&key) {
+            self.key_warned = true;
+            log::warn!(
+                "{}: event key {key}: vCenter's event counter is about to overflow or has; a known vCenter \
+                 fault then hides new events from collectors: open a support request with VMware",
+                self.shared.who
+            );
+        }
+    }
+
+    fn wait_after(&mut self, error: &SourceError) {
+        let shared = self.shared;
+        shared.stats.connected.store(false, Ordering::Relaxed);
+        self.failures = self.failures.saturating_add(1);
+        let (reason, wait) = match error.failure {
+            SourceFailure::Lost => ("lost", reconnect_wait(self.failures)),
+            SourceFailure::Misconfigured => ("misconfigured", RECONNECT_WAIT_MAX),
+            SourceFailure::LoginRefused => ("login refused", LOGIN_REFUSED_WAIT),
+        };
+        let consequence = format!("trying again in {:.0} s", wait.as_secs_f64().ceil());
+        shared.source_trouble.happened(reason, &error.to_string(), &consequence);
+        shared.stop.wait(wait);
+    }
+}
+
+fn reconnect_wait(failures: u32) -> Duration {
+    let config = crate::config::RetryConfig {
+        first: RECONNECT_WAIT_MIN,
+        max: RECONNECT_WAIT_MAX,
+        give_up_after: None,
+    };
+    super::retry::wait(&config, failures, None, super::worker::dice())
+}

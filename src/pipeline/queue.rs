@@ -1,0 +1,315 @@
+//! What the threads of a route share, behind one lock: the lanes, the ledger, and whether to go on.
+//! Every wait ends when work comes, when its time is up, or when the queue is closed.
+
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::config::Order;
+use crate::event::Event;
+use crate::limits::{OUTSTANDING_EVENTS_MAX, QUEUE_BYTES_MAX};
+use crate::pipeline::lanes::{Lanes, Task};
+use crate::pipeline::ledger::{Ledger, Progress};
+use crate::pipeline::window::Window;
+use crate::processor::Delivery;
+
+// How often the keeper looks again while the last workers finish.
+const ENDING_TICK: Duration = Duration::from_millis(20);
+
+/// The shared state of a route.
+#[derive(Debug)]
+pub struct Queue {
+    state: Mutex<State>,
+    // Workers wait for tasks, one of them until the next parked lane is due; the poller waits for
+    // room, the keeper for progress, the poller again for the keeper's first record.
+    work: Condvar,
+    alarm: Condvar,
+    room: Condvar,
+    moved: Condvar,
+    durable: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    lanes: Lanes,
+    ledger: Ledger,
+    idle_workers: usize,
+    alarm_armed: bool,
+    // The poller found the queue full and waits until there is room again.
+    full: bool,
+    // Counts everything that a checkpoint must tell; `durable` is how much of it is on disk.
+    version: u64,
+    durable: u64,
+    phase: Phase,
+}
+
+/// What the threads of a route are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub enum Phase {
+    /// Read and deliver.
+    Running,
+    /// Deliver what is waiting, then end.
+    Draining,
+    /// Finish what is in flight, then end.
+    Closed,
+}
+
+/// What a worker did with a task it had taken.
+#[derive(Debug)]
+pub enum Done {
+    /// The event is settled.
+    Settled(Task),
+    /// It must be delivered again, not before this.
+    Parked(Task, Instant),
+}
+
+/// What the keeper has to write.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The state that the record tells.
+    pub progress: Progress,
+    /// To be handed back when it is durable.
+    pub version: u64,
+}
+
+/// The numbers of a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauge {
+    /// Events read and not in the settled prefix.
+    pub outstanding: usize,
+    /// Events that wait for a worker.
+    pub waiting: usize,
+    /// The time up to which everything is settled.
+    pub time: Timestamp,
+}
+
+impl Queue {
+    /// Nothing waits; nothing is settled.
+    pub fn new(order: Order) -> Queue {
+        Queue {
+            state: Mutex::new(State {
+                lanes: Lanes::new(order),
+                ledger: Ledger::new(Timestamp::MIN, Window::default()),
+                idle_workers: 0,
+                alarm_armed: false,
+                full: false,
+                version: 0,
+                durable: 0,
+                phase: Phase::Running,
+            }),
+            work: Condvar::new(),
+            alarm: Condvar::new(),
+            room: Condvar::new(),
+            moved: Condvar::new(),
+            durable: Condvar::new(),
+        }
+    }
+
+    /// Sets where the route stands before its first event, and makes the keeper record it.
+    pub fn begin(&self, start: Timestamp, settled: Window) {
+        let mut state = self.lock();
+        state.ledger = Ledger::new(start, settled);
+        state.version += 1;
+        self.moved.notify_all();
+    }
+
+    /// Waits until all that was to be recorded by now is durable. False when the queue was closed
+    /// first.
+    pub fn wait_durable(&self) -> bool {
+        let mut state = self.lock();
+        let wanted = state.version;
+        while state.durable < wanted && state.phase == Phase::Running {
+            state = wait(&self.durable, state, None);
+        }
+        wanted <= state.durable
+    }
+
+    /// Puts an event into its lane; waits while the queue is full. False when it was closed.
+    pub fn push(&self, event: Event) -> bool {
+        let bytes = event.bytes();
+        let mut state = self.lock();
+        state.full = state.is_full(bytes);
+        while state.phase == Phase::Running && state.full {
+            state = wait(&self.room, state, None);
+        }
+        if state.phase != Phase::Running {
+            return false;
+        }
+        let sequence = state.ledger.issue(Some(event.position));
+        state.lanes.push(sequence, Delivery { event, attempts: 0, pending: Vec::new() });
+        self.wake_worker(&state);
+        true
+    }
+
+    /// An event that needs no delivery (excluded, or kept as a dead letter) takes its place in the
+    /// ledger.
+    pub fn push_settled(&self, position: Option<crate::event::Position>) {
+        let mut state = self.lock();
+        let sequence = state.ledger.issue(position);
+        if state.ledger.settle(sequence) {
+            state.version += 1;
+            self.moved.notify_all();
+        }
+    }
+
+    /// Hands back what a worker did, and takes its next tasks: waits until there are some. False
+    /// when the worker must end.
+    pub fn exchange(&self, done: &mut Vec<Done>, most: usize, taken: &mut Vec<Task>) -> bool {
+        let mut state = self.lock();
+        self.settle(&mut state, done);
+        loop {
+            if state.phase == Phase::Closed {
+                return false;
+            }
+            let now = Instant::now();
+            state.lanes.take(now, most, taken);
+            if !taken.is_empty() {
+                // Pass on what this worker leaves behind: other tasks, or the watch for parked ones.
+                self.wake_worker(&state);
+                return true;
+            }
+            if state.phase == Phase::Draining && state.lanes.events() == 0 {
+                return false;
+            }
+            state = self.rest(state, now);
+        }
+    }
+
+    // One worker watches for the next parked lane, so that its time wakes one and not all.
+    fn rest<'a>(&self, mut state: MutexGuard<'a, State>, now: Instant) -> MutexGuard<'a, State> {
+        match state.lanes.next_due() {
+            Some(due) if !state.alarm_armed => {
+                state.alarm_armed = true;
+                state = wait(&self.alarm, state, Some(due.saturating_duration_since(now)));
+                state.alarm_armed = false;
+            }
+            _ => {
+                state.idle_workers += 1;
+                state = wait(&self.work, state, None);
+                state.idle_workers -= 1;
+            }
+        }
+        state
+    }
+
+    fn settle(&self, state: &mut State, done: &mut Vec<Done>) {
+        let mut moved = false;
+        for done in done.drain(..) {
+            match done {
+                Done::Settled(task) => {
+                    let sequence = state.lanes.finish(task);
+                    moved |= state.ledger.settle(sequence);
+                }
+                Done::Parked(task, due) => {
+                    state.lanes.park(task, due);
+                    // Whoever watches computed its time without this task.
+                    self.alarm.notify_one();
+                }
+            }
+        }
+        if moved {
+            state.version += 1;
+            self.moved.notify_one();
+        }
+        if state.full && state.is_roomy() {
+            state.full = false;
+            self.room.notify_one();
+        }
+    }
+
+    /// For the keeper: waits until there is something new to record; when the route is ending, only
+    /// for a moment. None when there is nothing.
+    pub fn wait_moved(&self) -> Option<Snapshot> {
+        let mut state = self.lock();
+        if state.durable == state.version {
+            let longest = (state.phase != Phase::Running).then_some(ENDING_TICK);
+            state = wait(&self.moved, state, longest);
+        }
+        (state.durable < state.version)
+            .then(|| Snapshot { progress: state.ledger.progress(), version: state.version })
+    }
+
+    /// The keeper has made this version durable.
+    pub fn recorded(&self, version: u64) {
+        let mut state = self.lock();
+        state.durable = state.durable.max(version);
+        self.durable.notify_all();
+    }
+
+    /// Everything that has to be recorded is durable.
+    pub fn is_recorded(&self) -> bool {
+        let state = self.lock();
+        state.durable == state.version
+    }
+
+    /// Tells all threads to come to an end. A phase never goes back.
+    pub fn set_phase(&self, phase: Phase) {
+        let mut state = self.lock();
+        if state.phase < phase {
+            state.phase = phase;
+        }
+        for condvar in [&self.work, &self.alarm, &self.room, &self.moved, &self.durable] {
+            condvar.notify_all();
+        }
+    }
+
+    /// What the threads are to do.
+    pub fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    /// The numbers of this moment.
+    pub fn gauge(&self) -> Gauge {
+        let state = self.lock();
+        Gauge {
+            outstanding: state.ledger.outstanding(),
+            waiting: state.lanes.events(),
+            time: state.ledger.time(),
+        }
+    }
+
+    fn wake_worker(&self, state: &State) {
+        let unwatched = !state.alarm_armed && state.lanes.next_due().is_some();
+        if state.lanes.ready() == 0 && !unwatched {
+            return;
+        }
+        if 0 < state.idle_workers {
+            self.work.notify_one();
+        } else if state.alarm_armed {
+            self.alarm.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A thread that panics ends the process; until then the others must not pile up panics.
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl State {
+    fn is_full(&self, bytes: usize) -> bool {
+        let waiting = self.lanes.bytes();
+        OUTSTANDING_EVENTS_MAX <= self.ledger.outstanding()
+            || (0 < waiting && QUEUE_BYTES_MAX < waiting.saturating_add(bytes))
+    }
+
+    // Well below full, so that poller and workers do not wake each other for every event.
+    fn is_roomy(&self) -> bool {
+        self.ledger.outstanding() <= OUTSTANDING_EVENTS_MAX / 4 * 3
+            && self.lanes.bytes() <= QUEUE_BYTES_MAX / 2
+    }
+}
+
+fn wait<'a>(
+    condvar: &Condvar,
+    state: MutexGuard<'a, State>,
+    longest: Option<Duration>,
+) -> MutexGuard<'a, State> {
+    match longest {
+        None => condvar.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+        Some(longest) => {
+            condvar.wait_timeout(state, longest).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+        }
+    }
+}

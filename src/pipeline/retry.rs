@@ -1,0 +1,140 @@
+//! What follows from a verdict: settle, send again, or dead letter; and when. Pure: the answer of
+//! the sink was classified by the processor, the schedule is decided here.
+
+use std::time::Duration;
+
+use crate::config::RetryConfig;
+use crate::limits::RETRY_AFTER_MAX;
+use crate::processor::{Failure, Retry, Verdict};
+
+/// What the route promises about its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// Nothing is lost: repeat, or keep as a dead letter.
+    AtLeastOnce,
+    /// Nothing is repeated unless it certainly never left.
+    AtMostOnce,
+}
+
+/// What follows from a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Failures that will not be tried again.
+    pub final_failures: Vec<Failure>,
+    /// Failures whose targets are tried again after `wait`.
+    pub again: Vec<Failure>,
+    /// How long to wait before the next attempt, if there is one.
+    pub wait: Duration,
+}
+
+/// Decides about one verdict of an event that was tried `attempts` times (this one included) and
+/// has been failing for `failing`. `dice` is a random number from 0 to 1, for jitter.
+pub fn decide(
+    verdict: Verdict,
+    promise: Promise,
+    config: &RetryConfig,
+    attempts: u32,
+    failing: Duration,
+    dice: f64,
+) -> Decision {
+    let mut decision = Decision::default();
+    let mut asked = None;
+    let given_up = config.give_up_after.is_some_and(|limit| limit <= failing);
+    for failure in verdict.failures {
+        match failure.retry {
+            Retry::Later { after, unsent } if !given_up && (promise == Promise::AtLeastOnce || unsent) => {
+                asked = asked.max(after);
+                decision.again.push(failure);
+            }
+            _ => decision.final_failures.push(failure),
+        }
+    }
+    if !decision.again.is_empty() {
+        decision.wait = wait(config, attempts, asked, dice);
+    }
+    decision
+}
+
+/// The wait after the `attempts`th failure: doubling from `first` to `max`, of which `dice` takes
+/// away up to half, and never less than what the sink asked for, up to [`RETRY_AFTER_MAX`].
+pub fn wait(config: &RetryConfig, attempts: u32, asked: Option<Duration>, dice: f64) -> Duration {
+    let doubled = config.first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
+    let own = doubled.min(config.max).mul_f64(1.0 - dice.clamp(0.0, 1.0) / 2.0);
+    own.max(asked.unwrap_or_default().min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: RetryConfig = RetryConfig {
+        first: Duration::from_millis(200),
+        max: Duration::from_secs(30),
+        give_up_after: Some(Duration::from_secs(60)),
+    };
+
+    fn failure(target: &str, retry: Retry) -> Failure {
+        Failure { target: target.to_string(), retry, reason: "test", detail: String::new() }
+    }
+
+    const LATER: Retry = Retry::Later { after: None, unsent: false };
+    const UNSENT: Retry = Retry::Later { after: None, unsent: true };
+
+    #[test]
+    fn waits_double_to_the_maximum() {
+        let waits: Vec<_> = (1..=10).map(|n| wait(&CONFIG, n, None, 0.0).as_millis()).collect();
+        assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
+        assert_eq!(wait(&CONFIG, u32::MAX, None, 0.0), CONFIG.max);
+        assert_eq!(wait(&CONFIG, 0, None, 0.0).as_millis(), 200);
+    }
+
+    #[test]
+    fn jitter_takes_away_up_to_half() {
+        assert_eq!(wait(&CONFIG, 3, None, 1.0).as_millis(), 400);
+        assert_eq!(wait(&CONFIG, 3, None, 0.5).as_millis(), 600);
+    }
+
+    #[test]
+    fn the_sink_may_ask_for_more_but_not_for_less_or_for_ever() {
+        let asked = |seconds| wait(&CONFIG, 3, Some(Duration::from_secs(seconds)), 0.0);
+        assert_eq!(asked(0).as_millis(), 800);
+        assert_eq!(asked(7).as_secs(), 7);
+        assert_eq!(asked(1_000_000), RETRY_AFTER_MAX);
+    }
+
+    #[test]
+    fn decisions() {
+        use Promise::{AtLeastOnce, AtMostOnce};
+        let young = Duration::from_secs(1);
+        let old = Duration::from_secs(60);
+        // promise, age, retry -> tried again?
+        let table = [
+            (AtLeastOnce, young, LATER, true),
+            (AtLeastOnce, young, UNSENT, true),
+            (AtLeastOnce, young, Retry::Never, false),
+            (AtLeastOnce, old, LATER, false),
+            (AtMostOnce, young, LATER, false),
+            (AtMostOnce, young, UNSENT, true),
+            (AtMostOnce, old, UNSENT, false),
+        ];
+        for (promise, failing, retry, again) in table {
+            let decision = decide(Verdict::failed(failure("", retry)), promise, &CONFIG, 1, failing, 0.0);
+            assert_eq!(decision.again.len(), usize::from(again), "{promise:?} {failing:?} {retry:?}");
+            assert_eq!(decision.final_failures.len(), usize::from(!again));
+            assert_eq!(decision.wait == Duration::ZERO, !again);
+        }
+    }
+
+    #[test]
+    fn only_failed_targets_are_tried_again_and_none_is_dropped() {
+        let verdict = Verdict {
+            failures: vec![failure("a", LATER), failure("b", Retry::Never), failure("c", LATER)],
+            unmatched: false,
+        };
+        let endless = RetryConfig { give_up_after: None, ..CONFIG };
+        let decision = decide(verdict, Promise::AtLeastOnce, &endless, 2, Duration::MAX, 0.0);
+        assert_eq!(decision.again.iter().map(|f| f.target.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(decision.final_failures.iter().map(|f| f.target.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(decision.wait.as_millis(), 400);
+    }
+}

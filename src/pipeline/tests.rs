@@ -1,0 +1,376 @@
+//! A whole route in one process: a scripted source and a scripted processor, real threads, real
+//! files.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+use jiff::Timestamp;
+
+use super::*;
+use crate::config::{Format, Order, RetryConfig};
+use crate::processor::{Delivery, Failure, Retry, Verdict};
+use crate::source::{Broken, Item, Opened, Page, SourceError};
+use crate::testing::{Folder, event, folder};
+
+const START: i64 = 1_700_000_000;
+
+/// A history of events: one per second from `START` on, about ten objects in turn.
+struct History {
+    events: i64,
+    page: usize,
+    next: i64,
+    opened: Arc<Mutex<Vec<Option<Timestamp>>>>,
+    // Reading fails once before this key.
+    lost_before: Option<i64>,
+    broken: Option<i64>,
+}
+
+fn nth(key: i64) -> Event {
+    let mut event = event(key, &format!("vm-{}", key % 10));
+    event.position.time = Timestamp::from_second(START + key).unwrap();
+    event
+}
+
+impl Source for History {
+    fn open(&mut self, begin: Option<Timestamp>) -> std::result::Result<Opened, SourceError> {
+        self.opened.lock().unwrap().push(begin);
+        let begin = begin.unwrap_or(Timestamp::from_second(START).unwrap());
+        self.next = (begin.as_second() - START).max(0);
+        let description = "a test history".to_string();
+        Ok(Opened { identity: "one".to_string(), begin, now: Timestamp::now(), description })
+    }
+
+    fn read(&mut self) -> std::result::Result<Page, SourceError> {
+        let mut page = Page::default();
+        while page.items.len() < self.page && self.next < self.events {
+            if self.lost_before == Some(self.next) {
+                self.lost_before = None;
+                return Err(SourceError::lost(Error::new("the session is gone")));
+            }
+            page.items.push(match self.broken == Some(self.next) {
+                true => Item::Broken(Broken {
+                    position: Some(nth(self.next).position),
+                    raw: b"<odd/>".to_vec(),
+                    reason: "odd".to_string(),
+                }),
+                false => Item::Event(nth(self.next)),
+            });
+            self.next += 1;
+        }
+        page.more = self.next < self.events;
+        Ok(page)
+    }
+
+    fn wait(&mut self, stop: &Stop, longest: Duration) -> std::result::Result<(), SourceError> {
+        stop.wait(longest);
+        Ok(())
+    }
+
+    fn close(&mut self) {}
+}
+
+type Answer = dyn Fn(&Delivery) -> Verdict + Send + Sync;
+
+/// Records what it acknowledges.
+struct Sink {
+    acknowledged: Mutex<Vec<i64>>,
+    answer: Box<Answer>,
+}
+
+impl Processor for Sink {
+    fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
+        for delivery in batch {
+            let verdict = (self.answer)(delivery);
+            if verdict.failures.is_empty() {
+                self.acknowledged.lock().unwrap().push(delivery.event.position.key);
+            }
+            verdicts.push(verdict);
+        }
+    }
+}
+
+struct Bench {
+    folder: Folder,
+    opened: Arc<Mutex<Vec<Option<Timestamp>>>>,
+    history: History,
+    config: RouteConfig,
+    at_least_once: bool,
+}
+
+struct Running {
+    route: Route,
+    exits: Receiver<Exit>,
+    sink: Arc<Sink>,
+}
+
+impl Bench {
+    fn new(events: i64) -> Bench {
+        let opened = Arc::new(Mutex::new(Vec::new()));
+        let history =
+            History { events, page: 100, next: 0, opened: opened.clone(), lost_before: None, broken: None };
+        let config = RouteConfig {
+            name: "power".to_string(),
+            from: "a".to_string(),
+            to: "b".to_string(),
+            types: Vec::new(),
+            order: Order::Entity,
+            workers: 4,
+            format: Format::Router,
+            retry: RetryConfig {
+                first: Duration::from_millis(1),
+                max: Duration::from_millis(5),
+                give_up_after: None,
+            },
+            dead_letter_bytes_max: 1 << 20,
+        };
+        Bench { folder: folder("route"), opened, history, config, at_least_once: true }
+    }
+
+    fn start(&self, answer: impl Fn(&Delivery) -> Verdict + Send + Sync + 'static) -> Running {
+        let sink = Arc::new(Sink { acknowledged: Mutex::new(Vec::new()), answer: Box::new(answer) });
+        let history = History { opened: self.opened.clone(), ..self.history };
+        let parts = RouteParts {
+            config: self.config.clone(),
+            source: Box::new(history),
+            address: "test".to_string(),
+            replay_max: None,
+            processor: sink.clone(),
+            state_dir: self.at_least_once.then(|| self.folder.path().to_path_buf()),
+        };
+        let (sender, exits) = bounded(Route::threads_max(&self.config));
+        let route = Route::start(0, parts, &sender).unwrap();
+        Running { route, exits, sink }
+    }
+
+    fn checkpoint(&self) -> checkpoint::Checkpoint {
+        let file = CheckpointFile::new(self.folder.path(), "power");
+        file.read().unwrap().expect("a checkpoint").checkpoint
+    }
+}
+
+impl Running {
+    fn wait(&self, what: &str, mut condition: impl FnMut(&Running) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !condition(self) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.route.gauge());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn wait_acknowledged(&self, count: usize) {
+        self.wait("acknowledged", |running| count <= running.sink.acknowledged.lock().unwrap().len());
+    }
+
+    fn stop(self) -> Vec<i64> {
+        self.route.stop();
+        let mut left = self.route.roles();
+        while left.iter().any(|role| *role != Role::Keeper) {
+            let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("a thread ends");
+            left.swap_remove(left.iter().position(|role| *role == exit.role).unwrap());
+        }
+        self.route.end_keeper();
+        for _ in left {
+            let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("the keeper ends");
+            assert_eq!(exit.failure, None);
+        }
+        self.sink.acknowledged.lock().unwrap().clone()
+    }
+}
+
+fn later() -> Verdict {
+    Verdict::failed(Failure {
+        target: String::new(),
+        retry: Retry::Later { after: None, unsent: false },
+        reason: "503",
+        detail: "POST test: status 503".to_string(),
+    })
+}
+
+fn never() -> Verdict {
+    let mut verdict = later();
+    verdict.failures[0].retry = Retry::Never;
+    verdict
+}
+
+fn sorted(mut keys: Vec<i64>) -> Vec<i64> {
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn every_event_arrives_once_and_in_order_per_object() {
+    let mut bench = Bench::new(3000);
+    bench.history.lost_before = Some(1234);
+    let running = bench.start(|_| Verdict::delivered());
+    running.wait_acknowledged(3000);
+    let keys = running.stop();
+    assert_eq!(sorted(keys.clone()), (0..3000).collect::<Vec<_>>());
+    for object in 0..10 {
+        let of_object: Vec<i64> = keys.iter().copied().filter(|key| key % 10 == object).collect();
+        assert!(of_object.is_sorted(), "vm-{object}");
+    }
+    assert_eq!(bench.opened.lock().unwrap().len(), 2);
+    assert_eq!(bench.checkpoint().progress.time, nth(2999).position.time);
+}
+
+#[test]
+fn the_start_is_durable_before_the_first_event_is_read() {
+    let bench = Bench::new(1);
+    let path = bench.folder.path().join("power.checkpoint.json");
+    let seen = Arc::new(AtomicBool::new(false));
+    let found = seen.clone();
+    let running = bench.start(move |_| {
+        found.store(path.exists(), Ordering::SeqCst);
+        Verdict::delivered()
+    });
+    running.wait_acknowledged(1);
+    running.stop();
+    assert!(seen.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_failing_object_is_tried_again_and_holds_only_itself() {
+    let bench = Bench::new(1000);
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let running = bench.start(move |delivery| {
+        let held = delivery.event.position.key % 10 == 3 && !gate.load(Ordering::SeqCst);
+        if held { later() } else { Verdict::delivered() }
+    });
+    running.wait_acknowledged(900);
+    running.wait("checkpoint", |_| bench.checkpoint().progress.settled.contains(nth(999).position));
+    assert!(bench.checkpoint().progress.resume() <= nth(3).position.time, "3 is not settled");
+    open.store(true, Ordering::SeqCst);
+    running.wait_acknowledged(1000);
+    assert!(0 < running.route.stats().retried.get());
+    let keys = running.stop();
+    let held: Vec<i64> = keys.into_iter().filter(|key| key % 10 == 3).collect();
+    assert!(held.is_sorted());
+}
+
+#[test]
+fn a_restart_repeats_nothing_that_was_settled_and_skips_nothing_that_was_not() {
+    let bench = Bench::new(500);
+    let running = bench.start(|delivery| match delivery.event.position.key % 10 {
+        3 => later(),
+        _ => Verdict::delivered(),
+    });
+    running.wait_acknowledged(450);
+    let first = running.stop();
+    let running = bench.start(|_| Verdict::delivered());
+    running.wait_acknowledged(50);
+    let second = running.stop();
+    assert_eq!(second, (0..500).filter(|key| key % 10 == 3).collect::<Vec<_>>());
+    assert_eq!(first.len() + second.len(), 500);
+}
+
+#[test]
+fn permanent_failures_and_broken_events_become_dead_letters_and_the_rest_arrives() {
+    let mut bench = Bench::new(1000);
+    bench.history.broken = Some(500);
+    let running = bench.start(|delivery| match delivery.event.position.key {
+        700 => never(),
+        _ => Verdict::delivered(),
+    });
+    running.wait_acknowledged(998);
+    running.wait("settled", |running| running.route.gauge().outstanding == 0);
+    running.stop();
+    assert_eq!(bench.checkpoint().progress.time, nth(999).position.time);
+    let (letters, unreadable) =
+        dead_letter::read(&bench.folder.path().join("power.dead-letters.jsonl")).unwrap();
+    assert_eq!((letters.len(), unreadable), (2, 0));
+    let mut reasons: Vec<&str> = letters.iter().filter_map(|letter| letter["reason"].as_str()).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["503", "conversion"]);
+    let event = letters.iter().find(|letter| letter["event"].is_object()).unwrap();
+    assert_eq!(event["event"]["id"], "id-700");
+}
+
+#[test]
+fn a_full_dead_letter_file_holds_the_event() {
+    let mut bench = Bench::new(20);
+    bench.config.dead_letter_bytes_max = 10;
+    let running = bench.start(|delivery| match delivery.event.position.key {
+        7 => never(),
+        _ => Verdict::delivered(),
+    });
+    running.wait_acknowledged(18);
+    running.wait("trouble", |running| !running.route.troubles().is_empty());
+    let (trouble, _) = running.route.troubles().remove(0);
+    assert!(trouble.contains("are full"), "{trouble}");
+    running.stop();
+    assert!(bench.checkpoint().progress.resume() <= nth(7).position.time);
+}
+
+#[test]
+fn give_up_after_turns_endless_retry_into_a_dead_letter() {
+    let mut bench = Bench::new(20);
+    bench.config.retry.give_up_after = Some(Duration::from_millis(20));
+    let running = bench.start(|delivery| match delivery.event.position.key {
+        7 => later(),
+        _ => Verdict::delivered(),
+    });
+    running.wait("settled", |running| {
+        running.route.stats().dead_lettered.get() == 1 && running.route.gauge().outstanding == 0
+    });
+    assert_eq!(running.stop().len(), 19);
+}
+
+#[test]
+fn at_most_once_sends_once_and_keeps_nothing_on_disk() {
+    let mut bench = Bench::new(100);
+    bench.at_least_once = false;
+    let tried = Arc::new(Mutex::new(HashMap::new()));
+    let count = tried.clone();
+    let running = bench.start(move |delivery| {
+        *count.lock().unwrap().entry(delivery.event.position.key).or_insert(0) += 1;
+        if delivery.event.position.key == 5 { later() } else { Verdict::delivered() }
+    });
+    running.wait("settled", |running| {
+        running.route.gauge().outstanding == 0 && 0 < running.route.stats().lost.get()
+    });
+    running.wait_acknowledged(99);
+    running.stop();
+    assert!(tried.lock().unwrap().values().all(|times| *times == 1));
+    assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn types_filter_by_name_and_excluded_events_are_settled() {
+    let mut bench = Bench::new(50);
+    bench.config.types = vec!["VmPoweredOff*".to_string()];
+    let running = bench.start(|_| Verdict::delivered());
+    running.wait("filtered", |running| running.route.stats().filtered.get() == 50);
+    assert!(running.stop().is_empty());
+    assert_eq!(bench.checkpoint().progress.time, nth(49).position.time);
+}
+
+#[test]
+fn a_slow_sink_holds_the_poller_and_memory() {
+    let mut bench = Bench::new(100_000);
+    bench.config.order = Order::None;
+    bench.history.page = 1000;
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let running = bench.start(move |_| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !gate.load(Ordering::SeqCst) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Verdict::delivered()
+    });
+    running.wait("full", |running| 1000 < running.route.gauge().outstanding);
+    let mut last = 0;
+    running.wait("steady", |running| {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = running.route.gauge().outstanding;
+        std::mem::replace(&mut last, now) == now
+    });
+    assert!(last <= crate::limits::OUTSTANDING_EVENTS_MAX, "{last}");
+    open.store(true, Ordering::SeqCst);
+    running.wait_acknowledged(100_000);
+    assert_eq!(sorted(running.stop()), (0..100_000).collect::<Vec<_>>());
+}

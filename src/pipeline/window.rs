@@ -1,0 +1,213 @@
+//! Which events around a position are known: pairs of time and key, held as ranges of keys per
+//! second. Pure data.
+//!
+//! A source can only be asked for events from a *time* on, and many events share one time. The
+//! window is what makes resuming exact: reading begins a little before the position, and what the
+//! window holds is skipped. Keys mostly come in sequence, so a second of thousands of events is
+//! one range.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::event::Position;
+use crate::limits::{RESUME_OVERLAP, WINDOW_KEYS_MAX};
+
+/// The events known within [`RESUME_OVERLAP`] before the newest one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    newest: Option<Timestamp>,
+    seconds: BTreeMap<i64, Keys>,
+}
+
+impl Window {
+    /// Remembers an event and forgets what is now too old to be read again.
+    pub fn insert(&mut self, position: Position) {
+        let newest = self.newest.map_or(position.time, |newest| newest.max(position.time));
+        let moved = self.newest != Some(newest);
+        self.newest = Some(newest);
+        let second = position.time.as_second();
+        let oldest = oldest_second(newest);
+        if oldest <= second {
+            self.seconds.entry(second).or_default().insert(position.key);
+        }
+        if moved {
+            self.forget_before(oldest);
+        }
+    }
+
+    /// Whether this event is known.
+    pub fn contains(&self, position: Position) -> bool {
+        self.seconds.get(&position.time.as_second()).is_some_and(|keys| keys.contains(position.key))
+    }
+
+    /// The time of the newest event ever inserted.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.newest
+    }
+
+    /// Where reading must begin so that nothing after the newest event, or late beside it, is
+    /// missed.
+    pub fn resume(&self) -> Option<Timestamp> {
+        self.newest.map(overlap_before)
+    }
+
+    /// The known keys of every second (Unix time), oldest first, as inclusive ranges.
+    pub fn seconds(&self) -> impl Iterator<Item = (i64, impl Iterator<Item = (i64, i64)> + '_)> + '_ {
+        self.seconds.iter().map(|(second, keys)| (*second, keys.ranges()))
+    }
+
+    /// The same window with further events, which do not move its newest time: those that were
+    /// settled ahead of their turn.
+    pub fn with(&self, beyond: impl IntoIterator<Item = Position>) -> Window {
+        let mut window = self.clone();
+        for position in beyond {
+            window.seconds.entry(position.time.as_second()).or_default().insert(position.key);
+        }
+        window
+    }
+
+    /// A window as a record tells it: the newest time and the ranges of each second.
+    pub fn restore(newest: Option<Timestamp>, ranges: impl IntoIterator<Item = (i64, i64, i64)>) -> Window {
+        let mut window = Window { newest, seconds: BTreeMap::new() };
+        for (second, first, last) in ranges {
+            window.seconds.entry(second).or_default().insert_range(first, last);
+        }
+        window
+    }
+
+    fn forget_before(&mut self, oldest: i64) {
+        self.seconds = self.seconds.split_off(&oldest);
+        let mut keys: usize = self.seconds.values().map(|keys| keys.ranges.len()).sum();
+        // Beyond the limit the oldest second goes: a restart then repeats its events.
+        while WINDOW_KEYS_MAX < keys && 1 < self.seconds.len() {
+            if let Some((_, forgotten)) = self.seconds.pop_first() {
+                keys -= forgotten.ranges.len();
+            }
+        }
+    }
+}
+
+/// The time from which to read when everything up to `time` is settled.
+pub fn overlap_before(time: Timestamp) -> Timestamp {
+    time.checked_sub(jiff::SignedDuration::try_from(RESUME_OVERLAP).unwrap_or_default())
+        .unwrap_or(Timestamp::MIN)
+}
+
+fn oldest_second(newest: Timestamp) -> i64 {
+    overlap_before(newest).as_second() - 1
+}
+
+/// A set of keys as disjoint, not adjacent, inclusive ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Keys {
+    ranges: BTreeMap<i64, i64>,
+}
+
+impl Keys {
+    fn contains(&self, key: i64) -> bool {
+        self.ranges.range(..=key).next_back().is_some_and(|(_, last)| key <= *last)
+    }
+
+    fn insert(&mut self, key: i64) {
+        self.insert_range(key, key);
+    }
+
+    fn insert_range(&mut self, first: i64, last: i64) {
+        let (mut first, mut last) = (first, last.max(first));
+        if let Some((&start, &end)) = self.ranges.range(..=first).next_back()
+            && first <= end.saturating_add(1)
+        {
+            first = start;
+            last = last.max(end);
+        }
+        while let Some((&start, &end)) = self.ranges.range(first..=last.saturating_add(1)).next() {
+            self.ranges.remove(&start);
+            last = last.max(end);
+        }
+        self.ranges.insert(first, last);
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.ranges.iter().map(|(first, last)| (*first, *last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+    use std::collections::BTreeSet;
+
+    fn at(milliseconds: i64, key: i64) -> Position {
+        Position { key, time: Timestamp::from_millisecond(milliseconds).unwrap() }
+    }
+
+    #[test]
+    fn one_second_of_sequential_keys_is_one_range() {
+        let mut window = Window::default();
+        for key in 0..500 {
+            window.insert(at(10_000, key));
+        }
+        let seconds: Vec<_> = window.seconds().map(|(s, ranges)| (s, ranges.collect::<Vec<_>>())).collect();
+        assert_eq!(seconds, [(10, vec![(0, 499)])]);
+        assert!(window.contains(at(10_999, 499)));
+        assert!(!window.contains(at(10_000, 500)));
+        assert!(!window.contains(at(11_000, 499)));
+    }
+
+    #[test]
+    fn what_is_older_than_the_overlap_is_forgotten_and_cannot_be_read_again() {
+        let mut window = Window::default();
+        window.insert(at(10_000, 1));
+        window.insert(at(60_000, 2));
+        window.insert(at(20_000, 3));
+        assert_eq!(window.seconds().count(), 1);
+        let resume = window.resume().unwrap();
+        assert_eq!(resume, Timestamp::from_millisecond(60_000).unwrap() - RESUME_OVERLAP);
+        assert_eq!(window.newest(), Some(Timestamp::from_second(60).unwrap()));
+    }
+
+    #[test]
+    fn everything_from_resume_on_is_remembered() {
+        let mut random = Random::from_test("window");
+        for _ in 0..200 {
+            let mut window = Window::default();
+            let mut inserted = Vec::new();
+            let mut clock = 1_000_000;
+            for _ in 0..random.below(300) {
+                clock += random.below(400) as i64;
+                let position = at(clock - random.below(3000) as i64, random.below(4000) as i64 - 2000);
+                window.insert(position);
+                inserted.push(position);
+            }
+            let Some(resume) = window.resume() else { continue };
+            for position in inserted.iter().filter(|position| resume <= position.time) {
+                assert!(window.contains(*position), "{position:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn key_ranges_agree_with_a_set() {
+        let mut random = Random::from_test("keys");
+        for _ in 0..200 {
+            let (mut keys, mut model) = (Keys::default(), BTreeSet::new());
+            for _ in 0..random.below(80) {
+                let first = random.below(60) as i64 - 30;
+                let last = first + random.below(6) as i64;
+                keys.insert_range(first, last);
+                model.extend(first..=last);
+            }
+            for key in -40..50 {
+                assert_eq!(keys.contains(key), model.contains(&key), "{key} in {keys:?}");
+            }
+            let ranges: Vec<_> = keys.ranges().collect();
+            assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{ranges:?}");
+        }
+        let mut extremes = Keys::default();
+        extremes.insert(i64::MAX);
+        extremes.insert(i64::MIN);
+        assert!(extremes.contains(i64::MAX) && extremes.contains(i64::MIN) && !extremes.contains(0));
+    }
+}

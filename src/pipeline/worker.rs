@@ -1,0 +1,129 @@
+//! A worker thread: takes the next events, has them delivered, and acts on the verdicts.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::limits::DEAD_LETTER_HOLD;
+use crate::pipeline::Shared;
+use crate::pipeline::lanes::Task;
+use crate::pipeline::queue::Done;
+use crate::pipeline::retry::{self, Promise};
+use crate::processor::{Failure, Processor, Verdict};
+
+/// Delivers until the queue says that it is enough.
+pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>) {
+    let most = processor.batch_events_max().max(1);
+    let (mut done, mut tasks, mut batch, mut verdicts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut open = Vec::new();
+    while shared.queue.exchange(&mut done, most, &mut tasks) {
+        // The processor wants a slice of deliveries; the rest of each task waits beside it.
+        for task in tasks.drain(..) {
+            let (rest, delivery) = task.split();
+            open.push(rest);
+            batch.push(delivery);
+        }
+        verdicts.clear();
+        processor.deliver(&batch, &mut verdicts);
+        // A missing verdict is no acknowledgement.
+        verdicts.resize_with(batch.len(), || Verdict::failed(unanswered()));
+        for ((rest, delivery), verdict) in open.drain(..).zip(batch.drain(..)).zip(verdicts.drain(..)) {
+            done.push(conclude(shared, rest.join(delivery), verdict));
+        }
+    }
+}
+
+fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
+    if verdict.failures.is_empty() {
+        shared.delivery_trouble.over();
+        let counter = if verdict.unmatched { &shared.stats.unmatched } else { &shared.stats.delivered };
+        counter.add(1);
+        return Done::Settled(task);
+    }
+    let now = Instant::now();
+    let attempts = task.delivery.attempts.saturating_add(1);
+    let since = *task.failing_since.get_or_insert(now);
+    let decision =
+        retry::decide(verdict, shared.promise, &shared.config.retry, attempts, now - since, dice());
+    if !decision.final_failures.is_empty() && !bury(shared, &task, attempts, &decision.final_failures) {
+        let failures = decision.final_failures.into_iter().chain(decision.again);
+        task.delivery.attempts = attempts;
+        task.delivery.pending = failures.map(|failure| failure.target).collect();
+        return Done::Parked(task, now + DEAD_LETTER_HOLD);
+    }
+    let Some(first) = decision.again.first() else { return Done::Settled(task) };
+    let wait = decision.wait;
+    let consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
+    shared.delivery_trouble.happened(first.reason, &first.detail, &consequence);
+    shared.stats.retried.add(1);
+    log::debug!(
+        "{}: event {} attempt {attempts}: {}; again in {:.1} s",
+        shared.who,
+        task.delivery.event.position.key,
+        first.detail,
+        wait.as_secs_f64()
+    );
+    task.delivery.attempts = attempts;
+    task.delivery.pending = decision.again.into_iter().map(|failure| failure.target).collect();
+    Done::Parked(task, now + wait)
+}
+
+// Failures that will not be tried again: a dead letter, or with at-most-once the log. False when
+// the letter could not be kept, so that the event must be held.
+fn bury(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bool {
+    let ce = &task.delivery.event.ce;
+    let name = ce.subject.as_deref().unwrap_or(&ce.ty);
+    let details = failures.iter().map(|failure| failure.detail.as_str()).collect::<Vec<_>>().join("; ");
+    let Some(letters) = &shared.dead_letters else {
+        debug_assert_eq!(shared.promise, Promise::AtMostOnce);
+        shared.stats.lost.add(1);
+        log::error!(
+            "{}: {name} {} is lost after {attempts} attempts, as checkpoint = false allows: {details}",
+            shared.who,
+            ce.id
+        );
+        return true;
+    };
+    match letters.append_event(ce, attempts, failures) {
+        Ok(()) => {
+            shared.dead_letter_trouble.over();
+            shared.stats.dead_lettered.add(failures.len() as u64);
+            log::error!(
+                "{}: {name} {} is a dead letter after {attempts} attempts: {details}; it is kept in {}",
+                shared.who,
+                ce.id,
+                letters.path().display()
+            );
+            true
+        }
+        Err(error) => {
+            shared.dead_letter_trouble.happened("dead letters", &error.to_string(), "holding the event");
+            false
+        }
+    }
+}
+
+fn unanswered() -> Failure {
+    Failure {
+        target: String::new(),
+        retry: crate::processor::Retry::Later { after: None, unsent: false },
+        reason: "unanswered",
+        detail: "the processor gave no verdict".to_string(),
+    }
+}
+
+// A number from 0 to 1 for jitter: the standard library's hasher seeds are random.
+pub(crate) fn dice() -> f64 {
+    let bits = RandomState::new().build_hasher().finish();
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn dice_fall_between_zero_and_one_and_differ() {
+        let thrown: Vec<f64> = (0..100).map(|_| super::dice()).collect();
+        assert!(thrown.iter().all(|dice| (0.0..1.0).contains(dice)));
+        assert!(thrown.windows(2).any(|pair| pair[0] != pair[1]));
+    }
+}

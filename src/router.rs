@@ -1,0 +1,234 @@
+//! Everything a run consists of, put together in dependency order, watched, and taken down again.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded, select};
+
+use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
+use crate::error::{Context, Error, Result};
+use crate::limits::{KEEPER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
+use crate::pipeline::{Exit, Role, Route, RouteParts};
+use crate::processor::Processor;
+use crate::processor::knative::Knative;
+use crate::processor::stdout::Stdout;
+use crate::source::Source;
+use crate::source::vcenter::Vcenter;
+use crate::stop::Stop;
+
+/// All routes of a configuration, running.
+pub struct Router {
+    routes: Vec<Route>,
+    exits: Receiver<Exit>,
+    grace: Duration,
+    // Held as long as the router runs: the lock ends with the file.
+    _lock: Option<File>,
+}
+
+impl Router {
+    /// Prepares the state folder and starts every route. Sources and sinks may be away.
+    ///
+    /// # Errors
+    /// What the configuration or the state folder makes impossible.
+    pub fn start(config: &Config) -> Result<Router> {
+        let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
+        let lock = state_dir.map(|folder| prepare_state(folder)).transpose()?;
+        let parts: Vec<RouteParts> =
+            config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
+        let threads = config.routes.iter().map(Route::threads_max).sum();
+        let (sender, exits) = bounded(threads);
+        let mut routes = Vec::new();
+        for (index, parts) in parts.into_iter().enumerate() {
+            let started = Route::start(index, parts, &sender);
+            match started {
+                Ok(route) => routes.push(route),
+                Err(error) => {
+                    Router { routes, exits, grace: config.shutdown_grace, _lock: lock }.shut_down();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Router { routes, exits, grace: config.shutdown_grace, _lock: lock })
+    }
+
+    /// Watches the routes until `stop`, then takes them down.
+    ///
+    /// # Errors
+    /// When a thread ended that must not: the process should end and be started again.
+    pub fn run(mut self, stop: &Stop) -> Result<()> {
+        let failure = loop {
+            select! {
+                recv(stop.channel()) -> _ => break None,
+                recv(self.exits) -> exit => break Some(self.unexpected(exit.ok())),
+                default(SUMMARY_INTERVAL) => self.summarize(),
+            }
+        };
+        if let Some(error) = &failure {
+            log::error!("{error}; stopping");
+        }
+        self.shut_down();
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The routes, for whoever watches.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    fn unexpected(&mut self, exit: Option<Exit>) -> Error {
+        let Some(exit) = exit else { return Error::new("all threads are gone") };
+        let name = self.routes[exit.route].name();
+        let role = format!("{:?}", exit.role).to_lowercase();
+        exit.failure
+            .unwrap_or_else(|| Error::new("it ended without being told to"))
+            .context(format!("route {name}: {role}"))
+    }
+
+    /// Stops reading, lets deliveries in flight finish for the time of grace, writes the last
+    /// checkpoints.
+    fn shut_down(self) {
+        for route in &self.routes {
+            route.stop();
+        }
+        let mut running: Vec<Vec<Role>> = self.routes.iter().map(Route::roles).collect();
+        let deadline = Instant::now() + self.grace;
+        let is_busy = |roles: &[Vec<Role>]| roles.iter().flatten().any(|role| *role != Role::Keeper);
+        while is_busy(&running) && Instant::now() < deadline {
+            let tick = (deadline - Instant::now()).min(SHUTDOWN_PROGRESS_INTERVAL);
+            match self.exits.recv_timeout(tick) {
+                Ok(exit) => forget(&mut running, &exit),
+                Err(_) => self.say_awaited(&running),
+            }
+        }
+        if is_busy(&running) {
+            log::warn!("the time of grace is over: what is still in flight is given up");
+        }
+        for route in &self.routes {
+            route.close();
+            route.end_keeper();
+        }
+        let deadline = Instant::now() + KEEPER_END_MAX;
+        while running.iter().flatten().any(|role| *role == Role::Keeper) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(exit) = self.exits.recv_timeout(left) else {
+                log::error!("the last checkpoint could not be written in time: events may be repeated");
+                return;
+            };
+            if let Some(error) = &exit.failure {
+                log::error!("route {}: {error}", self.routes[exit.route].name());
+            }
+            forget(&mut running, &exit);
+        }
+    }
+
+    fn say_awaited(&self, running: &[Vec<Role>]) {
+        for (route, roles) in self.routes.iter().zip(running) {
+            let count = |wanted| roles.iter().filter(|role| **role == wanted).count();
+            let (workers, pollers) = (count(Role::Worker), count(Role::Poller));
+            if 0 < workers + pollers {
+                log::info!(
+                    "route {}: stopping; waiting for {workers} deliveries and {pollers} calls to the source",
+                    route.name()
+                );
+            }
+        }
+    }
+
+    fn summarize(&self) {
+        for route in &self.routes {
+            log::info!("{}", summary(route));
+        }
+    }
+}
+
+fn summary(route: &Route) -> String {
+    let (stats, gauge) = (route.stats(), route.gauge());
+    let state = match route.troubles().first() {
+        Some((trouble, since)) => format!("in trouble for {:.0} s ({trouble})", since.as_secs_f64()),
+        None => "well".to_string(),
+    };
+    format!(
+        "route {}: {state}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, \
+         waiting {}, lag {:.1} s, settled to {}, last key {}",
+        route.name(),
+        stats.read.get(),
+        stats.delivered.get(),
+        stats.filtered.get(),
+        stats.unmatched.get(),
+        stats.retried.get(),
+        stats.dead_lettered.get(),
+        gauge.outstanding,
+        route.lag_seconds(),
+        gauge.time,
+        stats.last_key().map_or_else(|| "none".to_string(), |key| key.to_string()),
+    )
+}
+
+fn forget(running: &mut [Vec<Role>], exit: &Exit) {
+    if let Some(place) = running[exit.route].iter().position(|role| *role == exit.role) {
+        running[exit.route].swap_remove(place);
+    }
+}
+
+fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
+    let source = config.sources.iter().find(|source| source.name == route.from);
+    let processor = config.processors.iter().find(|processor| processor.name == route.to);
+    let (Some(source), Some(processor)) = (source, processor) else {
+        return Err(Error::new(format!("route {}: its source or processor is missing", route.name)));
+    };
+    let (reader, address) = make_source(source, route)?;
+    Ok(RouteParts {
+        config: route.clone(),
+        source: reader,
+        address,
+        replay_max: source.replay_max,
+        processor: make_processor(processor, source.checkpoint)?,
+        state_dir: source.checkpoint.then(|| config.state_dir.clone()),
+    })
+}
+
+fn make_source(source: &SourceConfig, route: &RouteConfig) -> Result<(Box<dyn Source>, String)> {
+    match &source.kind {
+        SourceKind::Vcenter(vcenter) => {
+            let reader = Vcenter::new(&source.name, vcenter, route.format)
+                .context(|| format!("source {}", source.name))?;
+            Ok((Box::new(reader), vcenter.address.clone()))
+        }
+    }
+}
+
+fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+    match &processor.kind {
+        ProcessorKind::Stdout => Ok(Arc::new(Stdout::new())),
+        ProcessorKind::Knative(knative) => {
+            let sender = Knative::new(knative, at_least_once)
+                .context(|| format!("processor {}", processor.name))?;
+            Ok(Arc::new(sender))
+        }
+    }
+}
+
+/// Makes the state folder and takes its lock, which keeps out a second router.
+///
+/// # Errors
+/// When the folder cannot be made or written, or another process holds the lock.
+pub fn prepare_state(folder: &Path) -> Result<File> {
+    let intent = || format!("state folder {}", folder.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).context(intent)?;
+    let path: PathBuf = folder.join("lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&path).context(|| format!("open {}", path.display())).context(intent)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::new(
+            "another router is running on it: two would deliver everything twice; stop the other one or set \
+             another state_dir",
+        )
+        .context(intent())),
+        Err(TryLockError::Error(error)) => Err(Error::new(error.to_string()).context(intent())),
+    }
+}
