@@ -21,6 +21,19 @@ pub const OUTSTANDING_EVENTS_MAX: usize = 10_000;
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Worker threads of one route.
 pub const WORKERS_MAX: usize = 1024;
+/// Worker threads of a route that does not say.
+pub const WORKERS_DEFAULT: usize = 8;
+
+/// Bytes of a configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest time that a configuration file can ask for, so that no sum of times overflows.
+pub const CONFIG_DURATION_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// Bytes of the name of a source, processor or route: with a suffix, two of them are a file name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a dead-letter file: at least a few events fit.
+pub const DEAD_LETTER_BYTES_MIN: u64 = 64 * 1024;
+/// Bytes of a dead-letter file of a route that does not say.
+pub const DEAD_LETTER_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
 /// How far before the settled position reading resumes: events of one timestamp, and those that a
 /// host handed to vCenter late.

@@ -3,8 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod file;
+mod kinds;
+pub mod nearest;
+pub mod problem;
+mod reader;
+mod routes;
 pub mod secret;
+mod values;
 
+use problem::Problem;
 use secret::Secret;
 
 /// Everything a run needs.
@@ -24,6 +32,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// What is logged and how.
     pub log: LogConfig,
+    /// What is odd in the file, but no reason to refuse it: said once at start.
+    pub warnings: Vec<Problem>,
 }
 
 /// `[source.NAME]`.
@@ -204,3 +214,6 @@ pub enum LogFormat {
     /// One JSON object per line.
     Json,
 }
+
+#[cfg(test)]
+mod tests;

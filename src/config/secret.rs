@@ -23,6 +23,11 @@ impl Secret {
     /// # Errors
     /// When the file cannot be read, is not UTF-8, or the variable is not set.
     pub fn read(&self) -> Result<String> {
+        self.read_with(&|name| std::env::var(name).ok())
+    }
+
+    /// The same, with environment variables asked of `environment`.
+    pub(super) fn read_with(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<String> {
         match self {
             Secret::Literal(text) => Ok(text.clone()),
             Secret::File(path) => {
@@ -31,8 +36,8 @@ impl Secret {
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 Ok(text.strip_suffix('\r').unwrap_or(text).to_string())
             }
-            Secret::Env(name) => std::env::var(name)
-                .map_err(|_| Error::new(format!("environment variable {name} is not set or not UTF-8"))),
+            Secret::Env(name) => environment(name)
+                .ok_or_else(|| Error::new(format!("environment variable {name} is not set or not UTF-8"))),
         }
     }
 }

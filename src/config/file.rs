@@ -1,0 +1,188 @@
+//! `router.toml`: text to a resolved configuration, or everything that is wrong with it.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use log::LevelFilter;
+use toml::de::DeTable;
+
+use super::problem::Problem;
+use super::reader::{Document, Environment, Table, Value};
+use super::routes::Names;
+use super::{Config, LogConfig, LogFormat, kinds, routes};
+use crate::limits;
+
+/// What the command line says in place of the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--log-level`.
+    pub log_level: Option<LevelFilter>,
+    /// `--log-format`.
+    pub log_format: Option<LogFormat>,
+}
+
+impl Overrides {
+    /// These settings, and the defaults for what they leave open.
+    pub fn log_config(&self) -> LogConfig {
+        LogConfig {
+            level: self.log_level.unwrap_or(LevelFilter::Info),
+            format: self.log_format.unwrap_or_default(),
+        }
+    }
+}
+
+/// The words for log levels.
+pub const LOG_LEVELS: &[(&str, LevelFilter)] = &[
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+
+/// The words for log formats.
+pub const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// Reads and checks a file, the secrets and certificates that it names included.
+///
+/// # Errors
+/// All problems of the file, in its order.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+    let text = read(path).map_err(|problem| vec![problem])?;
+    parse(&text, path, overrides, &|name| std::env::var(name).ok())
+}
+
+/// Checks the text of a file. Relative paths are relative to the folder of `path`; environment
+/// variables are asked of `environment`.
+///
+/// # Errors
+/// All problems of the text, in its order.
+pub fn parse(
+    text: &str,
+    path: &Path,
+    overrides: &Overrides,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Problem>> {
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(syntax_problems(text, path, environment, &errors));
+    }
+    let document = Document::new(path, text, environment);
+    let mut config = None;
+    Table::root(&document, tree.get_ref(), |root| config = root_section(root, path, overrides));
+    let (problems, warnings) = document.finish();
+    match config {
+        Some(config) if problems.is_empty() => Ok(Config { warnings, ..config }),
+        _ => Err(problems),
+    }
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    let mut bytes = Vec::new();
+    let limit = limits::CONFIG_BYTES_MAX;
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(|error| Problem::of_file(path, format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > limit {
+        return Err(Problem::of_file(path, format!("is larger than {} KiB", limit / 1024)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        Problem { line: Some(line), ..Problem::of_file(path, "is not UTF-8 text") }
+    })
+}
+
+/// One error a line: what follows in the same line is mostly its consequence.
+fn syntax_problems(
+    text: &str,
+    path: &Path,
+    environment: Environment<'_>,
+    errors: &[toml::de::Error],
+) -> Vec<Problem> {
+    let document = Document::new(path, text, environment);
+    for error in errors {
+        // Only the message: the full text of the error repeats the line, which may hold a secret.
+        let offset = error.span().map_or(text.len(), |span| span.start);
+        document.syntax_error(offset, error.message().to_string());
+    }
+    let (mut problems, _) = document.finish();
+    problems.dedup_by_key(|problem| problem.line);
+    problems
+}
+
+fn root_section(root: &Table<'_>, path: &Path, overrides: &Overrides) -> Option<Config> {
+    let state_dir = root.get("state_dir", Value::path);
+    let shutdown_grace = root.get("shutdown_grace", |value| value.duration(Duration::ZERO));
+    let (source_names, sources) = named(root, "source", kinds::source);
+    let (processor_names, processors) = named(root, "processor", kinds::processor);
+    let (route_names, routes) =
+        named(root, "route", |name, table| routes::route(name, table, &source_names, &processor_names));
+    let log = root.get("log", |value| value.table(|table| Some(log_section(table, overrides))));
+
+    let document = root.document();
+    match (source_names.names.is_empty(), processor_names.names.is_empty()) {
+        (true, true) => {
+            document.problem_of_file("no [source.NAME] and no [processor.NAME]: nothing to route")
+        }
+        (true, false) => document.problem_of_file("no [source.NAME]: nothing to read events from"),
+        (false, true) => document.problem_of_file("no [processor.NAME]: nothing to deliver events to"),
+        (false, false) => {}
+    }
+    let routes = if route_names.names.is_empty() {
+        routes::default_routes(document, &source_names, &processor_names)
+    } else {
+        routes::check_duplicates(&routes);
+        let used = |name: &str| routes.iter().any(|(route, _)| route.from == name || route.to == name);
+        let idle = sources.iter().map(|(config, at)| (&config.name, at));
+        let idle = idle.chain(processors.iter().map(|(config, at)| (&config.name, at)));
+        idle.filter(|(name, _)| !used(name)).for_each(|(_, at)| at.warning("no route uses it"));
+        values(routes)
+    };
+    Some(Config {
+        file: path.to_path_buf(),
+        state_dir: state_dir.unwrap_or_else(|| document.resolve("state")),
+        shutdown_grace: shutdown_grace.unwrap_or(limits::SHUTDOWN_GRACE),
+        sources: values(sources),
+        processors: values(processors),
+        routes,
+        log: log.unwrap_or_else(|| overrides.log_config()),
+        warnings: Vec::new(),
+    })
+}
+
+/// The command line goes before the file.
+fn log_section(table: &Table<'_>, overrides: &Overrides) -> LogConfig {
+    let level = table.get("level", |value| value.one_of(LOG_LEVELS));
+    let format = table.get("format", |value| value.one_of(LOG_FORMATS));
+    Overrides { log_level: overrides.log_level.or(level), log_format: overrides.log_format.or(format) }
+        .log_config()
+}
+
+fn values<T>(placed: Vec<(T, Value<'_>)>) -> Vec<T> {
+    placed.into_iter().map(|(config, _)| config).collect()
+}
+
+/// Reads the sections `[KEY.NAME]`; also gives the names of those that have problems, so that a
+/// reference to one of them is not a second problem.
+fn named<'a, T>(
+    root: &Table<'a>,
+    key: &'static str,
+    read: impl Fn(&str, &Table<'a>) -> Option<T>,
+) -> (Names<'a>, Vec<(T, Value<'a>)>) {
+    let mut names = Names { section: key, names: Vec::new() };
+    let mut configs = Vec::new();
+    root.get(key, |value| {
+        value.table(|group| {
+            for entry in group.entries() {
+                names.names.push(entry.name());
+                let valid = entry.name_is_valid();
+                let config = entry.table(|table| read(entry.name(), table));
+                configs.extend(config.filter(|_| valid).map(|config| (config, entry.clone())));
+            }
+            Some(())
+        })
+    });
+    (names, configs)
+}

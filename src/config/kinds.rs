@@ -1,0 +1,96 @@
+//! The types of sources and processors that a file can name, and their keys.
+//!
+//! A new type is a row in the table and a function that asks for its keys. All keys are read before
+//! the first `?`, so that every problem of a section is found.
+
+use std::time::Duration;
+
+use super::reader::{Table, Value};
+use super::{
+    ConnectionConfig, Encoding, KnativeConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind,
+    TlsConfig, VcenterConfig,
+};
+use crate::limits;
+
+type ReadSource = fn(&Table<'_>) -> Option<SourceKind>;
+type ReadProcessor = fn(&Table<'_>) -> Option<ProcessorKind>;
+
+/// Type, whether `checkpoint` is on by default, and the reader of its keys.
+const SOURCES: &[(&str, (bool, ReadSource))] = &[("vcenter", (true, vcenter)), ("vcsim", (false, vcenter))];
+
+/// Type and the reader of its keys.
+const PROCESSORS: &[(&str, ReadProcessor)] = &[("knative", knative), ("stdout", stdout)];
+
+/// Shortest deadline and longest-wait setting that makes sense.
+pub(super) const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// `[source.NAME]`.
+pub(super) fn source(name: &str, table: &Table<'_>) -> Option<SourceConfig> {
+    let Some((checkpoint_default, read)) = table.required("type", |value| value.one_of(SOURCES)) else {
+        return table.unjudged();
+    };
+    let checkpoint = table.get("checkpoint", Value::boolean).unwrap_or(checkpoint_default);
+    let replay_max = table.get("replay_max", |value| value.duration(WAIT_MIN));
+    let kind = read(table)?;
+    Some(SourceConfig { name: name.to_string(), checkpoint, replay_max, kind })
+}
+
+/// `[processor.NAME]`.
+pub(super) fn processor(name: &str, table: &Table<'_>) -> Option<ProcessorConfig> {
+    let Some(read) = table.required("type", |value| value.one_of(PROCESSORS)) else {
+        return table.unjudged();
+    };
+    Some(ProcessorConfig { name: name.to_string(), kind: read(table)? })
+}
+
+fn vcenter(table: &Table<'_>) -> Option<SourceKind> {
+    let address = table.required("address", Value::vcenter_address);
+    let username = table.required("username", Value::secret);
+    let password = table.required("password", Value::secret);
+    let page_size = table.get("page_size", |value| value.integer(1..=limits::PAGE_EVENTS_MAX));
+    let connection = connection(table);
+    Some(SourceKind::Vcenter(VcenterConfig {
+        address: address?,
+        username: username?,
+        password: password?,
+        page_size: page_size.unwrap_or(limits::PAGE_EVENTS_MAX),
+        connection,
+    }))
+}
+
+fn stdout(_: &Table<'_>) -> Option<ProcessorKind> {
+    Some(ProcessorKind::Stdout)
+}
+
+fn knative(table: &Table<'_>) -> Option<ProcessorKind> {
+    let uri = table.required("uri", Value::http_url);
+    let encoding = table.get("encoding", |value| {
+        value.one_of(&[("binary", Encoding::Binary), ("structured", Encoding::Structured)])
+    });
+    let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
+    let connection = connection(table);
+    Some(ProcessorKind::Knative(KnativeConfig {
+        uri: uri?,
+        encoding: encoding.unwrap_or_default(),
+        timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),
+        connection,
+    }))
+}
+
+/// The keys that every endpoint has: `proxy` and `tls`.
+pub(super) fn connection(table: &Table<'_>) -> ConnectionConfig {
+    let proxy = table.get("proxy", Value::proxy);
+    let tls = table.get("tls", |value| value.table(tls));
+    ConnectionConfig { proxy, tls: tls.unwrap_or_default() }
+}
+
+fn tls(table: &Table<'_>) -> Option<TlsConfig> {
+    let ca_file = table.get("ca_file", Value::certificates);
+    let pin_sha256 = table.get("pin_sha256", |value| value.list("an array of SHA-256 values", Value::pin));
+    let server_name = table.get("server_name", Value::server_name);
+    let insecure = table.get("insecure", Value::boolean).unwrap_or_default();
+    if insecure && (table.has("ca_file") || table.has("pin_sha256") || table.has("server_name")) {
+        table.warning("`insecure` accepts every certificate, the other keys have no effect");
+    }
+    Some(TlsConfig { ca_file, pin_sha256: pin_sha256.unwrap_or_default(), server_name, insecure })
+}

@@ -1,0 +1,294 @@
+//! Walks a parsed TOML file, remembers which keys were asked for, and collects every problem with
+//! its place.
+//!
+//! A section is read by a function that asks for each of its keys once. What it did not ask for is
+//! not a known key; what it asked for is the list of known ones. A value that cannot be used is
+//! reported and reads as absent, so that the walk goes on and finds the next problem.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::nearest::nearest;
+use super::problem::Problem;
+
+/// Looks up an environment variable.
+pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The file that is read, and what was found wrong in it.
+pub(super) struct Document<'a> {
+    file: &'a Path,
+    text: &'a str,
+    environment: Environment<'a>,
+    problems: RefCell<Vec<(usize, Problem)>>,
+    warnings: RefCell<Vec<(usize, Problem)>>,
+}
+
+impl<'a> Document<'a> {
+    /// A file without problems so far.
+    pub(super) fn new(file: &'a Path, text: &'a str, environment: Environment<'a>) -> Document<'a> {
+        Document { file, text, environment, problems: RefCell::default(), warnings: RefCell::default() }
+    }
+
+    /// The path as meant in the file: relative to the file's folder.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The value of an environment variable.
+    pub(super) fn environment(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
+    /// Notes a problem of the file as a whole.
+    pub(super) fn problem_of_file(&self, text: impl Into<String>) {
+        self.problems.borrow_mut().push((0, Problem::of_file(self.file, text)));
+    }
+
+    /// Notes an error of syntax at a byte of the text.
+    pub(super) fn syntax_error(&self, offset: usize, text: String) {
+        let mut problem = self.place(offset, "", text);
+        problem.column = Some(self.column(offset));
+        self.problems.borrow_mut().push((offset, problem));
+    }
+
+    /// The problems and the warnings, each in the order of the file.
+    pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
+        let in_order = |mut list: Vec<(usize, Problem)>| {
+            list.sort_by_key(|(offset, _)| *offset);
+            list.into_iter().map(|(_, problem)| problem).collect()
+        };
+        (in_order(self.problems.into_inner()), in_order(self.warnings.into_inner()))
+    }
+
+    /// Notes a problem at a byte of the text.
+    fn problem(&self, offset: usize, key: &str, text: String) {
+        let problem = self.place(offset, key, text);
+        self.problems.borrow_mut().push((offset, problem));
+    }
+
+    fn warning(&self, offset: usize, key: &str, text: String) {
+        let warning = self.place(offset, key, text);
+        self.warnings.borrow_mut().push((offset, warning));
+    }
+
+    fn place(&self, offset: usize, key: &str, text: String) -> Problem {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Problem { line: Some(line), key: key.to_string(), ..Problem::of_file(self.file, text) }
+    }
+
+    fn column(&self, offset: usize) -> usize {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        // Continuation bytes of UTF-8 belong to the character before them.
+        1 + line.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
+    }
+}
+
+/// A section while it is read.
+pub(super) struct Table<'a> {
+    document: &'a Document<'a>,
+    path: String,
+    offset: usize,
+    entries: Vec<Value<'a>>,
+    asked: RefCell<Vec<&'static str>>,
+    missing: RefCell<Vec<&'static str>>,
+    open: Cell<bool>,
+}
+
+impl<'a> Table<'a> {
+    /// Reads the whole file.
+    pub(super) fn root(document: &'a Document<'a>, table: &'a DeTable<'a>, read: impl FnOnce(&Table<'a>)) {
+        let root = Table::new(document, String::new(), 0, table);
+        read(&root);
+        root.finish();
+    }
+
+    fn new(document: &'a Document<'a>, path: String, offset: usize, table: &'a DeTable<'a>) -> Table<'a> {
+        let mut entries: Vec<Value<'a>> = table
+            .iter()
+            .map(|(key, value)| Value {
+                document,
+                name: key.get_ref(),
+                path: join(&path, key.get_ref()),
+                offset: key.span().start,
+                value: value.get_ref(),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.offset);
+        let (asked, missing) = (RefCell::default(), RefCell::default());
+        Table { document, path, offset, entries, asked, missing, open: Cell::new(false) }
+    }
+
+    /// The value of a key that may be absent.
+    pub(super) fn get<T>(&self, key: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
+        self.asked.borrow_mut().push(key);
+        self.entry(key).and_then(read)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Value<'a>) -> Option<T>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            self.missing.borrow_mut().push(key);
+        }
+        self.get(key, read)
+    }
+
+    /// Whether the key is in the file, whatever its value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// All entries of a section whose keys are names that the user chose, in the order of the file.
+    pub(super) fn entries(&self) -> &[Value<'a>] {
+        self.open.set(true);
+        &self.entries
+    }
+
+    /// Gives up a section whose keys cannot be judged, because what they depend on is unknown.
+    pub(super) fn unjudged<T>(&self) -> Option<T> {
+        self.open.set(true);
+        None
+    }
+
+    /// Notes a problem of the section as a whole.
+    pub(super) fn problem(&self, text: impl Into<String>) {
+        self.document.problem(self.offset, &self.path, text.into());
+    }
+
+    /// Notes something odd that does not keep the router from running.
+    pub(super) fn warning(&self, text: impl Into<String>) {
+        self.document.warning(self.offset, &self.path, text.into());
+    }
+
+    /// The file.
+    pub(super) fn document(&self) -> &'a Document<'a> {
+        self.document
+    }
+
+    fn entry(&self, key: &str) -> Option<&Value<'a>> {
+        self.entries.iter().find(|entry| entry.name == key)
+    }
+
+    /// Reports unknown and missing keys. A missing key that was only mistyped is one problem, not
+    /// two.
+    fn finish(self) {
+        let asked = self.asked.into_inner();
+        let mut missing = self.missing.into_inner();
+        let unknown = |entry: &&Value<'a>| !self.open.get() && !asked.contains(&entry.name);
+        for entry in self.entries.iter().filter(unknown) {
+            match nearest(entry.name, asked.iter().copied()) {
+                Some(key) => {
+                    missing.retain(|missing| *missing != key);
+                    entry.problem(format!("not a known key, did you mean `{key}`?"));
+                }
+                None => entry.problem(format!("not a known key; known here: {}", asked.join(", "))),
+            }
+        }
+        for key in missing {
+            self.document.problem(self.offset, &join(&self.path, key), "is missing".to_string());
+        }
+    }
+}
+
+/// A value and its place.
+#[derive(Clone)]
+pub(super) struct Value<'a> {
+    document: &'a Document<'a>,
+    name: &'a str,
+    path: String,
+    offset: usize,
+    value: &'a DeValue<'a>,
+}
+
+impl<'a> Value<'a> {
+    /// The last part of its key.
+    pub(super) fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The bare value.
+    pub(super) fn get_ref(&self) -> &'a DeValue<'a> {
+        self.value
+    }
+
+    /// The file.
+    pub(super) fn document(&self) -> &'a Document<'a> {
+        self.document
+    }
+
+    /// Notes a problem of this value.
+    pub(super) fn problem(&self, text: impl Into<String>) {
+        self.document.problem(self.offset, &self.path, text.into());
+    }
+
+    /// Notes something odd that does not keep the router from running.
+    pub(super) fn warning(&self, text: impl Into<String>) {
+        self.document.warning(self.offset, &self.path, text.into());
+    }
+
+    /// Notes that the value has the wrong type. The value is not printed: it may be a secret.
+    pub(super) fn wrong_type(&self, expected: &str) {
+        let found = match self.value {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        self.problem(format!("expected {expected}, found {found}"));
+    }
+
+    /// Reads a table, its unknown and missing keys included.
+    pub(super) fn table<T>(&self, read: impl FnOnce(&Table<'a>) -> Option<T>) -> Option<T> {
+        let DeValue::Table(table) = self.value else {
+            self.wrong_type("a table");
+            return None;
+        };
+        let table = Table::new(self.document, self.path.clone(), self.offset, table);
+        let result = read(&table);
+        table.finish();
+        result
+    }
+
+    /// Reads each element of an array; none if one of them cannot be used.
+    pub(super) fn list<T>(
+        &self,
+        expected: &str,
+        mut read: impl FnMut(&Value<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let DeValue::Array(array) = self.value else {
+            self.wrong_type(expected);
+            return None;
+        };
+        let elements: Vec<Option<T>> = array
+            .iter()
+            .enumerate()
+            .map(|(index, element)| {
+                read(&Value {
+                    document: self.document,
+                    name: self.name,
+                    path: format!("{}[{index}]", self.path),
+                    offset: element.span().start,
+                    value: element.get_ref(),
+                })
+            })
+            .collect();
+        elements.into_iter().collect()
+    }
+}
+
+/// `path.key`, the key quoted where TOML wants it.
+fn join(path: &str, key: &str) -> String {
+    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let dot = if path.is_empty() { "" } else { "." };
+    if bare { format!("{path}{dot}{key}") } else { format!("{path}{dot}{key:?}") }
+}

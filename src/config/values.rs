@@ -1,0 +1,485 @@
+//! The kinds of values that keys take: text to meaning, with what is wrong if there is none.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use toml::de::DeValue;
+use ureq::http::Uri;
+
+use super::nearest::nearest;
+use super::reader::{Table, Value};
+use super::secret::Secret;
+use crate::limits;
+
+impl<'a> Value<'a> {
+    /// Any string.
+    pub(super) fn string(&self) -> Option<&'a str> {
+        self.string_as("a string")
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.get_ref() {
+            DeValue::Boolean(value) => Some(*value),
+            _ => {
+                self.wrong_type("true or false");
+                None
+            }
+        }
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn integer(&self, bounds: RangeInclusive<usize>) -> Option<usize> {
+        let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        let DeValue::Integer(integer) = self.get_ref() else {
+            self.wrong_type(&expected);
+            return None;
+        };
+        let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
+        match number.and_then(|number| usize::try_from(number).ok()) {
+            Some(number) if bounds.contains(&number) => Some(number),
+            _ => self.refuse(format!("expected {expected}, found {integer}")),
+        }
+    }
+
+    /// A time such as `"30s"`, not shorter than `least`.
+    pub(super) fn duration(&self, least: Duration) -> Option<Duration> {
+        let text = self.string_as(DURATION)?;
+        match parse_duration(text) {
+            Some(time) if time > limits::CONFIG_DURATION_MAX => {
+                self.refuse(format!("{text:?} is too long, the longest is \"3650d\""))
+            }
+            Some(time) if time < least => {
+                self.refuse(format!("{text:?} is too short, the shortest is \"{}ms\"", least.as_millis()))
+            }
+            Some(time) => Some(time),
+            None => self.refuse(format!("{text:?} is not a time, expected {DURATION}")),
+        }
+    }
+
+    /// A time, or `"never"`.
+    pub(super) fn duration_or_never(&self, least: Duration) -> Option<Option<Duration>> {
+        match self.get_ref() {
+            DeValue::String(text) if text == "never" => Some(None),
+            _ => self.duration(least).map(Some),
+        }
+    }
+
+    /// A number of bytes such as `"64MiB"`, not smaller than `least`.
+    pub(super) fn size(&self, least: u64) -> Option<u64> {
+        let text = self.string_as(SIZE)?;
+        match parse_size(text) {
+            Some(size) if size < least => {
+                self.refuse(format!("{text:?} is too small, the smallest is \"{}KiB\"", least / 1024))
+            }
+            Some(size) => Some(size),
+            None => self.refuse(format!("{text:?} is not a size, expected {SIZE}")),
+        }
+    }
+
+    /// One of a few words, to what each means.
+    pub(super) fn one_of<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let known = || words.iter().map(|(word, _)| *word);
+        let list = known().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+        let text = self.string_as(&list)?;
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*meaning);
+        }
+        match nearest(text, known()) {
+            Some(word) => self.refuse(format!("{text:?} is not known, did you mean {word:?}? known: {list}")),
+            None => self.refuse(format!("{text:?} is not known, known: {list}")),
+        }
+    }
+
+    /// A path, relative to the folder of the file.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        match self.string_as("a path")? {
+            "" => self.refuse("is empty, expected a path"),
+            text => Some(self.document().resolve(text)),
+        }
+    }
+
+    /// A file of PEM certificates, which must be readable now.
+    pub(super) fn certificates(&self) -> Option<PathBuf> {
+        let path = self.path()?;
+        match count_certificates(&path) {
+            Ok(0) => self.refuse(format!("{} holds no certificate, expected PEM", path.display())),
+            Ok(_) => Some(path),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// A secret, which must be readable now.
+    pub(super) fn secret(&self) -> Option<Secret> {
+        let secret = match self.get_ref() {
+            DeValue::String(text) => Secret::Literal(text.to_string()),
+            DeValue::Table(_) => self.table(|table| {
+                let file = table.get("file", Value::secret_path);
+                let env = table.get("env", Value::string);
+                match (table.has("file"), table.has("env")) {
+                    (true, false) => Some(Secret::File(file?)),
+                    (false, true) => Some(Secret::Env(env?.to_string())),
+                    (true, true) => refuse_table(table, "holds both `file` and `env`, expected one of them"),
+                    (false, false) => refuse_table(table, "holds neither `file` nor `env`"),
+                }
+            })?,
+            _ => {
+                self.wrong_type("a string, { file = \"PATH\" } or { env = \"NAME\" }");
+                return None;
+            }
+        };
+        match secret.read_with(&|name| self.document().environment(name)) {
+            Ok(text) if text.is_empty() => self.refuse(match &secret {
+                Secret::Literal(_) => "is empty".to_string(),
+                Secret::File(path) => format!("secret file {} is empty", path.display()),
+                Secret::Env(name) => format!("environment variable {name} is empty"),
+            }),
+            Ok(_) => Some(secret),
+            Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    /// Where events are sent: an absolute `http` or `https` URL without user information.
+    pub(super) fn http_url(&self) -> Option<String> {
+        let text = self.string()?;
+        match Url::parse(text).and_then(|url| url.without_user("")) {
+            Ok(_) => Some(text.to_string()),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// The address of a vCenter: scheme `https` and path `/sdk` are filled in.
+    pub(super) fn vcenter_address(&self) -> Option<String> {
+        let text = self.string()?;
+        let full = if text.contains("://") { text.to_string() } else { format!("https://{text}") };
+        let url =
+            Url::parse(&full).and_then(|url| url.without_user(", write `username` and `password` instead"));
+        match url {
+            Ok(url) if url.has_query => self.refuse("must not have a query"),
+            Ok(url) => {
+                let path = url.path.trim_end_matches('/');
+                let path = if path.is_empty() { "/sdk" } else { path };
+                Some(format!("{}://{}{path}", url.scheme, url.authority))
+            }
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// `http://[user:password@]host:port` of a proxy.
+    pub(super) fn proxy(&self) -> Option<String> {
+        const EXPECTED: &str = "expected a proxy such as \"http://user:password@proxy:3128\"";
+        let text = self.string()?;
+        match Url::parse(text) {
+            Ok(url) if url.scheme != "http" => self.refuse(format!("scheme is not http, {EXPECTED}")),
+            Ok(url) if url.has_query || !matches!(url.path.as_str(), "" | "/") => {
+                self.refuse(format!("has a path, {EXPECTED}"))
+            }
+            Ok(_) => Some(text.trim_end_matches('/').to_string()),
+            // The text may hold a password, and the parser's message does not repeat it.
+            Err(error) => self.refuse(format!("{error}; {EXPECTED}")),
+        }
+    }
+
+    /// The SHA-256 of a certificate as hexadecimal digits, with or without colons.
+    pub(super) fn pin(&self) -> Option<[u8; 32]> {
+        let text = self.string()?;
+        parse_pin(text).or_else(|| {
+            self.refuse(format!("{text:?} is not a SHA-256, expected 32 bytes such as \"AA:BB:..:FF\""))
+        })
+    }
+
+    /// A host name or address that a certificate can be for.
+    pub(super) fn server_name(&self) -> Option<String> {
+        let text = self.string()?;
+        match ServerName::try_from(text) {
+            Ok(_) => Some(text.to_string()),
+            Err(_) => self.refuse(format!("{text:?} is not a host name")),
+        }
+    }
+
+    /// Whether the name that the user chose can be the name of a file.
+    pub(super) fn name_is_valid(&self) -> bool {
+        let name = self.name();
+        let fits = name.len() <= limits::NAME_BYTES_MAX
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        if !fits {
+            self.problem(format!(
+                "not a name: it begins with a letter or digit and holds at most {} letters, digits, `-`, `_`, `.`",
+                limits::NAME_BYTES_MAX
+            ));
+        }
+        fits
+    }
+
+    /// Notes a problem and gives up the value.
+    pub(super) fn refuse<T>(&self, text: impl Into<String>) -> Option<T> {
+        self.problem(text);
+        None
+    }
+
+    fn string_as(&self, expected: &str) -> Option<&'a str> {
+        match self.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => {
+                self.wrong_type(expected);
+                None
+            }
+        }
+    }
+
+    /// A path in which `$CREDENTIALS_DIRECTORY` stands for the folder in which systemd puts the
+    /// credentials of a unit (systemd.exec(5), LoadCredential).
+    fn secret_path(&self) -> Option<PathBuf> {
+        const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+        let text = self.string_as("a path")?;
+        let braced = format!("${{{VARIABLE}}}");
+        let plain = format!("${VARIABLE}");
+        let Some(rest) = text.strip_prefix(&braced).or_else(|| text.strip_prefix(&plain)) else {
+            return self.path();
+        };
+        match self.document().environment(VARIABLE) {
+            Some(folder) => Some(PathBuf::from(format!("{folder}{rest}"))),
+            None => self.refuse(format!(
+                "${VARIABLE} is not set; systemd sets it for units with LoadCredential= or SetCredential="
+            )),
+        }
+    }
+}
+
+/// Notes a problem of a table and gives it up.
+pub(super) fn refuse_table<T>(table: &Table<'_>, text: impl Into<String>) -> Option<T> {
+    table.problem(text);
+    None
+}
+
+const DURATION: &str = "a time such as \"200ms\", \"30s\", \"5m\", \"12h\" or \"7d\"";
+const SIZE: &str = "a size such as \"512KiB\", \"64MiB\" or \"1GiB\"";
+
+/// One or more numbers with unit, such as `1h30m`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let milliseconds = match &rest[..letters] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        rest = &rest[letters..];
+        total = total.checked_add(number.checked_mul(milliseconds)?)?;
+    }
+    (!text.is_empty()).then_some(Duration::from_millis(total))
+}
+
+/// A number with a unit of 1024s.
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = match text[digits..].trim_start() {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+fn parse_pin(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = match text.len() {
+        64 => text.bytes().collect(),
+        95 => {
+            let colons = text.bytes().skip(2).step_by(3).all(|byte| byte == b':');
+            colons.then(|| {
+                text.bytes().enumerate().filter(|(place, _)| place % 3 != 2).map(|(_, byte)| byte).collect()
+            })?
+        }
+        _ => return None,
+    };
+    let mut pin = [0; 32];
+    for (byte, pair) in pin.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: u8| char::from(at).to_digit(16);
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+    }
+    Some(pin)
+}
+
+fn count_certificates(path: &Path) -> Result<usize, String> {
+    let text = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
+            .map_err(|error| format!("{}: certificate {}: {error}", path.display(), roots.roots.len() + 1))?;
+    }
+    Ok(roots.roots.len())
+}
+
+/// The parts of an `http` or `https` URL.
+struct Url {
+    scheme: String,
+    authority: String,
+    has_user: bool,
+    path: String,
+    has_query: bool,
+}
+
+impl Url {
+    /// The message never repeats the text, which may hold a password.
+    fn parse(text: &str) -> Result<Url, String> {
+        let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err("not an absolute URL, expected http://HOST or https://HOST".to_string());
+        };
+        if scheme != "http" && scheme != "https" {
+            return Err("not an http or https URL".to_string());
+        }
+        let authority = authority.as_str();
+        let (user, place) = match authority.rsplit_once('@') {
+            Some((_, place)) => (true, place),
+            None => (false, authority),
+        };
+        check_place(place)?;
+        Ok(Url {
+            scheme: scheme.to_string(),
+            authority: authority.to_string(),
+            has_user: user,
+            path: uri.path().to_string(),
+            has_query: uri.query().is_some(),
+        })
+    }
+
+    fn without_user(self, instead: &str) -> Result<Url, String> {
+        if self.has_user {
+            return Err(format!("must not hold a user or password{instead}"));
+        }
+        Ok(self)
+    }
+}
+
+/// `host`, `host:port`, `[address]` or `[address]:port`.
+fn check_place(place: &str) -> Result<(), String> {
+    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => {
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| "not an IPv6 address".to_string())?;
+            (address, port)
+        }
+        None => place.split_at(place.find(':').unwrap_or(place.len())),
+    };
+    let host_chars = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    if host.is_empty() || !host.chars().all(host_chars) {
+        return Err("not a host name".to_string());
+    }
+    let port_fits = match port.strip_prefix(':') {
+        None => port.is_empty(),
+        Some(digits) => {
+            digits.bytes().all(|byte| byte.is_ascii_digit())
+                && digits.parse::<u16>().is_ok_and(|port| port > 0)
+        }
+    };
+    if port_fits { Ok(()) } else { Err("not a port from 1 to 65535".to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, milliseconds) in [
+            ("0s", Some(0)),
+            ("200ms", Some(200)),
+            ("30s", Some(30_000)),
+            ("1h30m", Some(5_400_000)),
+            ("7d", Some(604_800_000)),
+            ("", None),
+            ("30", None),
+            ("s", None),
+            ("30 s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("30sec", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+            ("1s\u{660}", None),
+        ] {
+            assert_eq!(parse_duration(text), milliseconds.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("64MiB", Some(64 << 20)),
+            ("64 MiB", Some(64 << 20)),
+            ("100B", Some(100)),
+            ("64", None),
+            ("64MB", None),
+            ("MiB", None),
+            ("", None),
+            ("99999999999TiB", None),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn pins() {
+        let plain = "00ff".repeat(16);
+        let colons = ["00", "Ff"].repeat(16).join(":");
+        let pin = parse_pin(&plain).unwrap();
+        assert_eq!((pin[0], pin[31]), (0, 255));
+        assert_eq!(parse_pin(&colons), Some(pin));
+        for wrong in ["", "AA:BB", &plain[1..], &colons.replace(':', "-"), &plain.replace('f', "g")] {
+            assert_eq!(parse_pin(wrong), None, "{wrong}");
+        }
+        // As many bytes as the two forms, but not as many characters.
+        assert_eq!(parse_pin(&"é".repeat(32)), None);
+        assert_eq!(parse_pin(&format!("{}x", "é".repeat(47))), None);
+    }
+
+    #[test]
+    fn urls() {
+        for right in [
+            "http://sink",
+            "https://sink:8443/a/b?c=d",
+            "http://[::1]:8080/",
+            "http://10.0.0.1:1",
+            "http://a_b.c-d",
+        ] {
+            assert!(Url::parse(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "sink",
+            "/relative",
+            "ftp://sink",
+            "http://",
+            "http://:80",
+            "http://sink:0",
+            "http://sink:65536",
+            "http://sink:+1",
+            "http://sink:",
+            "http://[::1",
+            "http://[zz]:1",
+            "http://\"sink\"",
+            "http://a b",
+            "http://'sink'",
+        ] {
+            assert!(Url::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
