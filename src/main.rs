@@ -1,3 +1,7 @@
 //! The binary `router`: arguments to a command, and its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    event_router::cli::main(std::env::args_os().skip(1))
+}

@@ -1,1 +1,159 @@
-//! The command line: arguments to a command.
+//! The command line: arguments to a command, and its exit code.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::config::file::{self, Overrides};
+use crate::config::problem::Problem;
+use crate::error::Error;
+use crate::observe;
+
+pub mod args;
+mod check;
+mod help;
+
+use args::{Command, Invocation};
+
+/// Where the configuration is looked for if the command line does not say: beside us, where the
+/// packages put it, and where the Go router had it.
+const CONFIG_PATHS: &[&str] =
+    &["./router.toml", "/etc/event-router/router.toml", "/etc/vmware-event-router/config"];
+
+/// How a command ended, for the service manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Clean = 0,
+    /// Failed while running: starting again may help.
+    Failed = 1,
+    /// Wrong usage or configuration: starting again will not help.
+    Refused = 2,
+}
+
+/// Why a command failed, and how the process ends.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What to tell the operator.
+    pub error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { exit: Exit::Failed, error }
+    }
+}
+
+/// Runs the command that the arguments (without the program's name) ask for.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    end_at_panic();
+    let exit = match args::parse(args) {
+        Ok(invocation) => execute(&invocation),
+        Err(error) => {
+            complain(&format!("{error}; see `router --help`"));
+            Exit::Refused
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn execute(invocation: &Invocation) -> Exit {
+    match &invocation.command {
+        Command::Help(text) => print(text),
+        Command::Version => print(&help::version()),
+        Command::Check { offline } => match config_path(invocation) {
+            Ok(path) => check::check(&path, &invocation.overrides, *offline, &mut io::stdout()),
+            Err(message) => refuse(&[message]),
+        },
+        Command::Demo(_) => refuse(&["this build has no demo yet"]),
+        Command::Run => with_config(invocation, |_config| {
+            Err(Failure::from(Error::new("this build cannot run routes yet")))
+        }),
+    }
+}
+
+/// Loads the configuration, starts the log, and runs a command that needs both.
+fn with_config(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(), Failure>) -> Exit {
+    let path = match config_path(invocation) {
+        Ok(path) => path,
+        Err(message) => return refuse(&[message]),
+    };
+    match load(&path, &invocation.overrides) {
+        Ok(config) => end(command(config)),
+        Err(problems) => refuse(&problems),
+    }
+}
+
+fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+    let config = file::load(path, overrides)?;
+    observe::log::init(&config.log);
+    for warning in &config.warnings {
+        log::warn!(target: "config", "{warning}");
+    }
+    Ok(config)
+}
+
+/// The file that the command line names, else the first of the usual ones that exists.
+fn config_path(invocation: &Invocation) -> Result<PathBuf, String> {
+    if let Some(path) = &invocation.config {
+        return Ok(path.clone());
+    }
+    let found = CONFIG_PATHS.iter().map(Path::new).find(|path| path.exists());
+    found.map(Path::to_path_buf).ok_or_else(|| {
+        format!("no configuration: none of {} exists; name a file with -c FILE", CONFIG_PATHS.join(", "))
+    })
+}
+
+fn end(result: Result<(), Failure>) -> Exit {
+    match result {
+        Ok(()) => Exit::Clean,
+        Err(failure) => {
+            log::error!(target: "main", "{}", failure.error);
+            failure.exit
+        }
+    }
+}
+
+fn refuse<T: ToString>(messages: &[T]) -> Exit {
+    for message in messages {
+        complain(&message.to_string());
+    }
+    Exit::Refused
+}
+
+/// Says what is wrong before there is a log. If standard error is closed, nobody wants to know.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "router: {message}");
+}
+
+/// Prints what was asked for. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Exit {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("write to standard output: {error}"));
+            Exit::Failed
+        }
+        _ => Exit::Clean,
+    }
+}
+
+/// A thread that panics would leave a router behind that does half of its work. At-least-once
+/// delivery makes it safe to end the process at once instead.
+fn end_at_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without name");
+        let message = format!("thread {name} failed, this is a bug: {panic}");
+        if log::log_enabled!(target: "main", log::Level::Error) {
+            log::error!(target: "main", "{message}");
+        } else {
+            complain(&message);
+        }
+        std::process::exit(i32::from(Exit::Failed as u8));
+    }));
+}

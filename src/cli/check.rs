@@ -1,0 +1,110 @@
+//! `router check`: everything that is wrong with a configuration, and with what it names.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::Exit;
+use crate::config::Config;
+use crate::config::file::{self, Overrides};
+
+/// Checks the file and, unless `offline`, what it names; one line each on `out`.
+pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut dyn Write) -> Exit {
+    let mut report = Report { out, failed: false, broken: None };
+    let config = match file::load(path, overrides) {
+        Ok(config) => config,
+        Err(problems) => {
+            problems.iter().for_each(|problem| report.fail("config", &problem.to_string()));
+            return report.end(Exit::Refused);
+        }
+    };
+    for warning in &config.warnings {
+        report.warn("config", &warning.to_string());
+    }
+    report.ok("config", &summary(&config));
+    if !offline {
+        state_dir(&config, &mut report);
+    }
+    report.end(Exit::Failed)
+}
+
+/// The lines of a check, written as they become known.
+struct Report<'a> {
+    out: &'a mut dyn Write,
+    failed: bool,
+    broken: Option<io::Error>,
+}
+
+impl Report<'_> {
+    fn ok(&mut self, subject: &str, text: &str) {
+        self.line("ok  ", subject, text);
+    }
+
+    fn warn(&mut self, subject: &str, text: &str) {
+        self.line("warn", subject, text);
+    }
+
+    fn fail(&mut self, subject: &str, text: &str) {
+        self.failed = true;
+        self.line("FAIL", subject, text);
+    }
+
+    fn line(&mut self, verdict: &str, subject: &str, text: &str) {
+        let written = writeln!(self.out, "{verdict} {subject}: {text}").and_then(|()| self.out.flush());
+        if let Err(error) = written {
+            self.broken.get_or_insert(error);
+        }
+    }
+
+    /// `failure` if a line says so. A report that nobody can read is a failure of its own, unless the
+    /// reader has seen enough.
+    fn end(self, failure: Exit) -> Exit {
+        match self.broken {
+            _ if self.failed => failure,
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                super::complain(&format!("write to standard output: {error}"));
+                Exit::Failed
+            }
+            _ => Exit::Clean,
+        }
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    format!(
+        "{}: {}, {}, {}",
+        config.file.display(),
+        count(config.sources.len(), "source"),
+        count(config.processors.len(), "processor"),
+        count(config.routes.len(), "route")
+    )
+}
+
+/// Whether positions can be saved, without leaving anything behind.
+fn state_dir(config: &Config, report: &mut Report<'_>) {
+    if !config.sources.iter().any(|source| source.checkpoint) {
+        return report.ok("state", "not needed, no source has a checkpoint");
+    }
+    let folder = &config.state_dir;
+    // `run` creates the folder, so what counts is the nearest one above that is there.
+    let standing = |path: &&Path| path.exists() || path.as_os_str().is_empty();
+    let above = folder.ancestors().find(standing).unwrap_or(folder);
+    let here = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    let trial = here.join(format!(".event-router-check-{}", std::process::id()));
+    let tried = if above == folder {
+        std::fs::write(&trial, b"").and_then(|()| std::fs::remove_file(&trial))
+    } else {
+        std::fs::create_dir(&trial).and_then(|()| std::fs::remove_dir(&trial))
+    };
+    match tried {
+        Ok(()) if above == folder => report.ok("state", &format!("{} is writable", folder.display())),
+        Ok(()) => report.ok("state", &format!("{} can be created", folder.display())),
+        Err(error) => report.fail(
+            "state",
+            &format!(
+                "write in {}: {error}: give the user of the router write access, or set `state_dir`",
+                here.display()
+            ),
+        ),
+    }
+}

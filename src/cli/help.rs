@@ -1,0 +1,146 @@
+//! What `--help` and `--version` print. A test compares the texts with the options that the parser
+//! knows.
+
+/// `router --help`.
+pub(super) const MAIN: &str = "\
+Delivers vCenter events as CloudEvents.
+
+Usage: router [COMMAND] [OPTIONS]
+
+Commands:
+  run    Read events and deliver them until SIGTERM or Ctrl-C; the default
+  check  List what is wrong with the configuration and the endpoints that it names
+  demo   Print the events of a simulated vCenter, without any configuration
+
+Options:
+  -c, --config FILE        The configuration; without it the first that exists of ./router.toml,
+                           /etc/event-router/router.toml and /etc/vmware-event-router/config
+      --log-level LEVEL    error, warn, info, debug or trace, instead of what the file says
+      --log-format FORMAT  text or json, instead of what the file says
+  -h, --help               This text; after a command, what is special to it
+  -V, --version            Version, commit and target
+
+As the Go router took them, options may have one dash (-config FILE, -log-level=debug), and
+  --log-json               is --log-format json
+  --verbose                is --log-level debug
+
+Exit codes: 0 done; 1 failed while running, start it again; 2 wrong usage or configuration, starting
+it again will not help.
+Data goes to standard output; logs and errors go to standard error.
+";
+
+/// `router run --help`.
+pub(super) const RUN: &str = "\
+Reads events from every source and delivers them along every route of the configuration.
+
+Usage: router [run] [-c FILE]
+
+SIGTERM or Ctrl-C stops it in good order: reading ends, deliveries in flight finish within
+`shutdown_grace`, positions are saved, sessions are closed. A second signal ends it at once.
+Sources and sinks may be absent at the start: only a wrong configuration ends it.
+";
+
+/// `router check --help`.
+pub(super) const CHECK: &str = "\
+Lists everything that is wrong with the configuration, then tries each endpoint that it names.
+No event is read or delivered, and no position is changed.
+
+Usage: router check [-c FILE] [--offline]
+
+Options:
+      --offline  Only the file, with the secrets and certificates that it names
+
+Each line on standard output begins with `ok`, `warn` or `FAIL`.
+Exit codes: 0 all is well; 1 an endpoint or the state folder cannot be used; 2 the file is wrong.
+";
+
+/// `router demo --help`.
+pub(super) const DEMO: &str = "\
+Starts a simulated vCenter inside this process, reads its events as from a real one and prints each
+CloudEvent as one line of JSON on standard output. Nothing is left behind.
+
+Usage: router demo [--events N] [--rate R]
+
+Options:
+      --events N  Stop after N events
+      --rate R    Events per second
+";
+
+/// `router --version`.
+pub(super) fn version() -> String {
+    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    let commit = match option_env!("EVENT_ROUTER_COMMIT") {
+        Some(commit) => format!("commit {commit}, "),
+        None => String::new(),
+    };
+    format!(
+        "router {} ({commit}{}-{}-{libc})\n",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH,
+        std::env::consts::OS
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{COMMANDS, OPTIONS};
+    use super::*;
+
+    /// The words of a text that look like long options.
+    fn options_in(text: &str) -> Vec<String> {
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+            .filter_map(|word| word.strip_prefix("--"))
+            .filter(|name| !name.is_empty())
+            .map(str::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn help_and_parser_know_the_same_options_and_commands() {
+        let all: Vec<&str> =
+            std::iter::once(MAIN).chain(COMMANDS.iter().map(|command| command.help)).collect();
+        let mut told: Vec<String> = all.iter().flat_map(|text| options_in(text)).collect();
+        told.sort();
+        told.dedup();
+        let mut known: Vec<String> = OPTIONS.iter().map(|option| option.name.to_string()).collect();
+        known.sort();
+        assert_eq!(told, known);
+
+        for option in OPTIONS {
+            if let Some(short) = option.short {
+                assert!(MAIN.contains(&format!("-{short}, --{}", option.name)), "{}", option.name);
+            }
+        }
+        let section = MAIN.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        let commands: Vec<&str> = section.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(commands, COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_command_takes_the_options_that_its_help_tells() {
+        for command in COMMANDS {
+            for name in options_in(command.help) {
+                let option = OPTIONS.iter().find(|option| option.name == name).unwrap();
+                let value = if option.value.is_some() { "1" } else { "" };
+                let args = [command.name.to_string(), format!("--{name}"), value.to_string()];
+                let given = args.iter().filter(|arg| !arg.is_empty()).map(Into::into);
+                assert!(super::super::args::parse(given).is_ok(), "{} --{name}", command.name);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_fit_a_terminal() {
+        let texts = std::iter::once(MAIN).chain(COMMANDS.iter().map(|command| command.help));
+        for line in texts.flat_map(str::lines) {
+            assert!(line.len() <= 100, "{line}");
+        }
+    }
+
+    #[test]
+    fn version_names_the_target() {
+        let version = version();
+        assert!(version.starts_with(concat!("router ", env!("CARGO_PKG_VERSION"), " (")), "{version}");
+        assert!(version.contains("-linux-"), "{version}");
+    }
+}
