@@ -52,6 +52,19 @@ impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
     }
 }
 
+/// What an error of the system says, in the style of our messages: without its number and without
+/// the name of the C function.
+pub fn io_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    if error.get_ref().is_some_and(|inner| !inner.to_string().starts_with("failed to lookup")) {
+        return text; // our own words or a library's
+    }
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +74,14 @@ mod tests {
         let cause: std::result::Result<(), _> = Err("no such file");
         let error = cause.context(|| "read a.toml").unwrap_err().context("start");
         assert_eq!(error.to_string(), "start: read a.toml: no such file");
+    }
+
+    #[test]
+    fn system_errors_lose_case_and_number() {
+        use std::io::Error;
+        assert_eq!(io_text(&Error::from_raw_os_error(111)), "connection refused");
+        assert_eq!(io_text(&Error::other("TLS is broken")), "TLS is broken");
+        let lookup = "failed to lookup address information: Name or service not known";
+        assert_eq!(io_text(&Error::other(lookup)), "name or service not known");
     }
 }

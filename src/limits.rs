@@ -59,6 +59,23 @@ pub const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);
 
 /// Deadline of one TCP and TLS connect.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Addresses of one name that are tried.
+pub const CONNECT_ADDRESSES_MAX: usize = 16;
+/// Age at which an idle connection is not used again: less than what servers and firewalls usually
+/// allow.
+pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Bytes of the head of an answer.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Bytes that one connection reads ahead.
+pub const HTTP_INPUT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that one connection collects before it writes; half of it bounds one row of a request's head.
+pub const HTTP_OUTPUT_BYTES: usize = 16 * 1024;
+/// Bytes of a proxy's answer to CONNECT.
+pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// TLS sessions that one client keeps for resumption.
+pub const TLS_SESSIONS_MAX: usize = 8;
+/// Bytes of a bundle of trusted certificates.
+pub const CA_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Deadline of one call to vCenter, connect and body included.
 pub const VCENTER_CALL_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Seconds that vCenter may hold one long poll.
@@ -89,4 +106,5 @@ pub const THREAD_STACK_BYTES: usize = 512 * 1024;
 
 const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
+const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_INPUT_BYTES_MAX);
 const _: () = assert!(2 * CHECKPOINT_INTERVAL.as_millis() < 100);

@@ -1,5 +1,13 @@
 //! HTTP: the only place that touches sockets.
 
 pub mod client;
+mod connect;
+mod endpoint;
+mod proxy;
 pub mod server;
-pub mod tls;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tls;
+mod verifier;
+mod wire;
+mod x509;

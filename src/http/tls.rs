@@ -1,1 +1,199 @@
-//! TLS: trusted roots, pins, server names, and errors that name the certificate.
+//! TLS of outbound connections: whom to believe, and the handshake. Versions 1.2 and 1.3 with the
+//! cryptography of ring; sessions are resumed.
+//!
+//! Trust comes from the system's roots and `ca_file`. Where pins are given they take the place of
+//! the system's roots: a pinned endpoint is not to be impersonated by any public authority.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustls::client::{ClientSessionMemoryCache, Resumption};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
+
+use super::endpoint::{ConnectError, Endpoint, Stage};
+use super::verifier::{Refusal, Verifier};
+use super::wire::Socket;
+use crate::config::TlsConfig;
+use crate::error::{Context, Error, Result, io_text};
+use crate::limits::{CA_FILE_BYTES_MAX, TLS_SESSIONS_MAX};
+
+/// Makes TLS connections to one endpoint.
+#[derive(Debug)]
+pub(super) struct Tls {
+    setting: TlsConfig,
+    server_name: Option<ServerName<'static>>,
+    provider: Arc<CryptoProvider>,
+    sessions: Arc<ClientSessionMemoryCache>,
+    trust: Mutex<Trust>,
+}
+
+/// What the CA file held when it was read last, and what was made of it.
+#[derive(Debug, Default)]
+struct Trust {
+    bundle: Vec<u8>,
+    /// Why the file as it is now is not used; it is said once.
+    complaint: Option<String>,
+    config: Option<Arc<ClientConfig>>,
+}
+
+impl Tls {
+    /// Checks the setting; the system's roots are read when the first connection needs them.
+    ///
+    /// # Errors
+    ///
+    /// A server name that is none; a CA file that cannot be read or holds no certificate.
+    pub(super) fn new(setting: &TlsConfig) -> Result<Tls> {
+        let server_name = setting.server_name.as_deref().map(parse_name).transpose()?;
+        let mut bundle = Vec::new();
+        if let Some(path) = &setting.ca_file {
+            bundle = read_bundle(path)?;
+            certificates(path, &bundle)?;
+        }
+        Ok(Tls {
+            setting: setting.clone(),
+            server_name,
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            sessions: Arc::new(ClientSessionMemoryCache::new(TLS_SESSIONS_MAX)),
+            trust: Mutex::new(Trust { bundle, complaint: None, config: None }),
+        })
+    }
+
+    /// Makes the TCP connection a TLS one.
+    pub(super) fn handshake(
+        &self,
+        mut socket: Socket,
+        target: &Endpoint,
+    ) -> Result<StreamOwned<ClientConnection, Socket>, ConnectError> {
+        let intent = format!("TLS with {target}");
+        let failed = |error: Error| ConnectError::new(Stage::Tls, error.context(&intent));
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => parse_name(&target.host).map_err(failed)?,
+        };
+        let config = self.config().map_err(failed)?;
+        let mut connection =
+            ClientConnection::new(config, name).map_err(|error| failed(Error::new(error.to_string())))?;
+        match connection.complete_io(&mut socket) {
+            Ok(_) => Ok(StreamOwned::new(connection, socket)),
+            Err(error) => match handshake_cause(&error) {
+                Some(cause) => Err(failed(Error::new(cause))),
+                None => Err(ConnectError::of_io(Stage::Tls, intent, &error)),
+            },
+        }
+    }
+
+    /// The configuration for the next connection. The CA file is read each time; while its content
+    /// is the same so is the configuration, and sessions can be resumed.
+    fn config(&self) -> Result<Arc<ClientConfig>> {
+        let mut trust = self.trust.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Trust { bundle, complaint, config } = &mut *trust;
+        let renewed = self.setting.ca_file.as_deref().and_then(|path| {
+            match read_bundle(path).and_then(|new| certificates(path, &new).map(|_| new)) {
+                Ok(new) if new == *bundle => None,
+                Ok(new) => Some(new),
+                Err(error) => {
+                    let text = error.to_string();
+                    if complaint.as_deref() != Some(&text) {
+                        log::warn!("{text}: its last good content stays in use");
+                        *complaint = Some(text);
+                    }
+                    None
+                }
+            }
+        });
+        match (&config, renewed) {
+            (Some(config), None) => return Ok(config.clone()),
+            (_, Some(new)) => (*bundle, *complaint) = (new, None),
+            (None, None) => {}
+        }
+        let made = Arc::new(self.make_config(bundle)?);
+        *config = Some(made.clone());
+        Ok(made)
+    }
+
+    fn make_config(&self, bundle: &[u8]) -> Result<ClientConfig> {
+        let authorities = match &self.setting.ca_file {
+            Some(path) => certificates(path, bundle)?,
+            None => Vec::new(),
+        };
+        let pinned = !self.setting.pin_sha256.is_empty();
+        let mut roots =
+            if pinned || self.setting.insecure { RootCertStore::empty() } else { system_roots().clone() };
+        // A certificate that can be no authority may still be the server's own.
+        roots.add_parsable_certificates(authorities.iter().cloned());
+        let verifier = Verifier::new(&self.setting, authorities, roots, &self.provider)?;
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .context(|| "TLS")?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // rustls resumes a session only under the verifier that it began with: changed trust means
+        // a full handshake.
+        config.resumption = Resumption::store(self.sessions.clone());
+        Ok(config)
+    }
+}
+
+fn parse_name(host: &str) -> Result<ServerName<'static>> {
+    ServerName::try_from(host.to_owned()).map_err(|_| Error::new(format!("{host:?} is no name for TLS")))
+}
+
+fn read_bundle(path: &Path) -> Result<Vec<u8>> {
+    let intent = || format!("read ca_file {}", path.display());
+    let file = std::fs::File::open(path).map_err(|error| io_text(&error)).context(intent)?;
+    let mut bundle = Vec::new();
+    file.take(CA_FILE_BYTES_MAX).read_to_end(&mut bundle).map_err(|error| io_text(&error)).context(intent)?;
+    Ok(bundle)
+}
+
+fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let intent = || format!("read ca_file {}", path.display());
+    let found: Vec<_> = CertificateDer::pem_slice_iter(bundle).collect::<Result<_, _>>().context(intent)?;
+    if found.is_empty() {
+        return Err(Error::new("it holds no PEM certificate").context(intent()));
+    }
+    Ok(found)
+}
+
+/// The roots of the operating system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; read once.
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            log::warn!("read the system's trusted certificates: {error}");
+        }
+        let mut roots = RootCertStore::empty();
+        let (added, ignored) = roots.add_parsable_certificates(found.certs);
+        log::debug!("{added} trusted certificates of the system, {ignored} not usable");
+        roots
+    })
+}
+
+/// The cause of a failed handshake in words; none if it is one of the connection.
+fn handshake_cause(error: &io::Error) -> Option<String> {
+    let Some(error) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) else {
+        return (error.kind() == io::ErrorKind::UnexpectedEof)
+            .then(|| "the peer closed the connection during the handshake".to_owned());
+    };
+    Some(match error {
+        rustls::Error::InvalidCertificate(cause) => match Refusal::of(cause) {
+            Some(refusal) => refusal.to_string(),
+            None => format!("certificate refused: {cause}"),
+        },
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the peer does not speak TLS on this port: is it one for http://?".to_owned()
+        }
+        rustls::Error::AlertReceived(alert) => format!("the peer ended the handshake: alert {alert:?}"),
+        rustls::Error::PeerIncompatible(cause) => {
+            format!("no TLS 1.2 or 1.3 parameters in common: {cause:?}")
+        }
+        other => other.to_string(),
+    })
+}

@@ -1,0 +1,103 @@
+//! From an address to an open connection: resolve, connect, proxy, TLS, all under one deadline.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use ureq::http::Uri;
+use ureq::unversioned::transport::{ConnectionDetails, Connector};
+
+use super::endpoint::{ConnectError, Endpoint, Stage};
+use super::proxy::Proxy;
+use super::tls::Tls;
+use super::wire::{Socket, Wire};
+use crate::error::Error;
+use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_WAIT_MAX};
+
+/// Makes the connections of one client.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    pub(super) proxy: Option<Proxy>,
+    pub(super) tls: Tls,
+}
+
+impl Connector for Dialer {
+    type Out = Wire;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, ureq::Error> {
+        let wait = (*details.timeout.after).min(CONNECT_WAIT_MAX);
+        self.dial(details.uri, Instant::now() + wait)
+            .map(Some)
+            .map_err(|error| ureq::Error::Other(Box::new(error)))
+    }
+}
+
+impl Dialer {
+    fn dial(&self, uri: &Uri, deadline: Instant) -> Result<Wire, ConnectError> {
+        let Some(target) = Endpoint::of_uri(uri) else {
+            return Err(ConnectError::new(Stage::Resolve, Error::new("the address has no host")));
+        };
+        let peer = self.proxy.as_ref().map_or(&target, Proxy::endpoint);
+        let mut socket = Socket::new(open(peer, deadline)?, deadline);
+        if let Some(proxy) = &self.proxy {
+            proxy.tunnel(&mut socket, &target)?;
+        }
+        if uri.scheme_str() == Some("https") {
+            Ok(Wire::tls(self.tls.handshake(socket, &target)?))
+        } else {
+            Ok(Wire::plain(socket))
+        }
+    }
+}
+
+/// Resolves the name and connects to the first address that answers. Each address gets an equal
+/// share of the time, so that a dead one cannot use up what a living one needs.
+fn open(peer: &Endpoint, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    let addresses = resolve(peer, deadline)?;
+    let mut failures = Vec::new();
+    let mut timed_out = true;
+    for (index, address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addresses.len() - index).unwrap_or(1);
+        // Zero would be an error of the call, not a time-out.
+        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+            Ok(tcp) => {
+                // A request is written whole: waiting for more to send only delays it.
+                let _ = tcp.set_nodelay(true);
+                return Ok(tcp);
+            }
+            Err(error) => {
+                let failure = ConnectError::of_io(Stage::Connect, format!("connect {address}"), &error);
+                timed_out &= failure.timed_out;
+                failures.push(failure.error.to_string());
+            }
+        }
+    }
+    Err(ConnectError { stage: Stage::Connect, timed_out, error: Error::new(failures.join("; ")) })
+}
+
+fn resolve(peer: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(ip) = peer.host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, peer.port)]);
+    }
+    let intent = format!("resolve {}", peer.host);
+    let failed = |error: &io::Error| ConnectError::of_io(Stage::Resolve, &intent, error);
+    // The system's resolver has no deadline of its own: it is left behind when it takes too long.
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let name = (peer.host.clone(), peer.port);
+    std::thread::Builder::new()
+        .name("resolve".into())
+        .spawn(move || {
+            let _ = sender.send(name.to_socket_addrs().map(|a| a.take(CONNECT_ADDRESSES_MAX).collect()));
+        })
+        .map_err(|error| failed(&error))?;
+    let found: Vec<SocketAddr> = receiver
+        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        .map_err(|_| failed(&ErrorKind::TimedOut.into()))?
+        .map_err(|error| failed(&error))?;
+    if found.is_empty() {
+        return Err(failed(&io::Error::other("the name has no address")));
+    }
+    Ok(found)
+}

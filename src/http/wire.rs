@@ -1,0 +1,377 @@
+//! One connection as ureq's transport: plain TCP or TLS, with every wait bounded by the deadline of
+//! the running request.
+//!
+//! Head and body of a request leave in one write, and the buffers grow with need, so that hundreds
+//! of idle connections stay small.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustls::{ClientConnection, StreamOwned};
+use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
+
+use crate::error::io_text;
+use crate::limits::{HTTP_INPUT_BYTES_MAX, HTTP_OUTPUT_BYTES};
+
+/// Why an exchange on an open connection ended, carried through ureq's error.
+#[derive(Debug)]
+pub(super) enum WireError {
+    /// The peer closed a kept connection before any byte of its answer: it was stale.
+    Stale(String),
+    /// The deadline passed; the phase in words.
+    TimedOut(&'static str),
+    /// Reset, closed, or TLS broken.
+    Broken(String),
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WireError::Stale(cause) | WireError::Broken(cause) => f.write_str(cause),
+            WireError::TimedOut(phase) => write!(f, "timeout while {phase}"),
+        }
+    }
+}
+
+impl std::error::Error for WireError {}
+
+impl From<WireError> for ureq::Error {
+    fn from(error: WireError) -> ureq::Error {
+        ureq::Error::Other(Box::new(error))
+    }
+}
+
+/// A TCP stream that gives up when its deadline passes, however slowly bytes trickle.
+#[derive(Debug)]
+pub(super) struct Socket {
+    tcp: TcpStream,
+    deadline: Instant,
+    read_wait: Option<Duration>,
+    write_wait: Option<Duration>,
+}
+
+impl Socket {
+    pub(super) fn new(tcp: TcpStream, deadline: Instant) -> Socket {
+        Socket { tcp, deadline, read_wait: None, write_wait: None }
+    }
+
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// The wait to set on the socket, or none if the one in force serves.
+    ///
+    /// A wait that ends early is only a loop more, so the one in force is kept while it is not
+    /// longer than what is left: a busy connection then needs no call to set it.
+    fn new_wait(&self, in_force: Option<Duration>) -> io::Result<Option<Duration>> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match in_force {
+            Some(wait) if wait <= left && left / 4 <= wait => Ok(None),
+            _ => Ok(Some((left / 16 * 15).max(Duration::from_millis(1)))),
+        }
+    }
+}
+
+fn is_wait_over(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(wait) = self.new_wait(self.read_wait)? {
+                self.tcp.set_read_timeout(Some(wait))?;
+                self.read_wait = Some(wait);
+            }
+            match self.tcp.read(buf) {
+                Err(error) if is_wait_over(&error) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            if let Some(wait) = self.new_wait(self.write_wait)? {
+                self.tcp.set_write_timeout(Some(wait))?;
+                self.write_wait = Some(wait);
+            }
+            match self.tcp.write(buf) {
+                Err(error) if is_wait_over(&error) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+enum Stream {
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+impl Stream {
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &mut tls.sock,
+        }
+    }
+
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buf),
+            Stream::Tls(tls) => read_decrypted(tls, buf),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        }
+    }
+
+    /// Whether an idle connection is still good: nothing was sent to us unasked, not even an end.
+    fn is_quiet(&mut self) -> io::Result<bool> {
+        self.socket().tcp.set_nonblocking(true)?;
+        let quiet = match self {
+            Stream::Plain(socket) => match socket.tcp.read(&mut [0]) {
+                Err(error) => error.kind() == ErrorKind::WouldBlock,
+                Ok(_) => false,
+            },
+            Stream::Tls(tls) => loop {
+                // Session tickets may arrive at any time; they are no answer.
+                match tls.conn.process_new_packets() {
+                    Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+                    _ => break false,
+                }
+                match tls.conn.read_tls(&mut tls.sock.tcp) {
+                    Err(error) => break error.kind() == ErrorKind::WouldBlock,
+                    Ok(0) => break false,
+                    Ok(_) => {}
+                }
+            },
+        };
+        self.socket().tcp.set_nonblocking(false)?;
+        Ok(quiet)
+    }
+}
+
+/// Reads even when the peer no longer takes what we write: rustls's own `Stream` would insist on
+/// writing first, and lose the answer.
+fn read_decrypted(tls: &mut StreamOwned<ClientConnection, Socket>, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match tls.conn.reader().read(buf) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            // Many servers leave without TLS's farewell. What matters is whether the answer is
+            // complete, and HTTP says that.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+            done => return done,
+        }
+        tls.conn.read_tls(&mut tls.sock)?;
+        tls.conn.process_new_packets().map_err(io::Error::other)?;
+    }
+}
+
+/// A connection that ureq drives.
+pub(super) struct Wire {
+    stream: Stream,
+    buffers: WireBuffers,
+    /// Bytes came since the last request began.
+    answered: bool,
+    /// An earlier request on this connection was answered: it is a kept one.
+    kept: bool,
+    /// An answer was read since `is_open` was asked last.
+    busy: bool,
+    /// The peer stopped reading; perhaps it has answered nevertheless.
+    write_failure: Option<io::Error>,
+}
+
+impl Wire {
+    pub(super) fn plain(socket: Socket) -> Wire {
+        Wire::new(Stream::Plain(socket))
+    }
+
+    pub(super) fn tls(stream: StreamOwned<ClientConnection, Socket>) -> Wire {
+        Wire::new(Stream::Tls(Box::new(stream)))
+    }
+
+    fn new(stream: Stream) -> Wire {
+        let buffers = WireBuffers::default();
+        Wire { stream, buffers, answered: false, kept: false, busy: false, write_failure: None }
+    }
+
+    fn set_deadline(&mut self, timeout: NextTimeout) {
+        let now = Instant::now();
+        let deadline = now.checked_add(*timeout.after).unwrap_or(now + Duration::from_secs(3600));
+        self.stream.socket().set_deadline(deadline);
+    }
+
+    fn send_pending(&mut self) -> Result<(), ureq::Error> {
+        let pending = std::mem::take(&mut self.buffers.pending);
+        if pending == 0 || self.write_failure.is_some() {
+            return Ok(());
+        }
+        match self.stream.write_all(&self.buffers.output[..pending]) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                Err(WireError::TimedOut("sending the request").into())
+            }
+            // A server that refuses a large request answers and closes while we still send. Its
+            // answer says more than our broken pipe.
+            Err(error) => {
+                self.write_failure = Some(error);
+                Ok(())
+            }
+        }
+    }
+
+    fn failure(&mut self, error: &io::Error) -> ureq::Error {
+        if error.kind() == ErrorKind::TimedOut {
+            let phase = if self.answered { "reading the answer" } else { "waiting for the answer" };
+            return WireError::TimedOut(phase).into();
+        }
+        let cause = io_text(self.write_failure.as_ref().unwrap_or(error));
+        if self.kept && !self.answered {
+            return WireError::Stale(cause).into();
+        }
+        WireError::Broken(cause).into()
+    }
+}
+
+impl Transport for Wire {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        if self.answered {
+            self.kept = true;
+            self.answered = false;
+        }
+        self.set_deadline(timeout);
+        self.buffers.pending += amount;
+        if self.buffers.is_output_short() { self.send_pending() } else { Ok(()) }
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.set_deadline(timeout);
+        self.send_pending()?;
+        let space = self.buffers.input_append_buf();
+        if space.is_empty() {
+            return Err(WireError::Broken("the head of the answer is too long".into()).into());
+        }
+        match self.stream.read(space) {
+            Ok(0) if self.answered => Ok(false),
+            Ok(0) => Err(self.failure(&io::Error::other("the peer closed the connection without an answer"))),
+            Ok(amount) => {
+                self.answered = true;
+                self.busy = true;
+                self.buffers.input_appended(amount);
+                Ok(true)
+            }
+            Err(error) => Err(self.failure(&error)),
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        // The pool asks when a connection comes back and again when it is taken. The second answer
+        // is the one that counts, and each costs three system calls.
+        if std::mem::take(&mut self.busy) {
+            return self.write_failure.is_none();
+        }
+        self.write_failure.is_none() && self.stream.is_quiet().unwrap_or(false)
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("tls", &self.is_tls()).field("kept", &self.kept).finish()
+    }
+}
+
+/// Input that grows up to its limit when it is full, and output that collects what is sent together.
+#[derive(Default)]
+struct WireBuffers {
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    progress: bool,
+    output: Vec<u8>,
+    /// Bytes of `output` that were handed over but not yet written to the stream.
+    pending: usize,
+}
+
+const INPUT_BYTES_FIRST: usize = 4 * 1024;
+
+impl WireBuffers {
+    /// A header row must fit in what is free, or ureq gives up.
+    fn is_output_short(&self) -> bool {
+        self.output.len() - self.pending < HTTP_OUTPUT_BYTES / 2
+    }
+}
+
+impl Buffers for WireBuffers {
+    fn output(&mut self) -> &mut [u8] {
+        if self.output.is_empty() {
+            self.output.resize(HTTP_OUTPUT_BYTES, 0);
+        }
+        &mut self.output[self.pending..]
+    }
+
+    fn input(&self) -> &[u8] {
+        &self.input[self.start..self.end]
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        if self.end == self.input.len() {
+            if 0 < self.start {
+                self.input.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else {
+                let size = (self.input.len() * 2).clamp(INPUT_BYTES_FIRST, HTTP_INPUT_BYTES_MAX);
+                self.input.resize(size, 0);
+            }
+        }
+        &mut self.input[self.end..]
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.end += amount;
+        debug_assert!(self.end <= self.input.len());
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.progress = 0 < amount;
+        self.start += amount;
+        debug_assert!(self.start <= self.end);
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        // The scratch space serves chunked requests only; ours have a known length.
+        self.output();
+        (&mut [], &mut self.output[self.pending..])
+    }
+
+    fn can_use_input(&self) -> bool {
+        self.start < self.end && self.progress
+    }
+}

@@ -1,0 +1,143 @@
+//! What a person needs to know about a certificate, read leniently: a certificate that strict
+//! readers refuse (version 1, odd extensions) is just the one that must be described.
+//!
+//! The fields are those of RFC 5280 section 4.1 in their order; extensions are not looked at.
+
+use jiff::Timestamp;
+
+/// The readable part of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Certificate<'a> {
+    pub(super) issuer: String,
+    pub(super) not_before: Option<Timestamp>,
+    pub(super) not_after: Option<Timestamp>,
+    pub(super) subject: String,
+    /// The whole element SubjectPublicKeyInfo.
+    pub(super) public_key_info: &'a [u8],
+}
+
+/// The algorithm identifier (contents) and the key bits of a SubjectPublicKeyInfo.
+pub(super) fn public_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut info = Reader(Reader(info).take(SEQUENCE)?);
+    let algorithm = info.take(SEQUENCE)?;
+    // The first byte counts unused bits: none in a key.
+    let (0, key) = info.take(BIT_STRING)?.split_first().map(|(unused, key)| (*unused, key))? else {
+        return None;
+    };
+    Some((algorithm, key))
+}
+
+impl<'a> Certificate<'a> {
+    /// None if it is not a certificate at all.
+    pub(super) fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
+        let mut tbs = Reader(Reader(Reader(der).take(SEQUENCE)?).take(SEQUENCE)?);
+        let _version = tbs.take(CONTEXT_0);
+        let _serial = tbs.take(INTEGER)?;
+        let _signature = tbs.take(SEQUENCE)?;
+        let issuer = name(tbs.take(SEQUENCE)?)?;
+        let mut validity = Reader(tbs.take(SEQUENCE)?);
+        let not_before = validity.element().and_then(|(tag, value, _)| time(tag, value));
+        let not_after = validity.element().and_then(|(tag, value, _)| time(tag, value));
+        let subject = name(tbs.take(SEQUENCE)?)?;
+        let (_, _, public_key_info) = tbs.element()?;
+        Some(Certificate { issuer, not_before, not_after, subject, public_key_info })
+    }
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const CONTEXT_0: u8 = 0xa0;
+
+/// Reads elements of DER, one after the other.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next element: tag, contents, and the whole of it.
+    fn element(&mut self) -> Option<(u8, &'a [u8], &'a [u8])> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, rest) = rest.split_first()?;
+        let (length, rest) = match first {
+            0..=0x7f => (usize::from(first), rest),
+            0x81..=0x84 => {
+                let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+                (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+            }
+            _ => return None,
+        };
+        let (contents, rest) = rest.split_at_checked(length)?;
+        let whole = &self.0[..self.0.len() - rest.len()];
+        self.0 = rest;
+        Some((tag, contents, whole))
+    }
+
+    /// The contents of the next element if it has this tag; otherwise it stays.
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        if *self.0.first()? != tag {
+            return None;
+        }
+        self.element().map(|(_, contents, _)| contents)
+    }
+}
+
+/// A distinguished name as `C=US, O=Example, CN=host`.
+fn name(contents: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut sets = Reader(contents);
+    while let Some(set) = sets.take(SET) {
+        let mut attributes = Reader(set);
+        while let Some(attribute) = attributes.take(SEQUENCE) {
+            let mut attribute = Reader(attribute);
+            let (_, oid, _) = attribute.element()?;
+            let (tag, value, _) = attribute.element()?;
+            parts.push(format!("{}={}", attribute_type(oid), text(tag, value)));
+        }
+    }
+    Some(if parts.is_empty() { "(empty)".to_owned() } else { parts.join(", ") })
+}
+
+fn attribute_type(oid: &[u8]) -> &'static str {
+    match oid {
+        [0x55, 4, 3] => "CN",
+        [0x55, 4, 6] => "C",
+        [0x55, 4, 7] => "L",
+        [0x55, 4, 8] => "ST",
+        [0x55, 4, 10] => "O",
+        [0x55, 4, 11] => "OU",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress",
+        _ => "other",
+    }
+}
+
+/// A string of any of the types that names use, fit for a terminal.
+fn text(tag: u8, value: &[u8]) -> String {
+    const BMP_STRING: u8 = 0x1e;
+    const T61_STRING: u8 = 0x14;
+    let text = match tag {
+        BMP_STRING => {
+            let units = value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        }
+        T61_STRING => value.iter().map(|byte| char::from(*byte)).collect(),
+        _ => String::from_utf8_lossy(value).into_owned(),
+    };
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).take(200).collect()
+}
+
+/// UTCTime `YYMMDDhhmmssZ` (1950 to 2049) or GeneralizedTime `YYYYMMDDhhmmssZ`.
+fn time(tag: u8, value: &[u8]) -> Option<Timestamp> {
+    const UTC_TIME: u8 = 0x17;
+    let digits = std::str::from_utf8(value).ok()?.strip_suffix('Z')?;
+    let full = match tag {
+        UTC_TIME if "50" <= digits => format!("19{digits}"),
+        UTC_TIME => format!("20{digits}"),
+        _ => digits.to_owned(),
+    };
+    if full.len() != 14 || !full.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (date, clock) = full.split_at(8);
+    format!("{date}T{clock}Z").parse().ok()
+}
