@@ -9,6 +9,7 @@
 //! | [`source`] | reads events: vCenter over SOAP |
 //! | [`vim`] | XML of a page to JSON of its events |
 //! | [`event`], [`cloudevents`] | what travels through the router |
+//! | [`pattern`] | which events a route or a rule wants |
 //! | [`pipeline`] | order, back-pressure, retries, settling, checkpoints of a route |
 //! | [`processor`] | sends an event and judges the answer |
 //! | [`http`] | the only place that touches sockets |
@@ -24,6 +25,7 @@ pub mod event;
 pub mod http;
 pub mod limits;
 pub mod observe;
+pub mod pattern;
 pub mod pipeline;
 pub mod processor;
 //ROUTER

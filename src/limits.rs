@@ -87,6 +87,15 @@ pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const DEAD_LETTER_HOLD: Duration = Duration::from_secs(5);
 /// The longest wait that a sink's `Retry-After` can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// Fields of one event pattern; a multiple of 64.
+pub const PATTERN_FIELDS_MAX: usize = 512;
+/// Combinations of the `$or` lists of one event pattern: AWS's own maximum.
+pub const PATTERN_BRANCHES_MAX: usize = 1000;
+/// Objects and arrays inside each other on a path that an event pattern names: each takes a piece of
+/// `THREAD_STACK_BYTES`.
+pub const PATTERN_DEPTH_MAX: usize = 100;
+/// Values that are tried for one event to find array elements that satisfy a pattern together.
+pub const PATTERN_STEPS_MAX: usize = 1_000_000;
 
 /// A route's summary line appears this often.
 pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
@@ -107,4 +116,5 @@ pub const THREAD_STACK_BYTES: usize = 512 * 1024;
 const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_INPUT_BYTES_MAX);
+const _: () = assert!(PATTERN_FIELDS_MAX.is_multiple_of(64));
 const _: () = assert!(2 * CHECKPOINT_INTERVAL.as_millis() < 100);
