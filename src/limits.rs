@@ -47,7 +47,8 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(40);
 
 /// A key beyond this is close to the end of vCenter's signed 32-bit counter.
 pub const KEY_SUSPICIOUS: i64 = 2_000_000_000;
-/// The longest a poller waits for a wake-up before it reads again.
+/// The longest a poller waits for a wake-up before it reads again: 50 idle routes make 10 calls a
+/// second.
 pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// First and longest wait between attempts to connect to a source.
@@ -78,6 +79,30 @@ pub const TLS_SESSIONS_MAX: usize = 8;
 pub const CA_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Deadline of one call to vCenter, connect and body included.
 pub const VCENTER_CALL_WAIT_MAX: Duration = Duration::from_secs(120);
+/// Elements of an XML answer that is read as a tree.
+pub const XML_NODES_MAX: usize = 500_000;
+/// Deadline of one call to vCenter that answers at once when all is well.
+pub const VCENTER_QUICK_CALL_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Deadline of one call that gives something back (collector, session): best effort.
+pub const VCENTER_CLOSE_CALL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Bytes of an answer that is not a page of events.
+pub const VCENTER_SMALL_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Connections to one vCenter: the poller's, the long poll's, and one to cancel it.
+pub const VCENTER_CONNECTIONS_MAX: usize = 3;
+/// First and longest wait between polls where the long poll is refused.
+pub const POLL_WAIT_MIN: Duration = Duration::from_millis(50);
+/// See `POLL_WAIT_MIN`.
+pub const POLL_WAIT_MAX: Duration = Duration::from_secs(1);
+/// First and longest wait before a failed long poll is tried again.
+pub const LONG_POLL_RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
+/// See `LONG_POLL_RETRY_WAIT_MIN`.
+pub const LONG_POLL_RETRY_WAIT_MAX: Duration = Duration::from_secs(300);
+/// A long poll that a middle box cuts is shortened down to this.
+pub const LONG_POLL_SECONDS_MIN: u32 = 10;
+/// What the transport of a long poll may take beyond the wait itself.
+pub const LONG_POLL_MARGIN: Duration = Duration::from_secs(15);
+/// Bound on waiting for the long poll's thread after its call was cancelled.
+pub const LONG_POLL_JOIN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Seconds that vCenter may hold one long poll.
 pub const LONG_POLL_SECONDS_MAX: u32 = 60;
 /// Deadline of one delivery to a sink.

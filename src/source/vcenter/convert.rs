@@ -1,0 +1,197 @@
+//! One vim event to the CloudEvent that is delivered, in either of the two known shapes.
+
+use jiff::Timestamp;
+use std::borrow::Cow;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use super::soap::ServiceContent;
+use crate::cloudevents::CloudEvent;
+use crate::config::Format;
+use crate::event::{Event, Lane, Position};
+use crate::vim::json::VimEvent;
+
+/// Namespace of event identifiers where the server has no UUID of its own: a random constant of
+/// this program, so that it is the same for ever.
+const NAMESPACE_FALLBACK: Uuid = Uuid::from_u128(0x6f1d_8a52_0c3e_4b8f_9b7a_4e52_d3c1_90a7);
+
+/// What every event of one server carries.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerIdentity {
+    /// `source`: the address, which has no user information.
+    source: Arc<str>,
+    namespace: Uuid,
+    api_version: Arc<str>,
+}
+
+impl ServerIdentity {
+    /// The identity of the server at `address`.
+    pub(crate) fn new(address: &str, content: &ServiceContent) -> ServerIdentity {
+        ServerIdentity {
+            source: address.into(),
+            namespace: namespace(&content.instance_uuid),
+            api_version: content.api_version.as_str().into(),
+        }
+    }
+}
+
+/// The CloudEvent of one vim event. Same server and event, same `id`.
+pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -> Event {
+    let category = match vim.class.as_str() {
+        "EventEx" => "eventex",
+        "ExtendedEvent" => "extendedevent",
+        _ => "event",
+    };
+    // These two classes stand for any number of types; their event says which.
+    let name = match (category, vim.event_type_id) {
+        ("eventex" | "extendedevent", Some(id)) if !id.is_empty() => id,
+        _ => vim.class,
+    };
+    let position = Position { key: vim.key, time: vim.created };
+    let api_version = (Arc::from("vsphereapiversion"), server.api_version.clone());
+    let (id, ty, subject, extensions) = match format {
+        Format::Router => {
+            let ty = match category {
+                "eventex" => "com.vmware.event.router/eventex",
+                "extendedevent" => "com.vmware.event.router/extendedevent",
+                _ => "com.vmware.event.router/event",
+            };
+            (
+                event_id(server.namespace, vim.key, vim.created),
+                Cow::Borrowed(ty),
+                Some(name),
+                vec![api_version],
+            )
+        }
+        Format::Vspheresource => {
+            let extensions = vec![(Arc::from("eventclass"), Arc::from(category)), api_version];
+            (vim.key.to_string(), Cow::Owned(format!("com.vmware.vsphere.{name}.v0")), None, extensions)
+        }
+    };
+    Event {
+        position,
+        lane: vim.object.as_deref().map_or(Lane::COMMON, Lane::of_object),
+        ce: CloudEvent {
+            id,
+            source: server.source.clone(),
+            ty,
+            subject,
+            time: Some(vim.created.to_string()),
+            datacontenttype: Some(Cow::Borrowed("application/json")),
+            data: vim.data,
+            extensions,
+        },
+    }
+}
+
+/// The place of an event that could not be converted, if both halves of it could be read.
+pub(crate) fn position(key: Option<i64>, created: Option<Timestamp>) -> Option<Position> {
+    Some(Position { key: key?, time: created? })
+}
+
+fn namespace(instance_uuid: &str) -> Uuid {
+    Uuid::parse_str(instance_uuid.trim())
+        .unwrap_or_else(|_| Uuid::new_v5(&NAMESPACE_FALLBACK, instance_uuid.as_bytes()))
+}
+
+fn event_id(namespace: Uuid, key: i64, created: Timestamp) -> String {
+    Uuid::new_v5(&namespace, format!("{key}/{created}").as_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::vcenter::soap::Reference;
+
+    fn server(instance_uuid: &str) -> ServerIdentity {
+        let none = Reference { ty: String::new(), value: String::new() };
+        let content = ServiceContent {
+            root_folder: none.clone(),
+            property_collector: none.clone(),
+            session_manager: none.clone(),
+            event_manager: none,
+            full_name: "VMware vCenter Server 8.0.3".into(),
+            api_version: "8.0.3.0".into(),
+            instance_uuid: instance_uuid.into(),
+        };
+        ServerIdentity::new("https://vc01.corp.local/sdk", &content)
+    }
+
+    fn vim(class: &str, event_type_id: Option<&str>, created: &str) -> VimEvent {
+        VimEvent {
+            class: class.into(),
+            event_type_id: event_type_id.map(str::to_string),
+            key: -2147483648,
+            created: created.parse().unwrap(),
+            severity: None,
+            object: Some("vm-56".into()),
+            data: b"{}".to_vec(),
+        }
+    }
+
+    const UUID: &str = "dbed6e0c-bd88-4ef6-b594-21283e1c677f";
+
+    #[test]
+    fn router_shape() {
+        let event = to_event(
+            vim("VmPoweredOnEvent", None, "2021-03-10T07:21:22.413900+02:00"),
+            &server(UUID),
+            Format::Router,
+        );
+        let extension = |name: &str, value: &str| (Arc::from(name), Arc::from(value));
+        assert_eq!(
+            event.ce,
+            CloudEvent {
+                // uuid5(UUID, "-2147483648/2021-03-10T05:21:22.4139Z"), computed with Python.
+                id: "a8733914-8962-5253-98fa-5d58141acd51".into(),
+                source: "https://vc01.corp.local/sdk".into(),
+                ty: "com.vmware.event.router/event".into(),
+                subject: Some("VmPoweredOnEvent".into()),
+                time: Some("2021-03-10T05:21:22.4139Z".into()),
+                datacontenttype: Some("application/json".into()),
+                data: b"{}".to_vec(),
+                extensions: vec![extension("vsphereapiversion", "8.0.3.0")],
+            }
+        );
+        assert_eq!(event.lane, Lane::of_object("vm-56"));
+        assert_eq!(event.position.key, -2147483648);
+    }
+
+    #[test]
+    fn knative_shape_and_the_two_open_classes() {
+        let login = || vim("EventEx", Some("com.vmware.sso.LoginFailure"), "2021-03-10T05:21:22Z");
+        let event = to_event(login(), &server(UUID), Format::Vspheresource).ce;
+        assert_eq!(event.ty, "com.vmware.vsphere.com.vmware.sso.LoginFailure.v0");
+        assert_eq!((event.id.as_str(), event.subject), ("-2147483648", None));
+        let extensions: Vec<_> = event.extensions.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(extensions, [("eventclass", "eventex"), ("vsphereapiversion", "8.0.3.0")]);
+
+        let event = to_event(login(), &server(UUID), Format::Router).ce;
+        assert_eq!(event.ty, "com.vmware.event.router/eventex");
+        assert_eq!(event.subject.as_deref(), Some("com.vmware.sso.LoginFailure"));
+        let event =
+            to_event(vim("ExtendedEvent", None, "2021-03-10T05:21:22Z"), &server(UUID), Format::Router).ce;
+        assert_eq!(event.ty, "com.vmware.event.router/extendedevent");
+        assert_eq!(event.subject.as_deref(), Some("ExtendedEvent"));
+    }
+
+    #[test]
+    fn identifiers_are_stable_and_differ_by_key_time_and_server() {
+        let id = |server: &ServerIdentity, key: i64, time: &str| {
+            let mut vim = vim("VmEvent", None, time);
+            vim.key = key;
+            to_event(vim, server, Format::Router).ce.id
+        };
+        let (one, other, none) = (server(UUID), server("not a uuid"), server(""));
+        let all = [
+            id(&one, 1, "2021-03-10T05:21:22Z"),
+            id(&one, 2, "2021-03-10T05:21:22Z"),
+            id(&one, 1, "2021-03-10T05:21:22.000001Z"),
+            id(&other, 1, "2021-03-10T05:21:22Z"),
+            id(&none, 1, "2021-03-10T05:21:22Z"),
+        ];
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert_eq!(all[0], id(&server(&UUID.to_uppercase()), 1, "2021-03-10T06:21:22.000+01:00"));
+    }
+}

@@ -1,0 +1,250 @@
+//! The long poll: a thread that waits for changes of a collector's latest page and wakes the
+//! poller. It carries no data, so nothing is lost when it fails: the poller then polls by itself.
+//!
+//! The thread has a property collector of its own, because a server allows one wait at a time on
+//! each. The version token of an update stands in for all changes since it was given, so that no
+//! wake-up is lost between two calls.
+//!
+//! ```text
+//!  making --made--> waiting --update or time--> waiting
+//!    ^  \             |
+//!    |   refused,   failed
+//!    |   failed       |
+//!    +-- resting <----+            stop, from any state: gives its collector back and ends
+//! ```
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::connection::{CallError, Connection, Manner};
+use super::soap::{self, Latest, Reference};
+use crate::limits::{
+    LONG_POLL_JOIN_WAIT_MAX, LONG_POLL_RETRY_WAIT_MAX, LONG_POLL_RETRY_WAIT_MIN, LONG_POLL_SECONDS_MAX,
+    LONG_POLL_SECONDS_MIN,
+};
+use crate::stop::{Stop, StopSource, stop_signal};
+
+/// The poller's side of the long poll.
+pub(crate) struct Wake {
+    /// One token for any number of changes since the last look.
+    pub(crate) signal: Receiver<()>,
+    shared: Arc<Shared>,
+    stop: StopSource,
+    ended: Ended,
+}
+
+/// Tells when a long poll's thread has ended: the thread holds the other side.
+pub(crate) struct Ended(Receiver<()>);
+
+struct Shared {
+    /// A wait is in progress, or about to begin, that will report the next change.
+    waiting: AtomicBool,
+    /// The property collector, so that another thread can cancel the wait.
+    property_collector: Mutex<Option<Reference>>,
+    /// The newest event that an update has shown.
+    latest: Mutex<Option<Latest>>,
+}
+
+/// What the thread works with.
+struct Waiter {
+    name: String,
+    connection: Arc<Connection>,
+    root_property_collector: Reference,
+    event_collector: Reference,
+    shared: Arc<Shared>,
+    signal: Sender<()>,
+    stop: Stop,
+    seconds: u32,
+}
+
+impl Wake {
+    /// Starts the thread; none if the system refuses one.
+    pub(crate) fn start(
+        name: &str,
+        connection: Arc<Connection>,
+        root_property_collector: Reference,
+        event_collector: Reference,
+    ) -> Option<Wake> {
+        let (signal_sender, signal) = bounded(1);
+        let (ended_sender, ended) = bounded(0);
+        let (stop_source, stop) = stop_signal();
+        let shared = Arc::new(Shared {
+            waiting: AtomicBool::new(false),
+            property_collector: Mutex::new(None),
+            latest: Mutex::new(None),
+        });
+        let mut waiter = Waiter {
+            name: name.to_string(),
+            connection,
+            root_property_collector,
+            event_collector,
+            shared: shared.clone(),
+            signal: signal_sender,
+            stop,
+            seconds: LONG_POLL_SECONDS_MAX,
+        };
+        let thread = std::thread::Builder::new().name(format!("vc-wake:{}", name.replace('\0', ""))).spawn(
+            move || {
+                let _ended: Sender<()> = ended_sender;
+                waiter.run();
+            },
+        );
+        if let Err(error) = thread {
+            log::warn!("{name}: start the long poll's thread: {error}; polling instead");
+            return None;
+        }
+        Some(Wake { signal, shared, stop: stop_source, ended: Ended(ended) })
+    }
+
+    /// Whether the next change will be reported. Otherwise the poller must look by itself.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.shared.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Tells the thread to end, without waiting for it and without a call to the server.
+    pub(crate) fn halt(&self) {
+        self.stop.stop();
+    }
+
+    /// Cancels the wait and ends the thread. The second value is false when the session is not
+    /// worth another call; the first is there when the thread hangs in a call and was left to
+    /// itself: that call's deadline ends it.
+    pub(crate) fn finish(self, connection: &Connection) -> (Option<Ended>, bool) {
+        self.stop.stop();
+        let property_collector =
+            self.shared.property_collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let mut reachable = true;
+        if let Some(property_collector) = property_collector {
+            for method in ["CancelWaitForUpdates", "DestroyPropertyCollector"] {
+                if reachable
+                    && let Err(error) =
+                        connection.ask(&soap::call(method, &property_collector), Manner::CLOSE)
+                {
+                    log::debug!("{method}: {error}");
+                    reachable = !error.ends_session();
+                }
+            }
+        }
+        match self.ended.0.recv_timeout(LONG_POLL_JOIN_WAIT_MAX) {
+            Err(RecvTimeoutError::Timeout) => (Some(self.ended), reachable),
+            _ => (None, reachable),
+        }
+    }
+}
+
+impl Ended {
+    /// Whether the thread has ended by now.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.0.try_recv(), Err(TryRecvError::Disconnected))
+    }
+}
+
+impl Waiter {
+    fn run(&mut self) {
+        let mut rest = LONG_POLL_RETRY_WAIT_MIN;
+        let mut complained = false;
+        while !self.stop.is_stopped() {
+            let began = Instant::now();
+            let result = self.make().and_then(|property_collector| {
+                if complained {
+                    log::info!("{}: the long poll works again", self.name);
+                    complained = false;
+                }
+                self.wait_on(&property_collector)
+            });
+            self.shared.waiting.store(false, Ordering::SeqCst);
+            let Err(error) = result else { break };
+            if self.stop.is_stopped() {
+                break;
+            }
+            // Whatever happened to the session, the poller finds out by asking.
+            self.wake();
+            self.shorten_if_cut(&error, began.elapsed());
+            if LONG_POLL_RETRY_WAIT_MAX <= began.elapsed() {
+                rest = LONG_POLL_RETRY_WAIT_MIN;
+            }
+            if !complained && !error.is_fault("NotAuthenticated") {
+                log::info!("{}: the long poll failed: {error}; polling every second meanwhile", self.name);
+                complained = true;
+            }
+            self.give_back();
+            self.stop.wait(rest);
+            rest = (rest * 2).min(LONG_POLL_RETRY_WAIT_MAX);
+        }
+        self.give_back();
+    }
+
+    /// Makes a property collector that watches the latest page.
+    fn make(&self) -> Result<Reference, CallError> {
+        let envelope = soap::call("CreatePropertyCollector", &self.root_property_collector);
+        let property_collector = self.connection.get(&envelope, Manner::CREATE, soap::reference)?;
+        *self.shared.property_collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+            Some(property_collector.clone());
+        let envelope = soap::create_filter(&property_collector, &self.event_collector, "latestPage");
+        self.connection.ask(&envelope, Manner::CREATE)?;
+        Ok(property_collector)
+    }
+
+    /// Waits for changes until stop.
+    fn wait_on(&mut self, property_collector: &Reference) -> Result<(), CallError> {
+        let mut version = String::new();
+        while !self.stop.is_stopped() {
+            let envelope = soap::wait_for_updates(property_collector, &version, self.seconds);
+            let answer = self.connection.get(&envelope, Manner::long_poll(self.seconds), soap::updates);
+            let update = match answer {
+                Ok(update) => update,
+                Err(error) if error.is_fault("InvalidCollectorVersion") && !version.is_empty() => {
+                    version.clear();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            // From the first answer on, the token stands for every later change.
+            self.shared.waiting.store(true, Ordering::SeqCst);
+            if let Some(update) = update {
+                version = update.version;
+                if let Some(latest) = update.latest {
+                    *self.shared.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+                        Some(latest);
+                }
+                if update.changed {
+                    self.wake();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn wake(&self) {
+        // Full means that the poller has not looked since the last token: one is enough.
+        let _ = self.signal.try_send(());
+    }
+
+    /// A box between us and vCenter that cuts idle connections shows as a failed transport after
+    /// some waiting: wait shorter from now on.
+    fn shorten_if_cut(&mut self, error: &CallError, elapsed: Duration) {
+        let cut = matches!(error, CallError::Transport(_) | CallError::Status(408 | 502 | 504, _));
+        if cut
+            && Duration::from_secs(LONG_POLL_SECONDS_MIN.into()) < elapsed
+            && LONG_POLL_SECONDS_MIN < self.seconds
+        {
+            self.seconds = (self.seconds / 2).max(LONG_POLL_SECONDS_MIN);
+            log::info!("{}: long polls last at most {} s from now on", self.name, self.seconds);
+        }
+    }
+
+    /// Destroys the property collector, unless the poller has taken it over to do so.
+    fn give_back(&self) {
+        let taken =
+            self.shared.property_collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(property_collector) = taken
+            && let Err(error) = self
+                .connection
+                .ask(&soap::call("DestroyPropertyCollector", &property_collector), Manner::CLOSE)
+        {
+            log::debug!("{}: DestroyPropertyCollector: {error}", self.name);
+        }
+    }
+}
