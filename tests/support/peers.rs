@@ -1,0 +1,247 @@
+//! Handles of the peers that `tests/run` installs: vcsim and govc, the receiver on the Python
+//! CloudEvents SDK, and pyvmomi.
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::process::Process;
+use super::{SOON, Test, wait_for};
+
+/// A running vcsim with one account.
+pub struct Vcsim {
+    /// `http://127.0.0.1:PORT/sdk`, or https.
+    pub url: String,
+    /// SHA-256 of its certificate in hexadecimal digits; empty without TLS.
+    pub sha256: String,
+    /// Its certificate in PEM, likewise.
+    pub certificate: String,
+    _process: Process,
+}
+
+/// The account of every [`Vcsim`]: characters that XML must escape included.
+pub const USERNAME: &str = "router@vsphere.local";
+/// Its password.
+pub const PASSWORD: &str = "p&ss <w'\"rd>";
+
+/// An event as pyvmomi reads it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// vCenter's number of the event.
+    pub key: i64,
+    /// The class, or the eventTypeId of an EventEx.
+    pub ty: String,
+    /// Name of the virtual machine, if the event is about one.
+    pub vm: Option<String>,
+}
+
+impl Vcsim {
+    /// Starts one with `machines` virtual machines per pool (there are two pools).
+    pub fn start(machines: usize, tls: bool) -> Vcsim {
+        let mut command = Command::new(program("vcsim"));
+        command.args(["-username", USERNAME, "-password", PASSWORD, "-vm", &machines.to_string()]);
+        if tls {
+            command.arg("-tls");
+        }
+        let mut process = Process::start("vcsim", command);
+        let started = json(&process.first_line());
+        let text = |name: &str| started[name].as_str().unwrap_or_default().to_string();
+        Vcsim {
+            url: text("url"),
+            sha256: text("sha256"),
+            certificate: text("certificate"),
+            _process: process,
+        }
+    }
+
+    /// Paths of all virtual machines.
+    pub fn machines(&self) -> Vec<String> {
+        self.govc(&["find", "/", "-type", "m"]).lines().map(str::to_string).collect()
+    }
+
+    /// Switches virtual machines on or off; they are in the other state.
+    pub fn power(&self, on: bool, machines: &[&str]) {
+        let mut arguments = vec!["vm.power", if on { "-on" } else { "-off" }];
+        arguments.extend(machines);
+        self.govc(&arguments);
+    }
+
+    /// Runs one govc command and gives its output.
+    pub fn govc(&self, arguments: &[&str]) -> String {
+        let output = Command::new(program("govc"))
+            .args(arguments)
+            .env_clear()
+            .env("GOVC_URL", &self.url)
+            .env("GOVC_USERNAME", USERNAME)
+            .env("GOVC_PASSWORD", PASSWORD)
+            .env("GOVC_INSECURE", "1")
+            .env("GOVC_PERSIST_SESSION", "false")
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "govc {arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// All events that it holds, read by pyvmomi.
+    pub fn events(&self) -> Vec<Recorded> {
+        self.pyvmomi("events")
+            .iter()
+            .map(|line| Recorded {
+                key: line["key"].as_i64().unwrap(),
+                ty: line["type"].as_str().unwrap().to_string(),
+                vm: line["vm"].as_str().map(str::to_string),
+            })
+            .collect()
+    }
+
+    /// User agents of its sessions, pyvmomi's own left out.
+    pub fn session_agents(&self) -> Vec<String> {
+        self.pyvmomi("sessions").iter().map(|line| line["agent"].as_str().unwrap().to_string()).collect()
+    }
+
+    fn pyvmomi(&self, what: &str) -> Vec<Value> {
+        let lines = python("vsphere.py", &[what, &self.url, USERNAME, PASSWORD], b"");
+        lines.unwrap_or_else(|error| panic!("pyvmomi: {error}")).lines().map(json).collect()
+    }
+}
+
+/// A running receiver on the Python CloudEvents SDK.
+pub struct Receiver {
+    /// Where it takes events.
+    pub url: String,
+    /// PEM of the authority that signed its certificate; empty without TLS.
+    pub certificate: String,
+    file: PathBuf,
+    _process: Process,
+}
+
+/// An event as the SDK understood it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Seconds since 1970 at which the request had come in.
+    pub seconds: f64,
+    /// `binary` or `structured`.
+    pub mode: String,
+    /// What was answered.
+    pub status: i64,
+    /// `id`.
+    pub id: String,
+    /// `subject`.
+    pub subject: String,
+    /// The data.
+    pub data: Value,
+    /// The request's headers.
+    pub headers: Value,
+}
+
+impl Received {
+    /// vCenter's number of the event.
+    pub fn key(&self) -> i64 {
+        self.data["Key"].as_i64().unwrap_or_else(|| panic!("no Key in {}", self.data))
+    }
+
+    /// Name of the virtual machine, if the event is about one.
+    pub fn vm(&self) -> Option<&str> {
+        self.data["Vm"]["Name"].as_str()
+    }
+}
+
+impl Receiver {
+    /// Starts one that appends to the file `name` of the test; `options` are those of receiver.py.
+    pub fn start(test: &Test, name: &str, options: &[&str]) -> Receiver {
+        let file = test.path(name);
+        let mut command = python_command("receiver.py");
+        command.arg("--file").arg(&file).args(options);
+        let mut process = Process::start("receiver.py", command);
+        let started = json(&process.first_line());
+        Receiver {
+            url: started["url"].as_str().unwrap().to_string(),
+            certificate: started["certificate"].as_str().unwrap_or_default().to_string(),
+            file,
+            _process: process,
+        }
+    }
+
+    /// All requests so far, in the order of their arrival. What the SDK refused fails the test.
+    pub fn received(&self) -> Vec<Received> {
+        let text = match std::fs::read_to_string(&self.file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => panic!("{}: {error}", self.file.display()),
+        };
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete.lines().map(|line| received(&json(line))).collect()
+    }
+
+    /// Those answered with a 2xx.
+    pub fn accepted(&self) -> Vec<Received> {
+        self.received().into_iter().filter(|event| (200..300).contains(&event.status)).collect()
+    }
+
+    /// Waits until `done` holds for what was accepted.
+    pub fn wait(&self, what: &str, done: impl Fn(&[Received]) -> bool) -> Vec<Received> {
+        wait_for(what, SOON, || Some(self.accepted()).filter(|events| done(events)))
+    }
+}
+
+fn received(record: &Value) -> Received {
+    assert!(record["refused"].is_null(), "the CloudEvents SDK refused: {record}");
+    let text = |name: &str| record["attributes"][name].as_str().unwrap_or_default().to_string();
+    Received {
+        seconds: record["received"].as_f64().unwrap(),
+        mode: record["mode"].as_str().unwrap().to_string(),
+        status: record["status"].as_i64().unwrap(),
+        id: text("id"),
+        subject: text("subject"),
+        data: record["data"].clone(),
+        headers: record["headers"].clone(),
+    }
+}
+
+/// Has the CloudEvents SDK parse one JSON text per line; gives how many there were, or what it
+/// refuses.
+pub fn validate(lines: &str) -> Result<usize, String> {
+    python("validate.py", &[], lines.as_bytes()).map(|count| count.trim().parse().unwrap())
+}
+
+/// Runs a Python peer to its end and gives its output, or its last line of standard error.
+fn python(script: &str, arguments: &[&str], input: &[u8]) -> Result<String, String> {
+    let mut child = python_command(script)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The scripts read all input before they write, so that neither side can wait for the other.
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout).unwrap());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).lines().next_back().unwrap_or_default().to_string())
+}
+
+fn python_command(script: &str) -> Command {
+    let mut command = Command::new(installed("venv/bin/python"));
+    command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/python").join(script));
+    command
+}
+
+fn program(name: &str) -> PathBuf {
+    installed("bin").join(name)
+}
+
+fn installed(name: &str) -> PathBuf {
+    let folder = std::env::var_os("ROUTER_TEST_PEERS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"), PathBuf::from);
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is missing: tests/run installs the peers", path.display());
+    path
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}

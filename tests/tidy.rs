@@ -1,0 +1,283 @@
+//! House rules that a reader relies on and a compiler does not check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Lines of a source file, its unit tests not counted.
+const FILE_LINES_MAX: usize = 600;
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// What must not stand in the program, where it may all the same, and what to write instead.
+const BANNED: &[(&str, &[&str], &str)] = &[
+    (".unwrap()", &[], "return an Error, or match"),
+    (".expect(", &[], "return an Error, or match"),
+    ("panic!(", &[], "return an Error"),
+    ("todo!(", &[], "write it"),
+    ("unimplemented!(", &[], "write it"),
+    ("dbg!(", &[], "log::debug!"),
+    ("println!(", &["src/cli/", "src/processor/stdout.rs"], "log, or write to the given output"),
+    ("print!(", &["src/cli/", "src/processor/stdout.rs"], "log, or write to the given output"),
+    ("thread::sleep", &[], "wait on a Stop"),
+    ("static mut", &[], "pass it"),
+];
+
+/// Code that is pure, so that it can be tested without a harness, and what it must not name.
+const PURE: &[&str] = &[
+    "src/cloudevents.rs",
+    "src/event.rs",
+    "src/pattern.rs",
+    "src/pipeline/ledger.rs",
+    "src/pipeline/retry.rs",
+    "src/pipeline/window.rs",
+    "src/source/vcenter/soap.rs",
+    "src/vim/",
+];
+const IMPURE: &[&str] = &[
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "std::env",
+    "Instant::now",
+    "SystemTime",
+    "Timestamp::now",
+    "ureq",
+];
+
+/// Only these may open a socket.
+const SOCKETS: &[&str] = &["src/http/", "src/demo/"];
+
+/// Pairs of modules of which the first must not import the second.
+const APART: &[(&str, &str)] = &[
+    ("source", "processor"),
+    ("processor", "source"),
+    ("source", "pipeline"),
+    ("processor", "pipeline"),
+    ("http", "source"),
+    ("http", "processor"),
+];
+
+#[test]
+fn files_are_short() {
+    let long = findings(|file| {
+        let lines = file.code.lines().count();
+        (FILE_LINES_MAX < lines).then(|| format!("{lines} lines")).into_iter().collect()
+    });
+    assert!(long.is_empty(), "files over {FILE_LINES_MAX} lines, split them by subject:\n{long}");
+}
+
+#[test]
+fn functions_are_short() {
+    let long = findings(|file| {
+        functions(&file.code)
+            .into_iter()
+            .filter(|(_, lines)| FUNCTION_LINES_MAX <= *lines)
+            .map(|(head, lines)| format!("{lines} lines: {head}"))
+            .collect()
+    });
+    assert!(long.is_empty(), "functions of {FUNCTION_LINES_MAX} lines or more:\n{long}");
+}
+
+#[test]
+fn banned_words_do_not_stand_in_the_program() {
+    let banned = findings(|file| {
+        let words = BANNED.iter().filter(|(_, allowed, _)| !file.is_in(allowed));
+        words.flat_map(|(word, _, instead)| file.lines_with(word, instead)).collect()
+    });
+    assert!(banned.is_empty(), "banned words:\n{banned}");
+}
+
+#[test]
+fn pure_code_names_no_socket_file_thread_or_clock() {
+    let impure = findings(|file| {
+        let words = IMPURE.iter().filter(|_| file.is_in(PURE));
+        words.flat_map(|word| file.lines_with(word, "take it as a value")).collect()
+    });
+    assert!(impure.is_empty(), "impure code in pure files:\n{impure}");
+}
+
+#[test]
+fn sockets_are_opened_in_one_place() {
+    let sockets = findings(|file| {
+        let words =
+            ["TcpStream", "TcpListener", "UnixStream", "ureq::"].into_iter().filter(|_| !file.is_in(SOCKETS));
+        words.flat_map(|word| file.lines_with(word, "use src/http")).collect()
+    });
+    assert!(sockets.is_empty(), "sockets outside of {SOCKETS:?}:\n{sockets}");
+}
+
+#[test]
+fn modules_form_no_circle() {
+    let graph = imports();
+    assert!(4 < graph.len(), "the imports were not found: {graph:?}");
+    for (from, to) in APART {
+        let imported = graph.get(*from).is_some_and(|targets| targets.contains(*to));
+        assert!(!imported, "src/{from} must not import src/{to}");
+    }
+    if let Some(circle) = circle(&graph) {
+        panic!("modules import each other in a circle: {}", circle.join(" -> "));
+    }
+}
+
+#[test]
+fn rules_find_what_they_look_for() {
+    let code = "fn a() {\n    x.unwrap();\n}\n\nimpl B {\n    pub fn c(\n        d: D,\n    ) {\n        e();\n    }\n}\n";
+    assert_eq!(functions(code), [("fn a() {".to_string(), 3), ("pub fn c(".to_string(), 5)]);
+    let file = File { path: "src/a.rs".into(), code: format!("// y.unwrap()\n{code}") };
+    assert_eq!(file.lines_with(".unwrap()", "no").len(), 1);
+    let graph = |pairs: &[(&str, &str)]| {
+        let mut graph = Graph::new();
+        for (from, to) in pairs {
+            graph.entry(from.to_string()).or_default().insert(to.to_string());
+        }
+        graph
+    };
+    assert_eq!(circle(&graph(&[("a", "b"), ("b", "c"), ("a", "c")])), None);
+    assert!(circle(&graph(&[("a", "b"), ("b", "c"), ("c", "b")])).is_some());
+    let tested = "fn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n";
+    assert_eq!(without_tests(tested), "fn a() {}\n\n");
+}
+
+/// A source file without its unit tests.
+struct File {
+    path: String,
+    code: String,
+}
+
+impl File {
+    fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| self.path.starts_with(place))
+    }
+
+    /// Lines of code, not of comments, that hold `word`.
+    fn lines_with(&self, word: &str, instead: &str) -> Vec<String> {
+        let lines = self.code.lines().enumerate();
+        lines
+            .filter(|(_, line)| !line.trim_start().starts_with("//") && has_word(line, word))
+            .map(|(number, line)| format!("line {}: {} ({word}: {instead})", number + 1, line.trim()))
+            .collect()
+    }
+}
+
+/// `word` stands in `line` and is not the end of a longer word.
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        !word.starts_with(char::is_alphabetic) || !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+/// What `rule` says about every file, one line each.
+fn findings(rule: impl Fn(&File) -> Vec<String>) -> String {
+    let files = sources();
+    assert!(10 < files.len(), "the sources were not found");
+    let lines = files.iter().flat_map(|file| {
+        let found = rule(file);
+        found.into_iter().map(|finding| format!("  {}: {finding}\n", file.path))
+    });
+    lines.collect()
+}
+
+/// All files of the program, without those that hold only tests.
+fn sources() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    walk(&root.join("src"), &mut paths);
+    paths.sort();
+    paths
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name != "tests.rs"))
+        .map(|path| File {
+            code: without_tests(&std::fs::read_to_string(&path).unwrap()).to_string(),
+            path: path.strip_prefix(root).unwrap().to_str().unwrap().to_string(),
+        })
+        .collect()
+}
+
+fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "tests") {
+                walk(&path, paths);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+}
+
+/// The code before the unit tests, which stand at the end of a file.
+fn without_tests(code: &str) -> &str {
+    code.find("\n#[cfg(test)]\nmod tests").map_or(code, |end| &code[..=end])
+}
+
+/// First lines and lengths of all functions, in code that rustfmt formatted: a body ends at the
+/// first brace as far left as its `fn`.
+fn functions(code: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = code.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let text = line.trim_start();
+        let is_head = text.split(['(', '<']).next().is_some_and(|head| {
+            let mut words = head.split_whitespace();
+            let qualifiers = words.by_ref().take_while(|word| *word != "fn").collect::<Vec<_>>();
+            let plain = |word: &&str| matches!(*word, "pub" | "const" | "async") || word.starts_with("pub(");
+            head.split_whitespace().any(|word| word == "fn") && qualifiers.iter().all(plain)
+        }) || text.starts_with("pub(super) fn ")
+            || text.starts_with("pub(crate) fn ");
+        if !is_head || text.ends_with(';') || text.ends_with('}') {
+            continue;
+        }
+        let close = format!("{}}}", &line[..line.len() - text.len()]);
+        let length = lines[start..].iter().position(|line| *line == close || line.trim_end() == close);
+        found.push((text.to_string(), length.map_or(1, |end| end + 1)));
+    }
+    found
+}
+
+type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// Which top-level module imports which.
+fn imports() -> Graph {
+    let mut graph = Graph::new();
+    for file in sources() {
+        let name = file.path.trim_start_matches("src/").split(['/', '.']).next().unwrap().to_string();
+        if name == "main" || name == "lib" {
+            continue;
+        }
+        for (at, _) in file.code.match_indices("crate::") {
+            let path = &file.code[at + "crate::".len()..];
+            let target: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            assert!(!target.is_empty(), "{}: import one module per `use crate::`", file.path);
+            if target != name {
+                graph.entry(name.clone()).or_default().insert(target);
+            }
+        }
+    }
+    graph
+}
+
+/// A circle of the graph, if there is one: what is left after taking away, again and again, the
+/// modules that import nothing that is left.
+fn circle(graph: &Graph) -> Option<Vec<String>> {
+    let mut left = graph.clone();
+    loop {
+        let before = left.len();
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        left.retain(|_, targets| targets.intersection(&names).next().is_some());
+        if left.len() == before {
+            break;
+        }
+    }
+    let mut path = vec![left.keys().next()?.clone()];
+    loop {
+        let next = left[path.last()?].iter().find(|target| left.contains_key(*target))?.clone();
+        if let Some(start) = path.iter().position(|name| *name == next) {
+            path.drain(..start);
+            path.push(next);
+            return Some(path);
+        }
+        path.push(next);
+    }
+}
