@@ -11,7 +11,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// What must not stand in the program, where it may all the same, and what to write instead.
 const BANNED: &[(&str, &[&str], &str)] = &[
     (".unwrap()", &[], "return an Error, or match"),
-    (".expect(", &[], "return an Error, or match"),
+    (".expect(\"", &[], "return an Error, or match"),
     ("panic!(", &[], "return an Error"),
     ("todo!(", &[], "write it"),
     ("unimplemented!(", &[], "write it"),
