@@ -4,6 +4,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 /// One CloudEvent. Empty attributes are absent, never empty strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudEvent {
@@ -24,6 +28,41 @@ pub struct CloudEvent {
     /// Extension attributes: names of lower-case letters and digits, and their values.
     pub extensions: Vec<(Arc<str>, Arc<str>)>,
 }
+
+/// What a header value may not hold as it is: space, `"`, `%`, and all outside U+0021 to U+007E
+/// (HTTP binding 1.0.2, section 3.1.3.2).
+const HEADER_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
+/// The headers of the binary content mode, `content-type` included; the body is the data as it is.
+pub fn binary_headers(ce: &CloudEvent) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    let mut headers = Vec::with_capacity(7 + ce.extensions.len());
+    let mut attribute = |name: Cow<'static, str>, value| {
+        headers.push((name, utf8_percent_encode(value, HEADER_ESCAPED).into()));
+    };
+    attribute("ce-specversion".into(), "1.0");
+    attribute("ce-id".into(), &ce.id);
+    attribute("ce-source".into(), &ce.source);
+    attribute("ce-type".into(), &ce.ty);
+    for (name, value) in [("ce-subject", &ce.subject), ("ce-time", &ce.time)] {
+        if let Some(value) = value {
+            attribute(name.into(), value);
+        }
+    }
+    for (name, value) in &ce.extensions {
+        attribute(["ce-", name].concat().into(), value);
+    }
+    if let Some(kind) = ce.datacontenttype.as_deref() {
+        headers.push(("content-type".into(), kind.into()));
+    }
+    headers
+}
+
+/// Whether a name can be that of an attribute: lower-case letters and digits (specification 1.0.2,
+/// "Naming conventions").
+pub fn valid_attribute_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
 /// Appends the JSON format of an event, without white space, in the member order of the Go router
 /// v0.7.5: the attributes, `data`, then the extensions. `<`, `>`, `&`, U+2028 and U+2029 are
 /// escaped, as Go's encoder does.
@@ -57,6 +96,9 @@ fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
 
 fn write_data(ce: &CloudEvent, out: &mut Vec<u8>) {
     let Some(kind) = ce.datacontenttype.as_deref() else { return };
+    if ce.data.is_empty() {
+        return;
+    }
     if is_json(kind) {
         out.extend_from_slice(b",\"data\":");
         out.extend_from_slice(&ce.data);
@@ -64,10 +106,7 @@ fn write_data(ce: &CloudEvent, out: &mut Vec<u8>) {
     }
     match std::str::from_utf8(&ce.data) {
         Ok(text) if kind.starts_with("text/") => write_member(out, "data", text),
-        _ => {
-            use base64::Engine;
-            write_member(out, "data_base64", &base64::engine::general_purpose::STANDARD.encode(&ce.data));
-        }
+        _ => write_member(out, "data_base64", &BASE64_STANDARD.encode(&ce.data)),
     }
 }
 
@@ -151,5 +190,74 @@ mod tests {
         assert!(
             is_json("application/problem+json; a=b") && is_json("text/JSON") && !is_json("application/jsonl")
         );
+    }
+
+    #[test]
+    fn empty_data_is_no_member() {
+        let ce = CloudEvent { data: Vec::new(), ..sample() };
+        assert!(!json(&ce).contains("\"data\""), "{}", json(&ce));
+    }
+
+    fn headers(ce: &CloudEvent) -> Vec<String> {
+        binary_headers(ce).iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+
+    #[test]
+    fn binary_headers_are_percent_encoded_once() {
+        let ce = CloudEvent {
+            id: "a b%20\"ü\u{7f}~!".into(),
+            source: "https://vc/sdk?x=%41".into(),
+            time: Some("2026-01-02T03:04:05.6Z".into()),
+            subject: Some("VmPoweredOnEvent".into()),
+            ..sample()
+        };
+        let expected = [
+            "ce-specversion: 1.0",
+            "ce-id: a%20b%2520%22%C3%BC%7F~!",
+            "ce-source: https://vc/sdk?x=%2541",
+            "ce-type: t",
+            "ce-subject: VmPoweredOnEvent",
+            "ce-time: 2026-01-02T03:04:05.6Z",
+            "ce-vsphereapiversion: 7.0.3.0",
+            "content-type: application/json",
+        ];
+        assert_eq!(headers(&ce), expected);
+    }
+
+    #[test]
+    fn absent_attributes_have_no_header() {
+        let ce = CloudEvent {
+            subject: None,
+            time: None,
+            datacontenttype: None,
+            data: Vec::new(),
+            extensions: Vec::new(),
+            ..sample()
+        };
+        let names: Vec<_> = binary_headers(&ce).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["ce-specversion", "ce-id", "ce-source", "ce-type"]);
+    }
+
+    #[test]
+    fn every_character_survives_a_header() {
+        for code in (0..0x300).chain([0x2028, 0x20ac, 0xfffd, 0x1f600]) {
+            let Some(character) = char::from_u32(code) else { continue };
+            let ce = CloudEvent { id: format!("a{character}b"), ..sample() };
+            let headers = binary_headers(&ce);
+            let value = &headers[1].1;
+            assert!(value.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'"'), "{value}");
+            let decoded = percent_encoding::percent_decode_str(value).decode_utf8().unwrap();
+            assert_eq!(decoded, ce.id);
+        }
+    }
+
+    #[test]
+    fn attribute_names() {
+        for name in ["a", "vsphereapiversion", "0a9", "traceparent"] {
+            assert!(valid_attribute_name(name), "{name}");
+        }
+        for name in ["", "A", "a-b", "a_b", "ä", "a b"] {
+            assert!(!valid_attribute_name(name), "{name}");
+        }
     }
 }

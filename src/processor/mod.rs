@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::event::Event;
 
+pub mod answer;
+pub mod knative;
 pub mod stdout;
 
 /// Sends events to one kind of sink. Shared by the worker threads of a route.

@@ -1,0 +1,144 @@
+//! What all processors read from the answer of a sink: how long to wait, and a line for the
+//! operator.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::http::client::{Response, SendError, SendErrorKind};
+use crate::processor::Retry;
+
+/// Characters of an answer that a message holds.
+const EXCERPT_CHARS_MAX: usize = 200;
+
+/// What `Retry-After` asks for: seconds, or a date in the form of HTTP (RFC 9110, section 10.2.3).
+/// None for anything else.
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+/// What the answer says about the time of the next attempt, by this machine's clock.
+pub fn retry_after_of(response: &Response) -> Option<Duration> {
+    retry_after(response.header("retry-after")?, Timestamp::now())
+}
+
+/// The beginning of a body on one line, without what could disturb a terminal.
+pub fn excerpt(body: &[u8]) -> String {
+    // No character takes more than four bytes, and white space shrinks.
+    let begin = &body[..body.len().min(EXCERPT_CHARS_MAX * 8)];
+    let text = String::from_utf8_lossy(begin);
+    let mut line = String::new();
+    let mut chars = 0;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        for character in std::iter::once(' ').take(chars.min(1)).chain(word.chars()) {
+            if chars == EXCERPT_CHARS_MAX {
+                line.push_str("...");
+                return line;
+            }
+            line.push(character);
+            chars += 1;
+        }
+    }
+    if begin.len() < body.len() {
+        line.push_str("...");
+    }
+    line
+}
+
+/// `status 404: not found`: the status and, if there is one, the excerpt of the body.
+pub fn summary(response: &Response) -> String {
+    let excerpt = excerpt(&response.body);
+    let separator = if excerpt.is_empty() { "" } else { ": " };
+    format!("status {}{separator}{excerpt}", response.status)
+}
+
+/// Whether to send again when no answer came: always, but for requests that are wrong in
+/// themselves.
+pub fn retry_of(error: &SendError) -> Retry {
+    match error.kind {
+        SendErrorKind::Request => Retry::Never,
+        _ => Retry::Later { after: None, unsent: error.unsent },
+    }
+}
+
+/// The status as a bounded word for metrics.
+pub fn status_reason(status: u16) -> &'static str {
+    match status {
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        405 => "405",
+        406 => "406",
+        408 => "408",
+        409 => "409",
+        410 => "410",
+        413 => "413",
+        415 => "415",
+        422 => "422",
+        425 => "425",
+        429 => "429",
+        500 => "500",
+        501 => "501",
+        502 => "502",
+        503 => "503",
+        504 => "504",
+        _ => match status / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            5 => "5xx",
+            _ => "other",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
+        let now: Timestamp = "2026-10-21T07:28:00Z".parse().unwrap();
+        let seconds = |n| Some(Duration::from_secs(n));
+        for (value, wait) in [
+            ("120", seconds(120)),
+            (" 0 ", seconds(0)),
+            ("99999999999999999999999", seconds(u64::MAX)),
+            ("Wed, 21 Oct 2026 07:28:30 GMT", seconds(30)),
+            ("Wed, 21 Oct 2026 07:27:30 GMT", seconds(0)),
+            ("Wed, 21 Oct 2026 09:28:30 +0200", seconds(30)),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(value, now), wait, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn excerpts_are_one_short_line() {
+        assert_eq!(excerpt(b""), "");
+        assert_eq!(excerpt(b" \r\n no\n\n such \x1b[2J\tname\0 "), "no such [2J name");
+        assert_eq!(excerpt(&[0xff, b'a']), "\u{fffd}a");
+        assert_eq!(excerpt("ü".repeat(200).as_bytes()), "ü".repeat(200));
+        assert_eq!(excerpt("ü".repeat(201).as_bytes()), format!("{}...", "ü".repeat(200)));
+        assert_eq!(excerpt(&[b' '; 10_000]), "...");
+        assert_eq!(excerpt(&[b'x'; 10_000]), format!("{}...", "x".repeat(200)));
+    }
+
+    #[test]
+    fn reasons_are_bounded() {
+        for status in 0..=u16::MAX {
+            let reason = status_reason(status);
+            assert!(reason == status.to_string() || reason.len() <= 5, "{status}");
+        }
+    }
+}
