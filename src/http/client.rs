@@ -226,7 +226,7 @@ impl Client {
         idle_max: Duration,
     ) -> std::result::Result<Response, Failure> {
         let head = head_of(request).map_err(Failure::of_request)?;
-        let failed = |error| Failure::of(error, request.timeout);
+        let failed = |error, phase| Failure::of(error, request.timeout, phase);
         let answer = if request.body.is_empty() && !matches!(request.method, "POST" | "PUT" | "PATCH") {
             let configured = self.agent.configure_request(head.map(|()| ureq::SendBody::none()));
             self.agent.run(configured.timeout_global(Some(timeout)).max_idle_age(idle_max).build())
@@ -234,10 +234,10 @@ impl Client {
             let configured = self.agent.configure_request(head.map(|()| request.body));
             self.agent.run(configured.timeout_global(Some(timeout)).max_idle_age(idle_max).build())
         }
-        .map_err(failed)?;
+        .map_err(|error| failed(error, "waiting for the answer"))?;
         let (parts, body) = answer.into_parts();
-        let (body, truncated) =
-            read_body(body, request.body_bytes_max).map_err(|error| failed(ureq::Error::from(error)))?;
+        let (body, truncated) = read_body(body, request.body_bytes_max)
+            .map_err(|error| failed(error.into(), "reading the answer"))?;
         Ok(Response { status: parts.status.as_u16(), body, truncated, headers: parts.headers })
     }
 }
@@ -311,7 +311,8 @@ impl Failure {
         Failure { unsent: true, ..Failure::new(SendErrorKind::Request, text) }
     }
 
-    fn of(error: ureq::Error, timeout: Duration) -> Failure {
+    /// `phase` is where ureq may have found the time to be over before it asked the wire.
+    fn of(error: ureq::Error, timeout: Duration, phase: &str) -> Failure {
         let timed_out = |phase: &str| {
             Failure::new(SendErrorKind::Timeout, format!("timeout of {timeout:?} while {phase}"))
         };
@@ -326,7 +327,7 @@ impl Failure {
                     _ => Failure::new(SendErrorKind::Broken, cause.to_string()),
                 },
             },
-            ureq::Error::Timeout(_) => timed_out("exchanging request and answer"),
+            ureq::Error::Timeout(_) => timed_out(phase),
             ureq::Error::Io(cause) if cause.kind() == ErrorKind::UnexpectedEof => Failure::new(
                 SendErrorKind::Broken,
                 "the peer closed the connection in the middle of its answer",
