@@ -28,7 +28,7 @@ pub mod observe;
 pub mod pattern;
 pub mod pipeline;
 pub mod processor;
-//ROUTER
+pub mod router;
 pub mod source;
 pub mod stop;
 #[cfg(test)]

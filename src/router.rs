@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, bounded, select};
 use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
 use crate::error::{Context, Error, Result};
 use crate::limits::{KEEPER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
-use crate::pipeline::{Exit, Role, Route, RouteParts};
+use crate::pipeline::{Exit, Role, Route, RouteParts, View};
 use crate::processor::Processor;
 use crate::processor::knative::Knative;
 use crate::processor::stdout::Stdout;
@@ -139,26 +139,25 @@ impl Router {
 
     fn summarize(&self) {
         for route in &self.routes {
-            log::info!("{}", summary(route));
+            log::info!(target: &format!("route {}", route.name()), "{}", summary(&route.view()));
         }
     }
 }
 
-fn summary(route: &Route) -> String {
+fn summary(route: &View) -> String {
     let (stats, gauge) = (route.stats(), route.gauge());
     let state = match route.troubles().first() {
         Some((trouble, since)) => format!("in trouble for {:.0} s ({trouble})", since.as_secs_f64()),
         None => "well".to_string(),
     };
     format!(
-        "route {}: {state}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, \
+        "{state}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, \
          waiting {}, lag {:.1} s, settled to {}, last key {}",
-        route.name(),
         stats.read.get(),
         stats.delivered.get(),
         stats.filtered.get(),
         stats.unmatched.get(),
-        stats.retried.get(),
+        stats.retried.sum(),
         stats.dead_lettered.get(),
         gauge.outstanding,
         route.lag_seconds(),
@@ -204,8 +203,8 @@ fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Ar
     match &processor.kind {
         ProcessorKind::Stdout => Ok(Arc::new(Stdout::new())),
         ProcessorKind::Knative(knative) => {
-            let sender = Knative::new(knative, at_least_once)
-                .context(|| format!("processor {}", processor.name))?;
+            let sender =
+                Knative::new(knative, at_least_once).context(|| format!("processor {}", processor.name))?;
             Ok(Arc::new(sender))
         }
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use super::help;
+use super::{checkpoint, help};
 use crate::config::LogFormat;
 use crate::config::file::{LOG_FORMATS, LOG_LEVELS, Overrides};
 use crate::config::nearest::nearest;
@@ -33,6 +33,10 @@ pub(super) enum Command {
         offline: bool,
     },
     Demo(DemoOptions),
+    Checkpoint {
+        route: Option<String>,
+        action: checkpoint::Action,
+    },
     /// Print this text.
     Help(&'static str),
     Version,
@@ -83,6 +87,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     switch("offline", None),
     valued("events", None, "N"),
     valued("rate", None, "R"),
+    valued("route", None, "NAME"),
     switch("help", Some('h')),
     switch("version", Some('V')),
 ];
@@ -113,6 +118,19 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
                 text.parse().ok().filter(|rate: &f64| *rate > 0.0 && *rate <= 1e6)
             })?;
             Ok(Command::Demo(DemoOptions { events, rate }))
+        },
+    },
+    CommandSpec {
+        name: "checkpoint",
+        help: help::CHECKPOINT,
+        read: |given| {
+            let route = given.value("route", "a name", |text| Some(text.to_string()))?;
+            let action = match given.argument() {
+                Some(word) if word == "show" => checkpoint::Action::Show,
+                Some(word) if word == "set" => checkpoint::Action::Set(given.time()?),
+                _ => return Err(UsageError("`checkpoint` needs `show` or `set TIME`".to_string())),
+            };
+            Ok(Command::Checkpoint { route, action })
         },
     },
 ];
@@ -248,6 +266,20 @@ impl Given {
                 value.to_string_lossy()
             ))),
         }
+    }
+
+    /// Takes the next word after the command.
+    fn argument(&mut self) -> Option<OsString> {
+        (1 < self.words.len()).then(|| self.words.remove(1))
+    }
+
+    /// Takes the next word after the command as a time.
+    fn time(&mut self) -> Result<jiff::Timestamp, UsageError> {
+        let word = self.argument().unwrap_or_default();
+        word.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let found = word.to_string_lossy();
+            UsageError(format!("expected a time such as 2026-01-31T12:00:00Z, found `{found}`"))
+        })
     }
 
     fn overrides(&mut self) -> Result<Overrides, UsageError> {

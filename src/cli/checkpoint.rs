@@ -11,7 +11,7 @@ use crate::router::prepare_state;
 
 /// What to do with the positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Print them.
     Show,
     /// Deliver everything from this time on, by the source's clock.
@@ -23,13 +23,16 @@ pub enum Action {
 /// # Errors
 /// When the route is not known, several are meant by `set`, the state folder is in use by a running
 /// router, or a file cannot be read or written.
-pub fn checkpoint(config: &Config, route: Option<&str>, action: &Action) -> Result<String> {
+pub(super) fn checkpoint(config: &Config, route: Option<&str>, action: &Action) -> Result<String> {
     let routes: Vec<&RouteConfig> =
         config.routes.iter().filter(|candidate| route.is_none_or(|name| name == candidate.name)).collect();
     if routes.is_empty() {
         let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
         let asked = route.unwrap_or_default();
-        return Err(Error::new(format!("no route `{asked}` in the configuration; it has: {}", names.join(", "))));
+        return Err(Error::new(format!(
+            "no route `{asked}` in the configuration; it has: {}",
+            names.join(", ")
+        )));
     }
     match action {
         Action::Show => Ok(routes.iter().map(|route| show(config, route)).collect()),

@@ -8,9 +8,10 @@ Delivers vCenter events as CloudEvents.
 Usage: router [COMMAND] [OPTIONS]
 
 Commands:
-  run    Read events and deliver them until SIGTERM or Ctrl-C; the default
-  check  List what is wrong with the configuration and the endpoints that it names
-  demo   Print the events of a simulated vCenter, without any configuration
+  run         Read events and deliver them until SIGTERM or Ctrl-C; the default
+  check       List what is wrong with the configuration and the endpoints that it names
+  demo        Print the events of a simulated vCenter, without any configuration
+  checkpoint  Show or set where routes go on reading
 
 Options:
   -c, --config FILE        The configuration; without it the first that exists of ./router.toml,
@@ -64,6 +65,20 @@ Usage: router demo [--events N] [--rate R]
 Options:
       --events N  Stop after N events
       --rate R    Events per second
+";
+
+/// `router checkpoint --help`.
+pub(super) const CHECKPOINT: &str = "\
+Shows or sets where routes go on reading at their next start. The router must not be running to set.
+
+Usage: router checkpoint show [-c FILE] [--route NAME]
+       router checkpoint set [-c FILE] [--route NAME] TIME
+
+Options:
+      --route NAME  The route; may be left out where there is one
+
+TIME is in vCenter's clock and has a zone, such as 2026-01-31T12:00:00Z. Every event from then on is
+delivered: an earlier time repeats events, a later one skips them.
 ";
 
 /// `router --version`.
@@ -122,7 +137,13 @@ mod tests {
             for name in options_in(command.help) {
                 let option = OPTIONS.iter().find(|option| option.name == name).unwrap();
                 let value = if option.value.is_some() { "1" } else { "" };
-                let args = [command.name.to_string(), format!("--{name}"), value.to_string()];
+                let mut args = vec![command.name.to_string(), format!("--{name}"), value.to_string()];
+                // The words that the first usage line has between the command and its options.
+                let usage = command.help.split(&format!("router {} ", command.name)).nth(1);
+                let words = usage.unwrap_or_default().split_whitespace();
+                args.extend(
+                    words.take_while(|word| word.starts_with(char::is_alphabetic)).map(str::to_string),
+                );
                 let given = args.iter().filter(|arg| !arg.is_empty()).map(Into::into);
                 assert!(super::super::args::parse(given).is_ok(), "{} --{name}", command.name);
             }

@@ -13,7 +13,9 @@ use crate::observe;
 
 pub mod args;
 mod check;
+mod checkpoint;
 mod help;
+pub mod run;
 
 use args::{Command, Invocation};
 
@@ -70,8 +72,11 @@ fn execute(invocation: &Invocation) -> Exit {
             Err(message) => refuse(&[message]),
         },
         Command::Demo(_) => refuse(&["this build has no demo yet"]),
-        Command::Run => with_config(invocation, |_config| {
-            Err(Failure::from(Error::new("this build cannot run routes yet")))
+        Command::Run => with_config(invocation, |config| run::run(&config)),
+        Command::Checkpoint { route, action } => with_config(invocation, |config| {
+            let text = checkpoint::checkpoint(&config, route.as_deref(), action)?;
+            print(&text);
+            Ok(())
         }),
     }
 }

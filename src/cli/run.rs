@@ -3,35 +3,28 @@
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::router::Router;
 use crate::stop::{StopSource, stop_signal};
 
-/// Why a run ended badly.
-#[derive(Debug)]
-pub enum RunError {
-    /// The configuration or the state folder does not allow a start: do not restart.
-    Start(crate::error::Error),
-    /// It failed while running: restart.
-    Failed(crate::error::Error),
-}
-
 /// Runs all routes until a signal comes. A second signal ends the process at once.
 ///
 /// # Errors
 /// When the start is impossible, or a thread failed.
-pub fn run(config: &Config) -> std::result::Result<(), RunError> {
+pub fn run(config: &Config) -> std::result::Result<(), Failure> {
+    let refused = |error| Failure { exit: Exit::Refused, error };
     let (source, stop) = stop_signal();
-    watch_signals(source).map_err(RunError::Start)?;
-    let router = Router::start(config).map_err(RunError::Start)?;
+    watch_signals(source).map_err(refused)?;
+    let router = Router::start(config).map_err(refused)?;
     log::info!(
         "event-router {} started: {} routes from {}",
         env!("CARGO_PKG_VERSION"),
         router.routes().len(),
         config.file.display()
     );
-    router.run(&stop).map_err(RunError::Failed)?;
+    router.run(&stop)?;
     log::info!("stopped");
     Ok(())
 }

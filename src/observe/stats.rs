@@ -1,7 +1,9 @@
 //! Counters of a route: written by its threads, read from memory by whoever watches.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -16,8 +18,10 @@ pub struct RouteStats {
     pub filtered: Counter,
     /// Events that nobody subscribes to.
     pub unmatched: Counter,
-    /// Deliveries that were repeated.
-    pub retried: Counter,
+    /// Deliveries that were repeated, by reason.
+    pub retried: Counters,
+    /// How long the processor took for one call.
+    pub delivery: Histogram,
     /// Letters in the dead-letter file.
     pub dead_lettered: Counter,
     /// Events given up without a trace on disk (at-most-once only).
@@ -35,6 +39,103 @@ struct Times {
     clock_ahead_ms: i64,
     checkpoint: Option<Timestamp>,
     last_key: Option<i64>,
+}
+
+/// Numbers that only grow, by a bounded word.
+#[derive(Debug, Default)]
+pub struct Counters(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Counters {
+    /// Counts one more for `word`.
+    pub fn add(&self, word: &'static str) {
+        *self.lock().entry(word).or_default() += 1;
+    }
+
+    /// The counts so far.
+    pub fn get(&self) -> Vec<(&'static str, u64)> {
+        self.lock().iter().map(|(word, count)| (*word, *count)).collect()
+    }
+
+    /// The sum of all counts.
+    pub fn sum(&self) -> u64 {
+        self.lock().values().sum()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// How often something took how long.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; Histogram::BOUNDS_MS.len()],
+    beyond: AtomicU64,
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    /// The upper bounds of the buckets, in milliseconds.
+    pub const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 2500, 10_000, 60_000];
+
+    /// Counts one that took `time`.
+    pub fn observe(&self, time: Duration) {
+        let place = Histogram::BOUNDS_MS.iter().position(|bound| time <= Duration::from_millis(*bound));
+        let bucket = place.map_or(&self.beyond, |place| &self.buckets[place]);
+        bucket.fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// How many took at most each bound, cumulated, the last being all; and their sum in seconds.
+    pub fn get(&self) -> (Vec<u64>, f64) {
+        let mut cumulated = Vec::with_capacity(Histogram::BOUNDS_MS.len() + 1);
+        let mut count = 0;
+        for bucket in self.buckets.iter().chain([&self.beyond]) {
+            count += bucket.load(Ordering::Relaxed);
+            cumulated.push(count);
+        }
+        (cumulated, self.sum_us.load(Ordering::Relaxed) as f64 / 1e6)
+    }
+}
+
+/// Tells how long a thread has been at one piece of work: a thread that waits for work is well
+/// however long that takes, one that is busy for too long hangs.
+#[derive(Debug)]
+pub struct Pulse {
+    began: Instant,
+    // Milliseconds from `began` to the start of the work, plus one; zero while waiting for work.
+    busy_since: AtomicU64,
+}
+
+impl Pulse {
+    /// A thread that waits for work.
+    pub fn new() -> Pulse {
+        Pulse { began: Instant::now(), busy_since: AtomicU64::new(0) }
+    }
+
+    /// A piece of work begins.
+    pub fn busy(&self) {
+        self.busy_since.store(self.began.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// It is done.
+    pub fn resting(&self) {
+        self.busy_since.store(0, Ordering::Relaxed);
+    }
+
+    /// How long the thread has been at its present work.
+    pub fn busy_for(&self) -> Duration {
+        match self.busy_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.began.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+}
+
+impl Default for Pulse {
+    fn default() -> Pulse {
+        Pulse::new()
+    }
 }
 
 /// A number that only grows.
@@ -89,5 +190,36 @@ impl RouteStats {
     fn lock(&self) -> std::sync::MutexGuard<'_, Times> {
         // Plain numbers: nothing can be half done.
         self.times.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histogram_cumulates() {
+        let histogram = Histogram::default();
+        for milliseconds in [1, 3, 3, 100_000] {
+            histogram.observe(Duration::from_millis(milliseconds));
+        }
+        let (cumulated, sum) = histogram.get();
+        assert_eq!(cumulated[..4], [1, 1, 3, 3]);
+        assert_eq!(*cumulated.last().unwrap(), 4);
+        assert!((sum - 100.007).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_pulse_is_busy_only_while_working() {
+        let pulse = Pulse::new();
+        assert_eq!(pulse.busy_for(), Duration::ZERO);
+        pulse.busy();
+        let begun = Instant::now();
+        while pulse.busy_for() < Duration::from_millis(2) {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
+        pulse.resting();
+        assert_eq!(pulse.busy_for(), Duration::ZERO);
     }
 }

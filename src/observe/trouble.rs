@@ -74,7 +74,7 @@ impl Trouble {
         } else if 0 < unsaid {
             counted = format!("; {unsaid} more failures since the last message");
         }
-        log::warn!("{}: {detail}{counted}; {consequence}", self.who);
+        log::warn!(target: self.who.as_str(), "{detail}{counted}; {consequence}");
     }
 
     /// It works again.
@@ -87,13 +87,9 @@ impl Trouble {
         let Some(current) = state.current.take() else { return };
         drop(state);
         if current.said {
-            log::info!(
-                "{}: works again after {:.1} s ({} failures; the last: {})",
-                self.who,
-                current.since.elapsed().as_secs_f64(),
+            log::info!(target: self.who.as_str(), "works again after {:.1} s ({} failures; the last: {})", current.since.elapsed().as_secs_f64(),
                 current.times,
-                current.detail
-            );
+                current.detail);
         }
     }
 

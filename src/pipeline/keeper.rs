@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::limits::CHECKPOINT_INTERVAL;
+use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
 use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
 use crate::stop::Stop;
@@ -11,7 +12,13 @@ use crate::stop::Stop;
 /// # Errors
 /// When a record could not be written. Then nothing is known about what the disk holds: the process
 /// must stop, and start again from the last good record.
-pub(crate) fn run(shared: &Shared, file: &CheckpointFile, address: &str, end: &Stop) -> Result<(), Error> {
+pub(crate) fn run(
+    shared: &Shared,
+    file: &CheckpointFile,
+    address: &str,
+    end: &Stop,
+    pulse: &Pulse,
+) -> Result<(), Error> {
     loop {
         let ending = end.is_stopped();
         match shared.queue.wait_moved() {
@@ -22,7 +29,9 @@ pub(crate) fn run(shared: &Shared, file: &CheckpointFile, address: &str, end: &S
                     identity: shared.identity(),
                     progress: snapshot.progress,
                 };
+                pulse.busy();
                 file.write(&checkpoint)?;
+                pulse.resting();
                 shared.queue.recorded(snapshot.version);
                 shared.stats.checkpointed_to(time);
                 end.wait(CHECKPOINT_INTERVAL);

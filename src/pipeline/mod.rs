@@ -20,7 +20,7 @@ use crossbeam_channel::Sender;
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
-use crate::observe::stats::RouteStats;
+use crate::observe::stats::{Pulse, RouteStats};
 use crate::observe::trouble::Trouble;
 use crate::processor::Processor;
 use crate::source::Source;
@@ -92,6 +92,7 @@ pub struct Route {
     stop: StopSource,
     end_keeper: StopSource,
     roles: Vec<Role>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 // What the threads of a route share.
@@ -149,22 +150,23 @@ impl Route {
             who,
             config,
         });
-        let mut route = Route { shared: shared.clone(), stop, end_keeper, roles: Vec::new() };
+        let mut route =
+            Route { shared: shared.clone(), stop, end_keeper, roles: Vec::new(), pulses: Vec::new() };
         if let Some(file) = file {
             let shared = shared.clone();
-            let body = move || keeper::run(&shared, &file, &address, &end_seen);
+            let body = move |pulse: &Pulse| keeper::run(&shared, &file, &address, &end_seen, pulse);
             route.spawn(index, Role::Keeper, exits, body)?;
         }
         for _ in 0..shared.config.workers {
             let (shared, processor) = (shared.clone(), processor.clone());
-            let body = move || {
-                worker::run(&shared, &processor);
+            let body = move |pulse: &Pulse| {
+                worker::run(&shared, &processor, pulse);
                 Ok(())
             };
             route.spawn(index, Role::Worker, exits, body)?;
         }
-        let body = move || {
-            poller::run(&shared, source.as_mut(), start);
+        let body = move |pulse: &Pulse| {
+            poller::run(&shared, source.as_mut(), start, pulse);
             Ok(())
         };
         route.spawn(index, Role::Poller, exits, body)?;
@@ -201,21 +203,64 @@ impl Route {
         self.end_keeper.stop();
     }
 
+    /// What can be watched of it.
+    pub fn view(&self) -> View {
+        View { shared: self.shared.clone(), pulses: self.pulses.clone() }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.shared.config.name
     }
 
+    fn spawn(
+        &mut self,
+        route: usize,
+        role: Role,
+        exits: &Sender<Exit>,
+        body: impl FnOnce(&Pulse) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let prefix = match role {
+            Role::Poller => "poll",
+            Role::Worker => "work",
+            Role::Keeper => "keep",
+        };
+        // Linux shows the first 15 bytes.
+        let name = format!("{prefix}:{}", self.shared.config.name);
+        let pulse = Arc::new(Pulse::new());
+        self.pulses.push(pulse.clone());
+        let mut notice = Notice { exits: exits.clone(), exit: Some(Exit { route, role, failure: None }) };
+        std::thread::Builder::new()
+            .name(name)
+            .stack_size(crate::limits::THREAD_STACK_BYTES)
+            .spawn(move || {
+                let failure = body(&pulse).err();
+                if let Some(exit) = &mut notice.exit {
+                    exit.failure = failure;
+                }
+            })
+            .context(|| format!("{}: start a thread", self.shared.who))?;
+        self.roles.push(role);
+        Ok(())
+    }
+}
+
+/// What can be watched of a route, answered from memory whatever its threads are doing.
+#[derive(Clone)]
+pub struct View {
+    shared: Arc<Shared>,
+    pulses: Vec<Arc<Pulse>>,
+}
+
+impl View {
+    /// The route's settings.
+    pub fn config(&self) -> &RouteConfig {
+        &self.shared.config
+    }
+
     /// Its counters.
     pub fn stats(&self) -> &RouteStats {
         &self.shared.stats
-    }
-
-    /// What its source and its processor suffer from at the moment.
-    pub fn troubles(&self) -> Vec<(String, Duration)> {
-        let troubles =
-            [&self.shared.source_trouble, &self.shared.delivery_trouble, &self.shared.dead_letter_trouble];
-        troubles.iter().filter_map(|trouble| trouble.current()).collect()
     }
 
     /// The numbers of its queue.
@@ -230,33 +275,17 @@ impl Route {
         if gauge.outstanding == 0 { 0.0 } else { self.shared.stats.seconds_behind(gauge.time) }
     }
 
-    fn spawn(
-        &mut self,
-        route: usize,
-        role: Role,
-        exits: &Sender<Exit>,
-        body: impl FnOnce() -> Result<()> + Send + 'static,
-    ) -> Result<()> {
-        let prefix = match role {
-            Role::Poller => "poll",
-            Role::Worker => "work",
-            Role::Keeper => "keep",
-        };
-        // Linux shows the first 15 bytes.
-        let name = format!("{prefix}:{}", self.shared.config.name);
-        let mut notice = Notice { exits: exits.clone(), exit: Some(Exit { route, role, failure: None }) };
-        std::thread::Builder::new()
-            .name(name)
-            .stack_size(crate::limits::THREAD_STACK_BYTES)
-            .spawn(move || {
-                let failure = body().err();
-                if let Some(exit) = &mut notice.exit {
-                    exit.failure = failure;
-                }
-            })
-            .context(|| format!("{}: start a thread", self.shared.who))?;
-        self.roles.push(role);
-        Ok(())
+    /// How long its longest busy thread has been at one piece of work.
+    pub fn busy_for(&self) -> Duration {
+        self.pulses.iter().map(|pulse| pulse.busy_for()).max().unwrap_or_default()
+    }
+
+    /// What its source, its processor and its dead-letter file suffer from at the moment, and since
+    /// when.
+    pub fn troubles(&self) -> Vec<(String, Duration)> {
+        let troubles =
+            [&self.shared.source_trouble, &self.shared.delivery_trouble, &self.shared.dead_letter_trouble];
+        troubles.iter().filter_map(|trouble| trouble.current()).collect()
     }
 }
 
@@ -294,9 +323,9 @@ impl Shared {
 fn resume(who: &str, file: &CheckpointFile) -> Result<Start> {
     let Some(found) = file.read().context(|| who)? else { return Ok(Start::Now) };
     if let Some(error) = found.fallback {
-        log::warn!("{who}: {error}; going on from the previous record, some events will be repeated");
+        log::warn!(target: who, "{error}; going on from the previous record, some events will be repeated");
     }
     let checkpoint::Checkpoint { identity, progress, .. } = found.checkpoint;
-    log::info!("{who}: resuming at {} as {} says", progress.resume(), file.path().display());
+    log::info!(target: who, "resuming at {} as {} says", progress.resume(), file.path().display());
     Ok(Start::Checkpoint { identity, progress })
 }

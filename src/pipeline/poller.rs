@@ -11,6 +11,7 @@ use crate::limits::{
     DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT, RECONNECT_WAIT_MAX,
     RECONNECT_WAIT_MIN,
 };
+use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
 use crate::pipeline::ledger::Progress;
 use crate::pipeline::window::{Window, overlap_before};
@@ -30,8 +31,9 @@ pub(crate) enum Start {
 }
 
 /// Reads until stop.
-pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start) {
-    let mut poller = Poller { shared, issued: None, identity: None, failures: 0, start, key_warned: false };
+pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse: &Pulse) {
+    let mut poller =
+        Poller { shared, pulse, issued: None, identity: None, failures: 0, start, key_warned: false };
     while !shared.stop.is_stopped() {
         match poller.open_and_read(source) {
             Ok(()) => break,
@@ -44,6 +46,7 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start) {
 
 struct Poller<'a> {
     shared: &'a Shared,
+    pulse: &'a Pulse,
     // What was handed to the lanes (or settled by an earlier run) around the newest event; none
     // until the source was opened once.
     issued: Option<Issued>,
@@ -62,7 +65,9 @@ impl Poller<'_> {
     // Ends with Ok only when the route is to stop.
     fn open_and_read(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
         let begin = self.begin();
+        self.pulse.busy();
         let opened = source.open(begin)?;
+        self.pulse.resting();
         self.shared.stats.source_clock(opened.now);
         if !self.take_position(source, &opened)? {
             return Ok(());
@@ -71,19 +76,21 @@ impl Poller<'_> {
             self.shared.stats.reconnects.add(1);
         }
         self.shared.stats.connected.store(true, Ordering::Relaxed);
-        log::info!("{}: reading {} from {}", self.shared.who, opened.description, opened.begin);
+        log::info!(target: self.shared.who.as_str(), "reading {} from {}", opened.description, opened.begin);
         self.read_pages(source)
     }
 
     fn read_pages(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
         let stop = &self.shared.stop;
         while !stop.is_stopped() {
+            self.pulse.busy();
             let page = source.read()?;
+            self.pulse.resting();
             // Only a page shows that all is well: a session can be refused after its login.
             self.failures = 0;
             self.shared.source_trouble.over();
             let empty = page.items.is_empty();
-            log::debug!("{}: page of {} events", self.shared.who, page.items.len());
+            log::debug!(target: self.shared.who.as_str(), "page of {} events", page.items.len());
             for item in page.items {
                 if !self.hand_over(item) {
                     return Ok(());
@@ -115,12 +122,8 @@ impl Poller<'_> {
         // An empty identity was not known when the position was set by hand.
         let changed = known.is_some_and(|known| !known.is_empty() && known != opened.identity);
         if changed {
-            log::warn!(
-                "{}: the source's identity changed to {}: it was rebuilt or replaced; going on by time, some \
-                 events may be repeated",
-                self.shared.who,
-                opened.identity
-            );
+            log::warn!(target: self.shared.who.as_str(), "the source's identity changed to {}: it was rebuilt or replaced; going on by time, some \
+                 events may be repeated", opened.identity);
         }
         self.identity = Some(opened.identity.clone());
         self.shared.set_identity(&opened.identity);
@@ -160,10 +163,7 @@ impl Poller<'_> {
         if oldest <= position {
             return start;
         }
-        log::error!(
-            "{}: events from {position} to {oldest} are skipped: they are older than replay_max",
-            self.shared.who
-        );
+        log::error!(target: self.shared.who.as_str(), "events from {position} to {oldest} are skipped: they are older than replay_max");
         *window = Window::default();
         oldest
     }
@@ -185,7 +185,7 @@ impl Poller<'_> {
         stats.read.add(1);
         stats.read_key(position.key);
         self.warn_about_key(position.key);
-        log::trace!("{}: read event {} {:?}", self.shared.who, position.key, event.ce.subject);
+        log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
         if !self.shared.wants(&event) {
             stats.filtered.add(1);
             self.shared.queue.push_settled(Some(position));
@@ -223,7 +223,7 @@ impl Poller<'_> {
                 "lost, as checkpoint = false allows".to_string()
             }
         };
-        log::error!("{}: an event cannot be converted: {}; {kept}", self.shared.who, broken.reason);
+        log::error!(target: self.shared.who.as_str(), "an event cannot be converted: {}; {kept}", broken.reason);
         self.shared.queue.push_settled(broken.position);
         if let Some(position) = broken.position {
             self.remember(position);
@@ -244,16 +244,14 @@ impl Poller<'_> {
     fn warn_about_key(&mut self, key: i64) {
         if !self.key_warned && !(0..=KEY_SUSPICIOUS).contains(&key) {
             self.key_warned = true;
-            log::warn!(
-                "{}: event key {key}: vCenter's event counter is about to overflow or has; a known vCenter \
-                 fault then hides new events from collectors: open a support request with VMware",
-                self.shared.who
-            );
+            log::warn!(target: self.shared.who.as_str(), "event key {key}: vCenter's event counter is about to overflow or has; a known vCenter \
+                 fault then hides new events from collectors: open a support request with VMware");
         }
     }
 
     fn wait_after(&mut self, error: &SourceError) {
         let shared = self.shared;
+        self.pulse.resting();
         shared.stats.connected.store(false, Ordering::Relaxed);
         self.failures = self.failures.saturating_add(1);
         let (reason, wait) = match error.failure {

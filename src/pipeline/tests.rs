@@ -155,7 +155,7 @@ impl Running {
     fn wait(&self, what: &str, mut condition: impl FnMut(&Running) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition(self) {
-            assert!(Instant::now() < deadline, "{what}: {:?}", self.route.gauge());
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.route.view().gauge());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -245,7 +245,7 @@ fn a_failing_object_is_tried_again_and_holds_only_itself() {
     assert!(bench.checkpoint().progress.resume() <= nth(3).position.time, "3 is not settled");
     open.store(true, Ordering::SeqCst);
     running.wait_acknowledged(1000);
-    assert!(0 < running.route.stats().retried.get());
+    assert!(0 < running.route.view().stats().retried.sum());
     let keys = running.stop();
     let held: Vec<i64> = keys.into_iter().filter(|key| key % 10 == 3).collect();
     assert!(held.is_sorted());
@@ -276,7 +276,7 @@ fn permanent_failures_and_broken_events_become_dead_letters_and_the_rest_arrives
         _ => Verdict::delivered(),
     });
     running.wait_acknowledged(998);
-    running.wait("settled", |running| running.route.gauge().outstanding == 0);
+    running.wait("settled", |running| running.route.view().gauge().outstanding == 0);
     running.stop();
     assert_eq!(bench.checkpoint().progress.time, nth(999).position.time);
     let (letters, unreadable) =
@@ -298,8 +298,8 @@ fn a_full_dead_letter_file_holds_the_event() {
         _ => Verdict::delivered(),
     });
     running.wait_acknowledged(18);
-    running.wait("trouble", |running| !running.route.troubles().is_empty());
-    let (trouble, _) = running.route.troubles().remove(0);
+    running.wait("trouble", |running| !running.route.view().troubles().is_empty());
+    let (trouble, _) = running.route.view().troubles().remove(0);
     assert!(trouble.contains("are full"), "{trouble}");
     running.stop();
     assert!(bench.checkpoint().progress.resume() <= nth(7).position.time);
@@ -314,7 +314,7 @@ fn give_up_after_turns_endless_retry_into_a_dead_letter() {
         _ => Verdict::delivered(),
     });
     running.wait("settled", |running| {
-        running.route.stats().dead_lettered.get() == 1 && running.route.gauge().outstanding == 0
+        running.route.view().stats().dead_lettered.get() == 1 && running.route.view().gauge().outstanding == 0
     });
     assert_eq!(running.stop().len(), 19);
 }
@@ -330,7 +330,7 @@ fn at_most_once_sends_once_and_keeps_nothing_on_disk() {
         if delivery.event.position.key == 5 { later() } else { Verdict::delivered() }
     });
     running.wait("settled", |running| {
-        running.route.gauge().outstanding == 0 && 0 < running.route.stats().lost.get()
+        running.route.view().gauge().outstanding == 0 && 0 < running.route.view().stats().lost.get()
     });
     running.wait_acknowledged(99);
     running.stop();
@@ -343,7 +343,7 @@ fn types_filter_by_name_and_excluded_events_are_settled() {
     let mut bench = Bench::new(50);
     bench.config.types = vec!["VmPoweredOff*".to_string()];
     let running = bench.start(|_| Verdict::delivered());
-    running.wait("filtered", |running| running.route.stats().filtered.get() == 50);
+    running.wait("filtered", |running| running.route.view().stats().filtered.get() == 50);
     assert!(running.stop().is_empty());
     assert_eq!(bench.checkpoint().progress.time, nth(49).position.time);
 }
@@ -362,11 +362,11 @@ fn a_slow_sink_holds_the_poller_and_memory() {
         }
         Verdict::delivered()
     });
-    running.wait("full", |running| 1000 < running.route.gauge().outstanding);
+    running.wait("full", |running| 1000 < running.route.view().gauge().outstanding);
     let mut last = 0;
     running.wait("steady", |running| {
         std::thread::sleep(Duration::from_millis(50));
-        let now = running.route.gauge().outstanding;
+        let now = running.route.view().gauge().outstanding;
         std::mem::replace(&mut last, now) == now
     });
     assert!(last <= crate::limits::OUTSTANDING_EVENTS_MAX, "{last}");

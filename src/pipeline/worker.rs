@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::limits::DEAD_LETTER_HOLD;
+use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
 use crate::pipeline::lanes::Task;
 use crate::pipeline::queue::Done;
@@ -12,7 +13,7 @@ use crate::pipeline::retry::{self, Promise};
 use crate::processor::{Failure, Processor, Verdict};
 
 /// Delivers until the queue says that it is enough.
-pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>) {
+pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse) {
     let most = processor.batch_events_max().max(1);
     let (mut done, mut tasks, mut batch, mut verdicts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut open = Vec::new();
@@ -24,7 +25,11 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>) {
             batch.push(delivery);
         }
         verdicts.clear();
+        let begun = Instant::now();
+        pulse.busy();
         processor.deliver(&batch, &mut verdicts);
+        pulse.resting();
+        shared.stats.delivery.observe(begun.elapsed());
         // A missing verdict is no acknowledgement.
         verdicts.resize_with(batch.len(), || Verdict::failed(unanswered()));
         for ((rest, delivery), verdict) in open.drain(..).zip(batch.drain(..)).zip(verdicts.drain(..)) {
@@ -55,14 +60,10 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
     let wait = decision.wait;
     let consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
     shared.delivery_trouble.happened(first.reason, &first.detail, &consequence);
-    shared.stats.retried.add(1);
-    log::debug!(
-        "{}: event {} attempt {attempts}: {}; again in {:.1} s",
-        shared.who,
-        task.delivery.event.position.key,
+    shared.stats.retried.add(first.reason);
+    log::debug!(target: shared.who.as_str(), "event {} attempt {attempts}: {}; again in {:.1} s", task.delivery.event.position.key,
         first.detail,
-        wait.as_secs_f64()
-    );
+        wait.as_secs_f64());
     task.delivery.attempts = attempts;
     task.delivery.pending = decision.again.into_iter().map(|failure| failure.target).collect();
     Done::Parked(task, now + wait)
@@ -77,23 +78,15 @@ fn bury(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bo
     let Some(letters) = &shared.dead_letters else {
         debug_assert_eq!(shared.promise, Promise::AtMostOnce);
         shared.stats.lost.add(1);
-        log::error!(
-            "{}: {name} {} is lost after {attempts} attempts, as checkpoint = false allows: {details}",
-            shared.who,
-            ce.id
-        );
+        log::error!(target: shared.who.as_str(), "{name} {} is lost after {attempts} attempts, as checkpoint = false allows: {details}", ce.id);
         return true;
     };
     match letters.append_event(ce, attempts, failures) {
         Ok(()) => {
             shared.dead_letter_trouble.over();
             shared.stats.dead_lettered.add(failures.len() as u64);
-            log::error!(
-                "{}: {name} {} is a dead letter after {attempts} attempts: {details}; it is kept in {}",
-                shared.who,
-                ce.id,
-                letters.path().display()
-            );
+            log::error!(target: shared.who.as_str(), "{name} {} is a dead letter after {attempts} attempts: {details}; it is kept in {}", ce.id,
+                letters.path().display());
             true
         }
         Err(error) => {

@@ -1,5 +1,0 @@
-module vimschema
-
-go 1.24
-
-require github.com/vmware/govmomi v0.30.2
