@@ -125,6 +125,7 @@ mod tests {
             created: created.parse().unwrap(),
             severity: None,
             object: Some("vm-56".into()),
+            odd: Vec::new(),
             data: b"{}".to_vec(),
         }
     }
