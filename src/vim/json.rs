@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::object::{Members, structural};
-use super::xml::{Class, Step, Tag, Xml, XmlError, local};
+use super::Oddity;
+use super::object::Converter;
+use super::xml::{Class, Step, Tag, XmlError, local};
 use crate::error::Error;
 
 /// All events of one `ReadNextEvents` answer, in its order.
@@ -20,7 +21,7 @@ pub fn convert_page(body: &[u8]) -> Result<Vec<PageEntry>, Error> {
     // Invalid UTF-8 is replaced, as Go replaces it when it prints a string; such a page is rare
     // enough to be copied.
     let page = String::from_utf8_lossy(body);
-    Page { text: &page, xml: Xml::new(&page), out: Vec::new() }
+    Page { text: &page, events: Converter::new(&page) }
         .entries()
         .map_err(|e| Error::new(format!("read a page of events: {}", e.0)))
 }
@@ -50,6 +51,8 @@ pub struct VimEvent {
     /// Identity of the object that the event is about, such as `vm-56`: the virtual machine, else
     /// host, datastore, network, switch, cluster, datacenter, else the `objectId` of an `EventEx`.
     pub object: Option<String>,
+    /// What the schema does not explain, for a metric and the log. Empty for almost every event.
+    pub odd: Vec<Oddity>,
     /// The event as one JSON object.
     pub data: Vec<u8>,
 }
@@ -67,75 +70,58 @@ pub struct BrokenEvent {
     pub reason: String,
 }
 
-/// Members of an event that name the object it is about, the telling ones first.
-const OBJECTS: [&str; 7] = ["vm", "host", "ds", "net", "dvs", "computeResource", "datacenter"];
-
 struct Page<'a> {
     text: &'a str,
-    xml: Xml<'a>,
-    out: Vec<u8>,
-}
-
-/// What the router itself needs to know of an event.
-#[derive(Default)]
-struct Head {
-    key: Option<i64>,
-    created: Option<Timestamp>,
-    event_type_id: Option<String>,
-    severity: Option<String>,
-    object: Option<(usize, String)>,
+    events: Converter<'a>,
 }
 
 impl<'a> Page<'a> {
     fn entries(&mut self) -> Result<Vec<PageEntry>, XmlError> {
         self.enter("Envelope")?;
         self.enter("Body")?;
-        let answer = self.next_child()?.ok_or_else(|| XmlError("the SOAP body is empty".into()))?;
+        let answer = self.events.xml.child()?;
+        let answer = answer.ok_or_else(|| XmlError("the SOAP body is empty".into()))?;
         if answer.name == "Fault" {
             return Err(XmlError("the answer is a SOAP fault".into()));
         }
         let mut entries = Vec::new();
         if !answer.empty {
-            while let Some(tag) = self.xml.child()? {
+            while let Some(tag) = self.events.xml.child()? {
                 if tag.name == "returnval" {
                     entries.push(self.entry(tag)?);
                 } else {
-                    self.xml.skip(&tag)?;
+                    self.events.xml.skip(&tag)?;
                 }
             }
         }
-        while self.xml.step()? != Step::End {}
+        while self.events.xml.step()? != Step::End {}
         Ok(entries)
     }
 
     /// Goes into the next child of this name, over others before it.
     fn enter(&mut self, name: &str) -> Result<(), XmlError> {
-        while let Some(tag) = self.next_child()? {
+        let xml = &mut self.events.xml;
+        while let Some(tag) = xml.child()? {
             if tag.name == name && !tag.empty {
                 return Ok(());
             }
-            self.xml.skip(&tag)?;
+            xml.skip(&tag)?;
         }
         Err(XmlError(format!("there is no SOAP {name}")))
     }
 
-    fn next_child(&mut self) -> Result<Option<Tag<'a>>, XmlError> {
-        self.xml.child()
-    }
-
     fn entry(&mut self, tag: Tag<'a>) -> Result<PageEntry, XmlError> {
-        let depth = self.xml.depth() - usize::from(!tag.empty);
-        let mut head = Head::default();
-        let broken = match self.event(&tag, &mut head) {
+        let depth = self.events.xml.depth() - usize::from(!tag.empty);
+        let reason = match self.events.event(&tag) {
             Ok(()) => None,
             Err(error) => {
-                let end = end_of_element(self.text, tag.begin).ok_or(XmlError(error.0.clone()))?;
-                self.xml.resume(end, depth);
+                let end = end_of_element(self.text, tag.begin).ok_or_else(|| error.clone())?;
+                self.events.xml.resume(end, depth);
                 Some(error.0)
             }
         };
-        let raw = |page: &Page<'a>| page.text.as_bytes()[tag.begin..page.xml.position()].to_vec();
-        Ok(match (broken, head.key, head.created) {
+        let head = std::mem::take(&mut self.events.head);
+        Ok(match (reason, head.key, head.created) {
             (None, Some(key), Some(created)) => PageEntry::Event(VimEvent {
                 class: match tag.class {
                     Some(Class::Vim(name) | Class::BuiltIn(name)) => name.to_owned(),
@@ -145,63 +131,20 @@ impl<'a> Page<'a> {
                 key,
                 created,
                 severity: head.severity,
-                object: head.object.map(|(_, object)| object),
-                data: self.out.as_slice().to_vec(),
+                object: head.object,
+                odd: head.odd,
+                data: self.events.out.as_slice().to_vec(),
             }),
             (reason, key, created) => PageEntry::Broken(BrokenEvent {
                 key,
                 created,
-                raw: raw(self),
+                raw: self.text.as_bytes()[tag.begin..self.events.xml.position()].to_vec(),
                 reason: reason.unwrap_or_else(|| {
                     let what = if key.is_none() { "key" } else { "createdTime" };
                     format!("the event has no valid {what}")
                 }),
             }),
         })
-    }
-
-    /// Converts the event that `tag` began into `out`.
-    fn event(&mut self, tag: &Tag<'a>, head: &mut Head) -> Result<(), XmlError> {
-        self.out.clear();
-        let mut members = Members::default();
-        if !tag.empty {
-            while let Some(child) = self.xml.child()? {
-                self.out.clear();
-                let mut reference = None;
-                structural(&mut self.xml, &child, &mut self.out, &mut reference)?;
-                head.note(child.name, &self.out, reference);
-                if matches!(child.name, "key" | "chainId") {
-                    self.out.retain(|b| *b != b'"');
-                }
-                members.add(child.name, &self.out);
-            }
-        }
-        self.out.clear();
-        members.write(&mut self.out);
-        Ok(())
-    }
-}
-
-impl Head {
-    /// Keeps what is needed of a member and its JSON text.
-    fn note(&mut self, name: &str, json: &[u8], reference: Option<String>) {
-        let text = || serde_json::from_slice::<String>(json).ok();
-        match name {
-            "key" => self.key = text().and_then(|t| t.trim().parse().ok()),
-            "createdTime" => self.created = text().and_then(|t| t.parse().ok()),
-            "eventTypeId" => self.event_type_id = text(),
-            "severity" => self.severity = text(),
-            "objectId" if self.object.is_none() => {
-                self.object = text().map(|object| (OBJECTS.len(), object));
-            }
-            _ => {
-                if let (Some(rank), Some(object)) = (OBJECTS.iter().position(|o| *o == name), reference)
-                    && self.object.as_ref().is_none_or(|(best, _)| rank < *best)
-                {
-                    self.object = Some((rank, object));
-                }
-            }
-        }
     }
 }
 

@@ -3,11 +3,50 @@
 //! | Module | What it does |
 //! | --- | --- |
 //! | [`json`] | one page: finds the events, converts each, isolates a broken one |
-//! | `object` | one element to JSON |
+//! | `object` | one event, by the schema or by its structure |
+//! | `members` | members of one object that cannot be printed as they come |
 //! | `scalar` | the text of a value to JSON |
+//! | `schema` | the classes, their members and what absent members look like |
 //! | `xml` | steps through the page, namespaces and references resolved |
 
 pub mod json;
+mod members;
 mod object;
 mod scalar;
+mod schema;
 mod xml;
+
+/// Something in an event that the schema does not explain. The event is delivered all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Oddity {
+    /// What is unknown: few enough to label a metric.
+    pub kind: OddityKind,
+    /// Its name, such as `FooEvent` or `VmPoweredOnEvent.foo`. vCenter decides it: whoever logs it
+    /// once must bound how many names are remembered.
+    pub name: String,
+}
+
+/// What the schema does not explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OddityKind {
+    /// The class of an event.
+    Class,
+    /// A member of a known class.
+    Member,
+    /// The `xsi:type` of a member.
+    Type,
+    /// A value that its member should not have.
+    Value,
+}
+
+impl OddityKind {
+    /// The label of a metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            OddityKind::Class => "class",
+            OddityKind::Member => "member",
+            OddityKind::Type => "type",
+            OddityKind::Value => "value",
+        }
+    }
+}

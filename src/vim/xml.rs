@@ -270,6 +270,25 @@ fn normal_newlines(text: Cow<'_, str>) -> Cow<'_, str> {
     text
 }
 
+/// An attribute's value with its references resolved.
+pub(super) fn unescape(value: &str) -> Cow<'_, str> {
+    let mut parts = value.split('&');
+    let mut text = Cow::Borrowed(parts.next().unwrap_or_default());
+    for part in parts {
+        match part.split_once(';') {
+            Some((name, behind)) => {
+                text.to_mut().push_str(&resolve(Cow::Borrowed(name)));
+                text.to_mut().push_str(behind);
+            }
+            None => {
+                text.to_mut().push('&');
+                text.to_mut().push_str(part);
+            }
+        }
+    }
+    text
+}
+
 /// The characters of `&name;`. A reference that nobody defined stays as it was written.
 fn resolve(name: Cow<'_, str>) -> Cow<'_, str> {
     let known = match name.as_ref() {

@@ -1,0 +1,316 @@
+//! The classes of the vSphere API, their members and what absent members look like.
+//!
+//! `schema.txt` holds the table as sorted text; its head tells where it comes from and how a line
+//! reads. At the start only the begins of its lines are found; a class is read, with its base
+//! classes, when an event first needs it.
+
+use std::fmt::Write;
+use std::sync::{LazyLock, OnceLock};
+
+use super::scalar;
+
+/// What stands in place of a time that is absent but not optional: Go's zero time.
+const TIME_ZERO: &str = "\"0001-01-01T00:00:00Z\"";
+
+/// The table of this program.
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(include_str!("schema.txt")));
+
+/// All classes, sorted by name.
+pub(super) struct Table {
+    lines: Vec<&'static str>,
+    classes: Vec<OnceLock<Class>>,
+}
+
+/// Place of a class in the table.
+pub(super) type ClassIndex = u16;
+
+/// One class with the members of its bases.
+pub(super) struct Class {
+    /// Its name in the schema.
+    pub(super) name: String,
+    /// First those that the Go router knew, in the order in which it printed them; behind them
+    /// what is newer.
+    pub(super) members: Vec<Member>,
+    /// How many members the Go router knew. The others are printed only when they are present.
+    pub(super) always: usize,
+    /// The JSON of an object of which nothing is present, without its closing brace; behind it
+    /// the keys of the newer members.
+    absent: String,
+}
+
+/// One member of a class.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// Its name in the schema.
+    pub(super) name: &'static str,
+    /// What its value is.
+    pub(super) kind: Kind,
+    /// Its element can occur several times.
+    pub(super) array: bool,
+    /// Its place in `Class::absent`: the separator with the key, then the value.
+    begin: u32,
+    value: u32,
+    end: u32,
+}
+
+/// What the value of a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A string or the name of an enumeration's value.
+    Text,
+    /// A boolean.
+    Bool,
+    /// A whole number of up to 64 bits.
+    Integer,
+    /// A number of 8 bits that Go prints without sign.
+    Byte,
+    /// A floating-point number of 32 bits.
+    Float,
+    /// A floating-point number of 64 bits.
+    Double,
+    /// A point in time.
+    Time,
+    /// Base64 text.
+    Binary,
+    /// A reference to a managed object.
+    Reference,
+    /// Whatever its `xsi:type` says.
+    Any,
+    /// An object of this class, or of one derived from it when its `xsi:type` says so.
+    Object(ClassIndex),
+}
+
+impl Table {
+    fn new(text: &'static str) -> Table {
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let classes = lines.iter().map(|_| OnceLock::new()).collect();
+        Table { lines, classes }
+    }
+
+    /// The class of this name.
+    pub(super) fn find(&self, name: &str) -> Option<ClassIndex> {
+        let found = self.lines.binary_search_by(|line| class_name(line).cmp(name));
+        found.ok().and_then(|index| ClassIndex::try_from(index).ok())
+    }
+
+    /// The class at this place.
+    pub(super) fn class(&self, index: ClassIndex) -> &Class {
+        let index = usize::from(index);
+        self.classes[index].get_or_init(|| self.read(self.lines[index]))
+    }
+
+    /// The class of an array that the schema calls `ArrayOfX`, where X is a class.
+    pub(super) fn array_of(&self, element: ClassIndex) -> Class {
+        let name = class_name(self.lines[usize::from(element)]);
+        let mut class = Class::new(format!("ArrayOf{name}"));
+        class.add(Member::new(name, Kind::Object(element), true), "null");
+        class.always = 1;
+        class
+    }
+
+    fn read(&self, line: &'static str) -> Class {
+        let mut levels = vec![line];
+        let mut base = base_name(line);
+        // A table that is not closed would only lose members; its test says that it is closed.
+        while let Some(index) = self.find(base).filter(|_| levels.len() < 32) {
+            levels.push(self.lines[usize::from(index)]);
+            base = base_name(self.lines[usize::from(index)]);
+        }
+        let mut class = Class::new(class_name(line).to_owned());
+        for newer in [false, true] {
+            for level in levels.iter().rev() {
+                let members = level.split_once(' ').map_or("", |(_, members)| members);
+                let (known, added) = match members.split_once("+ ") {
+                    Some((known, added)) => (known, added),
+                    None => (members, ""),
+                };
+                for word in (if newer { added } else { known }).split_ascii_whitespace() {
+                    self.read_member(&mut class, word);
+                }
+            }
+            if !newer {
+                class.always = class.members.len();
+            }
+        }
+        class
+    }
+
+    fn read_member(&self, class: &mut Class, word: &'static str) {
+        let (name, kind) = word.split_once('=').unwrap_or((word, ""));
+        let (kind, array) = match kind.strip_suffix('*') {
+            Some(kind) => (kind, true),
+            None => (kind, false),
+        };
+        let (kind, optional) = match kind.strip_suffix('?') {
+            Some(kind) => (kind, true),
+            None => (kind, false),
+        };
+        let polymorphic = kind.starts_with('~');
+        let kind = self.read_kind(kind.trim_start_matches('~'));
+        let absent = match kind {
+            _ if array || optional || polymorphic => "null".to_owned(),
+            Kind::Any | Kind::Binary => "null".to_owned(),
+            Kind::Text => "\"\"".to_owned(),
+            Kind::Bool => "false".to_owned(),
+            Kind::Integer | Kind::Byte | Kind::Float | Kind::Double => "0".to_owned(),
+            Kind::Time => TIME_ZERO.to_owned(),
+            Kind::Reference => "{\"Type\":\"\",\"Value\":\"\"}".to_owned(),
+            Kind::Object(index) => self.class(index).nothing_present(),
+        };
+        class.add(Member::new(name, kind, array), &absent);
+    }
+
+    fn read_kind(&self, kind: &str) -> Kind {
+        match kind {
+            "" | "e" | "s" => Kind::Text,
+            "b" => Kind::Bool,
+            "i" => Kind::Integer,
+            "y" => Kind::Byte,
+            "f" => Kind::Float,
+            "d" => Kind::Double,
+            "t" => Kind::Time,
+            "x" => Kind::Binary,
+            "r" => Kind::Reference,
+            "a" => Kind::Any,
+            class => self.find(class).map_or(Kind::Any, Kind::Object),
+        }
+    }
+}
+
+impl Class {
+    fn new(name: String) -> Class {
+        Class { name, members: Vec::new(), always: 0, absent: String::new() }
+    }
+
+    /// The class of an object that is known by its structure alone.
+    pub(super) fn unknown() -> Class {
+        Class::new(String::new())
+    }
+
+    fn add(&mut self, member: Member, absent: &str) {
+        let begin = self.absent.len() as u32;
+        self.absent.push(if begin == 0 { '{' } else { ',' });
+        // Writing to a string cannot fail.
+        let _ = write!(self.absent, "\"{}\":", scalar::go_name(member.name));
+        let value = self.absent.len() as u32;
+        self.absent.push_str(absent);
+        let end = self.absent.len() as u32;
+        self.members.push(Member { begin, value, end, ..member });
+    }
+
+    /// The place of a member. `near` is where it is probably found: behind the one before.
+    pub(super) fn find(&self, name: &str, near: usize) -> Option<usize> {
+        let (before, behind) = self.members.split_at(near.min(self.members.len()));
+        match behind.iter().position(|m| m.name == name) {
+            Some(distance) => Some(before.len() + distance),
+            None => before.iter().position(|m| m.name == name),
+        }
+    }
+
+    /// The JSON of the members from `from` to before `to` when they are absent.
+    pub(super) fn absent(&self, from: usize, to: usize) -> &[u8] {
+        match self.members.get(from..to) {
+            Some([first, .., last]) => &self.absent.as_bytes()[first.begin as usize..last.end as usize],
+            Some([only]) => &self.absent.as_bytes()[only.begin as usize..only.end as usize],
+            _ => b"",
+        }
+    }
+
+    /// Separator and key of a member, such as `,"ChainId":`.
+    pub(super) fn key(&self, member: &Member) -> &[u8] {
+        &self.absent.as_bytes()[member.begin as usize..member.value as usize]
+    }
+
+    fn nothing_present(&self) -> String {
+        let known = String::from_utf8_lossy(self.absent(0, self.always));
+        format!("{}{known}}}", if known.is_empty() { "{" } else { "" })
+    }
+}
+
+impl Member {
+    fn new(name: &'static str, kind: Kind, array: bool) -> Member {
+        Member { name, kind, array, begin: 0, value: 0, end: 0 }
+    }
+}
+
+fn class_name(line: &'static str) -> &'static str {
+    line.split_once(':').map_or(line, |(name, _)| name)
+}
+
+fn base_name(line: &'static str) -> &'static str {
+    let behind = line.split_once(':').map_or("", |(_, behind)| behind);
+    behind.split_once(' ').map_or(behind, |(base, _)| base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(line: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let words = line.split_ascii_whitespace().skip(1).filter(|word| *word != "+");
+        words.map(|word| word.split_once('=').unwrap_or((word, "")))
+    }
+
+    #[test]
+    fn sorted_without_doubles() {
+        let names: Vec<&str> = TABLE.lines.iter().map(|line| class_name(line)).collect();
+        assert!(names.is_sorted_by(|a, b| a < b));
+        assert!(TABLE.lines.len() < usize::from(ClassIndex::MAX));
+    }
+
+    #[test]
+    fn closed_under_bases_and_kinds() {
+        for line in &TABLE.lines {
+            let base = base_name(line);
+            assert!(base.is_empty() || TABLE.find(base).is_some(), "{line}");
+            for (_, kind) in members(line) {
+                let class = kind.trim_start_matches('~').trim_end_matches(['*', '?']);
+                assert!(!kind.ends_with("?*") && !kind.ends_with("*?"), "{line}");
+                assert!(class.len() < 2 || TABLE.find(class).is_some(), "{line}");
+                assert!("ebiyfdtxras".contains(class) || 1 < class.len(), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_class_reads_and_prints() {
+        for index in 0..TABLE.lines.len() {
+            let class = TABLE.class(index as ClassIndex);
+            let mut names: Vec<&str> = class.members.iter().map(|m| m.name).collect();
+            names.sort_unstable();
+            assert!(names.is_sorted_by(|a, b| a < b), "{}: a member twice", class.name);
+            let json: serde_json::Value = serde_json::from_str(&class.nothing_present()).unwrap();
+            assert_eq!(json.as_object().unwrap().len(), class.always, "{}", class.name);
+        }
+    }
+
+    #[test]
+    fn holds_all_events_and_what_they_are_made_of() {
+        let is_event = |line: &&&'static str| {
+            let mut name = class_name(line);
+            while let Some(index) = TABLE.find(name).filter(|_| name != "Event") {
+                name = base_name(TABLE.lines[usize::from(index)]);
+            }
+            name == "Event"
+        };
+        assert!(440 < TABLE.lines.iter().filter(is_event).count());
+        for name in ["VirtualMachineConfigSpec", "VirtualDiskFlatVer2BackingInfo", "ArrayOfInt"] {
+            assert!(TABLE.find(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn members_of_bases_come_first_and_newer_ones_last() {
+        let class = TABLE.class(TABLE.find("TaskEvent").unwrap());
+        assert_eq!(class.members[0].name, "key");
+        assert_eq!(class.members[class.always - 1].name, "info");
+        let info = TABLE.class(TABLE.find("TaskInfo").unwrap());
+        assert!(info.members[info.always..].iter().any(|m| m.name == "progressDetails"));
+        assert!(!info.nothing_present().contains("ProgressDetails"));
+    }
+
+    #[test]
+    fn stays_within_its_budget() {
+        assert!(include_str!("schema.txt").len() < 250_000);
+    }
+}

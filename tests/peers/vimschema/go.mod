@@ -1,0 +1,5 @@
+module vimschema
+
+go 1.24
+
+require github.com/vmware/govmomi v0.30.2
