@@ -26,6 +26,7 @@ pub mod http;
 pub mod limits;
 pub mod observe;
 pub mod pattern;
+pub mod pem;
 pub mod pipeline;
 pub mod processor;
 pub mod router;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Exit;
 use crate::config::Config;
 use crate::config::file::{self, Overrides};
+use crate::error::io_text;
 
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
 pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut dyn Write) -> Exit {
@@ -102,8 +103,9 @@ fn state_dir(config: &Config, report: &mut Report<'_>) {
         Err(error) => report.fail(
             "state",
             &format!(
-                "write in {}: {error}: give the user of the router write access, or set `state_dir`",
-                here.display()
+                "write in {}: {}: give the user of the router write access, or set `state_dir`",
+                here.display(),
+                io_text(&error)
             ),
         ),
     }

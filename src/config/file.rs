@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::reader::{Document, Environment, Table, Value};
 use super::routes::Names;
 use super::{Config, LogConfig, LogFormat, kinds, routes};
+use crate::error::io_text;
 use crate::limits;
 
 /// What the command line says in place of the file.
@@ -83,7 +84,7 @@ fn read(path: &Path) -> Result<String, Problem> {
     let limit = limits::CONFIG_BYTES_MAX;
     std::fs::File::open(path)
         .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(|error| Problem::of_file(path, format!("cannot be read: {error}")))?;
+        .map_err(|error| Problem::of_file(path, format!("cannot be read: {}", io_text(&error))))?;
     if bytes.len() as u64 > limit {
         return Err(Problem::of_file(path, format!("is larger than {} KiB", limit / 1024)));
     }

@@ -1,5 +1,6 @@
 //! The resolved configuration: what the router runs on, after every check of the file.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ pub mod problem;
 mod reader;
 mod routes;
 pub mod secret;
+mod url;
 mod values;
 
 use problem::Problem;
@@ -72,12 +74,21 @@ pub struct VcenterConfig {
 }
 
 /// How an endpoint is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ConnectionConfig {
     /// `http://[user:password@]host:port` of a proxy; never taken from the environment.
     pub proxy: Option<String>,
     /// How the peer is authenticated.
     pub tls: TlsConfig,
+}
+
+/// The proxy's user and password stay hidden.
+impl fmt::Debug for ConnectionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy =
+            self.proxy.as_deref().map(|url| url.rsplit_once(['@', '/']).map_or(url, |(_, host)| host));
+        f.debug_struct("ConnectionConfig").field("proxy", &proxy).field("tls", &self.tls).finish()
+    }
 }
 
 /// `tls`: whom to believe.

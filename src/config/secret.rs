@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, io_text};
 
 /// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +32,7 @@ impl Secret {
             Secret::Literal(text) => Ok(text.clone()),
             Secret::File(path) => {
                 let text = std::fs::read_to_string(path)
+                    .map_err(|error| io_text(&error))
                     .context(|| format!("read secret file {}", path.display()))?;
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 Ok(text.strip_suffix('\r').unwrap_or(text).to_string())

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::file::{Overrides, load, parse};
 use super::secret::Secret;
 use super::*;
+use crate::testing::{Random, folder};
 
 /// The example of the README, reduced to what is read without files.
 const EXAMPLE: &str = r#"
@@ -288,11 +289,11 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.ca_file = '/nonexistent'",
-            "13: processor.b.tls.ca_file: read /nonexistent: No such file or directory (os error 2)",
+            "13: processor.b.tls.ca_file: read ca_file /nonexistent: no such file or directory",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.ca_file = '/dev/null'",
-            "13: processor.b.tls.ca_file: /dev/null holds no certificate, expected PEM",
+            "13: processor.b.tls.ca_file: read ca_file /dev/null: it holds no PEM certificate",
         ),
         // Sources.
         (
@@ -354,11 +355,11 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '/nonexistent/a' }",
-            "14: source.b.password: read secret file /nonexistent/a: No such file or directory (os error 2)",
+            "14: source.b.password: read secret file /nonexistent/a: no such file or directory",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '$CREDENTIALS_DIRECTORY/a' }",
-            "14: source.b.password: read secret file /nonexistent/credentials/a: No such file or directory (os error 2)",
+            "14: source.b.password: read secret file /nonexistent/credentials/a: no such file or directory",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '/dev/null' }",
@@ -503,8 +504,8 @@ fn problems_never_repeat_a_secret() {
 /// The file's folder counts, not the one in which the router was started.
 #[test]
 fn relative_paths_and_secret_files() {
-    let folder = std::env::temp_dir().join(format!("event-router-config-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let scratch = folder("config");
+    let folder = scratch.path();
     std::fs::write(folder.join("password"), "geheim\n").unwrap();
     let text = VCENTER.replace("\"p\"", "{ file = \"password\" }");
     let file = folder.join("router.toml");
@@ -514,7 +515,7 @@ fn relative_paths_and_secret_files() {
     let binary = load(&file, &Overrides::default());
     std::fs::write(&file, vec![b' '; 1024 * 1024 + 1]).unwrap();
     let large = load(&file, &Overrides::default());
-    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::remove_file(&file).unwrap();
     let missing = load(&file, &Overrides::default());
 
     let config = config.unwrap();
@@ -526,35 +527,26 @@ fn relative_paths_and_secret_files() {
     assert_eq!(large.unwrap_err()[0].to_string(), format!("{file}: is larger than 1024 KiB"));
     assert_eq!(
         missing.unwrap_err()[0].to_string(),
-        format!("{file}: cannot be read: No such file or directory (os error 2)")
+        format!("{file}: cannot be read: no such file or directory")
     );
 }
 
 /// Random damage to a good file: it is read or refused, and each problem lies inside the file.
 #[test]
 fn damaged_files_never_end_the_reader() {
-    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_123);
-    eprintln!("SEED={seed}");
-    let mut state = seed | 1;
-    let mut random = move |below: usize| {
-        // xorshift64*: good enough to choose places and bytes.
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        usize::try_from(state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % below
-    };
+    let mut random = Random::from_test("damaged_files_never_end_the_reader");
     let syntax = b"[]{}\"'=.,#\n\r\t \\u_-+0xbein\xC3\xA4\0\xEF\xBB\xBF";
     let (mut good, mut bad) = (0, 0);
     for _ in 0..4000 {
         let mut bytes = EXAMPLE.as_bytes().to_vec();
-        for _ in 0..=random(6) {
-            let at = random(bytes.len());
-            match random(4) {
-                0 => bytes[at] = syntax[random(syntax.len())],
-                1 => bytes.insert(at, syntax[random(syntax.len())]),
+        for _ in 0..=random.below(6) {
+            let at = random.below(bytes.len());
+            match random.below(4) {
+                0 => bytes[at] = syntax[random.below(syntax.len())],
+                1 => bytes.insert(at, syntax[random.below(syntax.len())]),
                 2 => drop(bytes.remove(at)),
                 _ => {
-                    let (from, length) = (random(bytes.len()), random(40));
+                    let (from, length) = (random.below(bytes.len()), random.below(40));
                     let piece = bytes[from..(from + length).min(bytes.len())].to_vec();
                     bytes.splice(at..at, piece);
                 }

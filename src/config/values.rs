@@ -1,18 +1,17 @@
 //! The kinds of values that keys take: text to meaning, with what is wrong if there is none.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use toml::de::DeValue;
-use ureq::http::Uri;
 
 use super::nearest::nearest;
 use super::reader::{Table, Value};
 use super::secret::Secret;
-use crate::limits;
+use super::url::Url;
+use crate::{limits, pem};
 
 impl<'a> Value<'a> {
     /// Any string.
@@ -105,10 +104,9 @@ impl<'a> Value<'a> {
     /// A file of PEM certificates, which must be readable now.
     pub(super) fn certificates(&self) -> Option<PathBuf> {
         let path = self.path()?;
-        match count_certificates(&path) {
-            Ok(0) => self.refuse(format!("{} holds no certificate, expected PEM", path.display())),
+        match pem::read_bundle(&path).and_then(|bundle| pem::certificates(&path, &bundle)) {
             Ok(_) => Some(path),
-            Err(error) => self.refuse(error),
+            Err(error) => self.refuse(error.to_string()),
         }
     }
 
@@ -316,83 +314,6 @@ fn parse_pin(text: &str) -> Option<[u8; 32]> {
     Some(pin)
 }
 
-fn count_certificates(path: &Path) -> Result<usize, String> {
-    let text = std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
-            .map_err(|error| format!("{}: certificate {}: {error}", path.display(), roots.roots.len() + 1))?;
-    }
-    Ok(roots.roots.len())
-}
-
-/// The parts of an `http` or `https` URL.
-struct Url {
-    scheme: String,
-    authority: String,
-    has_user: bool,
-    path: String,
-    has_query: bool,
-}
-
-impl Url {
-    /// The message never repeats the text, which may hold a password.
-    fn parse(text: &str) -> Result<Url, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err("not an absolute URL, expected http://HOST or https://HOST".to_string());
-        };
-        if scheme != "http" && scheme != "https" {
-            return Err("not an http or https URL".to_string());
-        }
-        let authority = authority.as_str();
-        let (user, place) = match authority.rsplit_once('@') {
-            Some((_, place)) => (true, place),
-            None => (false, authority),
-        };
-        check_place(place)?;
-        Ok(Url {
-            scheme: scheme.to_string(),
-            authority: authority.to_string(),
-            has_user: user,
-            path: uri.path().to_string(),
-            has_query: uri.query().is_some(),
-        })
-    }
-
-    fn without_user(self, instead: &str) -> Result<Url, String> {
-        if self.has_user {
-            return Err(format!("must not hold a user or password{instead}"));
-        }
-        Ok(self)
-    }
-}
-
-/// `host`, `host:port`, `[address]` or `[address]:port`.
-fn check_place(place: &str) -> Result<(), String> {
-    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) => {
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| "not an IPv6 address".to_string())?;
-            (address, port)
-        }
-        None => place.split_at(place.find(':').unwrap_or(place.len())),
-    };
-    let host_chars = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    if host.is_empty() || !host.chars().all(host_chars) {
-        return Err("not a host name".to_string());
-    }
-    let port_fits = match port.strip_prefix(':') {
-        None => port.is_empty(),
-        Some(digits) => {
-            digits.bytes().all(|byte| byte.is_ascii_digit())
-                && digits.parse::<u16>().is_ok_and(|port| port > 0)
-        }
-    };
-    if port_fits { Ok(()) } else { Err("not a port from 1 to 65535".to_string()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -449,37 +370,5 @@ mod tests {
         // As many bytes as the two forms, but not as many characters.
         assert_eq!(parse_pin(&"é".repeat(32)), None);
         assert_eq!(parse_pin(&format!("{}x", "é".repeat(47))), None);
-    }
-
-    #[test]
-    fn urls() {
-        for right in [
-            "http://sink",
-            "https://sink:8443/a/b?c=d",
-            "http://[::1]:8080/",
-            "http://10.0.0.1:1",
-            "http://a_b.c-d",
-        ] {
-            assert!(Url::parse(right).is_ok(), "{right}");
-        }
-        for wrong in [
-            "",
-            "sink",
-            "/relative",
-            "ftp://sink",
-            "http://",
-            "http://:80",
-            "http://sink:0",
-            "http://sink:65536",
-            "http://sink:+1",
-            "http://sink:",
-            "http://[::1",
-            "http://[zz]:1",
-            "http://\"sink\"",
-            "http://a b",
-            "http://'sink'",
-        ] {
-            assert!(Url::parse(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -4,22 +4,21 @@
 //! Trust comes from the system's roots and `ca_file`. Where pins are given they take the place of
 //! the system's roots: a pinned endpoint is not to be impersonated by any public authority.
 
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
 use super::verifier::{Refusal, Verifier};
 use super::wire::Socket;
 use crate::config::TlsConfig;
-use crate::error::{Context, Error, Result, io_text};
-use crate::limits::{CA_FILE_BYTES_MAX, TLS_SESSIONS_MAX};
+use crate::error::{Context, Error, Result};
+use crate::limits::TLS_SESSIONS_MAX;
+use crate::pem::{certificates, read_bundle};
 
 /// Makes TLS connections to one endpoint.
 #[derive(Debug)]
@@ -142,23 +141,6 @@ impl Tls {
 
 fn parse_name(host: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).map_err(|_| Error::new(format!("{host:?} is no name for TLS")))
-}
-
-fn read_bundle(path: &Path) -> Result<Vec<u8>> {
-    let intent = || format!("read ca_file {}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| io_text(&error)).context(intent)?;
-    let mut bundle = Vec::new();
-    file.take(CA_FILE_BYTES_MAX).read_to_end(&mut bundle).map_err(|error| io_text(&error)).context(intent)?;
-    Ok(bundle)
-}
-
-fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let intent = || format!("read ca_file {}", path.display());
-    let found: Vec<_> = CertificateDer::pem_slice_iter(bundle).collect::<Result<_, _>>().context(intent)?;
-    if found.is_empty() {
-        return Err(Error::new("it holds no PEM certificate").context(intent()));
-    }
-    Ok(found)
 }
 
 /// The roots of the operating system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; read once.

@@ -1,9 +1,9 @@
 //! The log: one line per event on standard error, for people or as JSON.
 //!
-//! The target of a record is the name of its logger, such as `route power` or `source vc01`. The
-//! level of a record says whose business it is: error means that something was lost or that a
-//! person must act, warn that something unexpected was overcome, info that a state changed; debug is
-//! per page and trace per event.
+//! The target of a record is the name of its logger, such as `route power` or `source vc01`; without
+//! one it is the module. The level of a record says whose business it is: error means that something
+//! was lost or that a person must act, warn that something unexpected was overcome, info that a state
+//! changed; debug is per page and trace per event.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -27,7 +27,7 @@ pub fn init(config: &LogConfig) {
         .target(env_logger::Target::Stderr)
         .format(move |out, record| {
             let message = record.args().to_string();
-            writeln!(out, "{}", line(format, Timestamp::now(), record.level(), record.target(), &message))
+            writeln!(out, "{}", line(format, Timestamp::now(), record.level(), logger(record), &message))
         })
         .build();
     let _ = log::set_boxed_logger(Box::new(Gate { logger }));
@@ -70,6 +70,11 @@ fn passes(wanted: LevelFilter, level: Level, target: &str) -> bool {
         own => own,
     };
     level <= most
+}
+
+/// The name of a record's logger: its target, or the module of ours that it comes from.
+fn logger<'a>(record: &'a Record<'_>) -> &'a str {
+    record.target().strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::")).unwrap_or(record.target())
 }
 
 /// A line, without its newline.
@@ -135,6 +140,15 @@ mod tests {
             line(LogFormat::Text, at("2026-11-23T10:00:00Z"), Level::Error, "main", "a\r\nb\u{1b}[2Jc\td"),
             "2026-11-23T10:00:00.000Z ERROR main: a\\r\\nb\\u{1b}[2Jc\td"
         );
+    }
+
+    #[test]
+    fn our_modules_are_named_without_the_crate() {
+        for (target, name) in
+            [(module_path!(), "observe::log::tests"), ("route a", "route a"), ("ureq::run", "ureq::run")]
+        {
+            assert_eq!(logger(&Record::builder().target(target).build()), name);
+        }
     }
 
     #[test]

@@ -1,0 +1,35 @@
+//! Files of PEM certificates that the configuration names.
+
+use std::io::Read;
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::error::{Context, Error, Result, io_text};
+use crate::limits::CA_FILE_BYTES_MAX;
+
+/// The content of a bundle.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_bundle(path: &Path) -> Result<Vec<u8>> {
+    let intent = || format!("read ca_file {}", path.display());
+    let file = std::fs::File::open(path).map_err(|error| io_text(&error)).context(intent)?;
+    let mut bundle = Vec::new();
+    file.take(CA_FILE_BYTES_MAX).read_to_end(&mut bundle).map_err(|error| io_text(&error)).context(intent)?;
+    Ok(bundle)
+}
+
+/// The certificates of a bundle that was read from `path`: at least one.
+///
+/// # Errors
+/// When it is not PEM, or holds no certificate.
+pub fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let intent = || format!("read ca_file {}", path.display());
+    let found: Vec<_> = CertificateDer::pem_slice_iter(bundle).collect::<Result<_, _>>().context(intent)?;
+    if found.is_empty() {
+        return Err(Error::new("it holds no PEM certificate").context(intent()));
+    }
+    Ok(found)
+}
