@@ -10,6 +10,9 @@
 
 mod support;
 
+// The command line and the configuration file.
+mod cli;
+
 // Whether the peers themselves do what the tests take for granted.
 mod peers;
 // House rules of the source code.

@@ -4,9 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Exit;
-use crate::config::Config;
 use crate::config::file::{self, Overrides};
+use crate::config::{Config, KnativeConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind};
 use crate::error::io_text;
+use crate::http::client::{Client, ClientSettings, Request, SendErrorKind, url_text};
+use crate::source::vcenter::probe::{Outcome, probe};
 
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
 pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut dyn Write) -> Exit {
@@ -24,6 +26,8 @@ pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut
     report.ok("config", &summary(&config));
     if !offline {
         state_dir(&config, &mut report);
+        config.sources.iter().for_each(|source| check_source(source, &mut report));
+        config.processors.iter().for_each(|processor| check_processor(processor, &mut report));
     }
     report.end(Exit::Failed)
 }
@@ -108,5 +112,71 @@ fn state_dir(config: &Config, report: &mut Report<'_>) {
                 io_text(&error)
             ),
         ),
+    }
+}
+
+fn check_source(source: &SourceConfig, report: &mut Report<'_>) {
+    let subject = format!("source {}", source.name);
+    match &source.kind {
+        SourceKind::Vcenter(config) => {
+            probe(config, &mut |step| match step.outcome {
+                Outcome::Good(text) => report.ok(&subject, &format!("{}: {text}", step.what)),
+                Outcome::Doubtful(text) => report.warn(&subject, &format!("{}: {text}", step.what)),
+                Outcome::Failed(error) => report.fail(&subject, &format!("{}: {error}", step.what)),
+            });
+        }
+    }
+}
+
+fn check_processor(processor: &ProcessorConfig, report: &mut Report<'_>) {
+    let subject = format!("processor {}", processor.name);
+    match &processor.kind {
+        ProcessorKind::Stdout => report.ok(&subject, "prints on standard output"),
+        ProcessorKind::Knative(config) => check_knative(&subject, config, report),
+    }
+}
+
+/// Resolves, connects, shakes hands and asks for the methods of the address: no event is sent. Many
+/// sinks know no OPTIONS, so that most refusals are as good an answer as any.
+fn check_knative(subject: &str, config: &KnativeConfig, report: &mut Report<'_>) {
+    let settings = ClientSettings { connection: &config.connection, connections_max: 1 };
+    let client = match Client::new(&settings) {
+        Ok(client) => client,
+        Err(error) => return report.fail(subject, &error.to_string()),
+    };
+    let answer = client.send(&Request {
+        method: "OPTIONS",
+        url: &config.uri,
+        headers: &[],
+        body: b"",
+        timeout: config.timeout,
+        body_bytes_max: 0,
+        repeat_if_stale: true,
+    });
+    let url = url_text(&config.uri);
+    match answer.map(|response| response.status) {
+        Ok(404) => report.warn(subject, &format!("{url} answers 404: is its path right?")),
+        Ok(status @ (401 | 403 | 407)) => {
+            report.warn(subject, &format!("{url} answers {status}: it may refuse events likewise"));
+        }
+        Ok(status) if status >= 500 && status != 501 => {
+            report.warn(subject, &format!("{url} answers {status}: while it does, events wait"));
+        }
+        Ok(_) if config.connection.tls.insecure && url.starts_with("https:") => {
+            report.warn(subject, &format!("{url} answers; insecure = true: anybody could be answering"));
+        }
+        Ok(status) => report.ok(subject, &format!("{url} answers ({status} to OPTIONS)")),
+        Err(error) => report.fail(subject, &format!("{error}{}", cure(error.kind))),
+    }
+}
+
+/// What to do where the error itself does not know.
+fn cure(kind: SendErrorKind) -> &'static str {
+    match kind {
+        SendErrorKind::Resolve => "; is the name right, and does this machine ask the right DNS server?",
+        SendErrorKind::Connect => "; is the sink running, is the port right, does a firewall refuse it?",
+        SendErrorKind::Timeout => "; is it reachable from here, or is `timeout` too short?",
+        SendErrorKind::Broken => "; is there an HTTP server at this port?",
+        SendErrorKind::Proxy | SendErrorKind::Tls | SendErrorKind::Request => "",
     }
 }

@@ -104,12 +104,16 @@ fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
 
 /// The file that the command line names, else the first of the usual ones that exists.
 fn config_path(invocation: &Invocation) -> Result<PathBuf, String> {
-    if let Some(path) = &invocation.config {
-        return Ok(path.clone());
+    match &invocation.config {
+        Some(path) => Ok(path.clone()),
+        None => first_existing(CONFIG_PATHS),
     }
-    let found = CONFIG_PATHS.iter().map(Path::new).find(|path| path.exists());
+}
+
+fn first_existing(paths: &[&str]) -> Result<PathBuf, String> {
+    let found = paths.iter().map(Path::new).find(|path| path.exists());
     found.map(Path::to_path_buf).ok_or_else(|| {
-        format!("no configuration: none of {} exists; name a file with -c FILE", CONFIG_PATHS.join(", "))
+        format!("no configuration: none of {} exists; name a file with -c FILE", paths.join(", "))
     })
 }
 
@@ -161,4 +165,23 @@ fn end_at_panic() {
         }
         std::process::exit(i32::from(Exit::Failed as u8));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_configuration_that_exists_counts() {
+        let folder = crate::testing::folder("config-path");
+        let [absent, there, later] = ["absent", "there", "later"].map(|name| folder.path().join(name));
+        let [absent, there, later] = [&absent, &there, &later].map(|path| path.to_str().unwrap_or_default());
+        assert_eq!(
+            first_existing(&[absent, there]),
+            Err(format!("no configuration: none of {absent}, {there} exists; name a file with -c FILE"))
+        );
+        std::fs::write(there, "").unwrap();
+        std::fs::write(later, "").unwrap();
+        assert_eq!(first_existing(&[absent, there, later]), Ok(PathBuf::from(there)));
+    }
 }

@@ -11,7 +11,8 @@ use super::nearest::nearest;
 use super::reader::{Table, Value};
 use super::secret::Secret;
 use super::url::Url;
-use crate::{limits, pem};
+use crate::limits;
+use crate::pem;
 
 impl<'a> Value<'a> {
     /// Any string.
