@@ -66,7 +66,7 @@ impl Report<'_> {
         match self.broken {
             _ if self.failed => failure,
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                super::complain(&format!("write to standard output: {error}"));
+                super::complain(&format!("write to standard output: {}", io_text(&error)));
                 Exit::Failed
             }
             _ => Exit::Clean,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use crate::config::Config;
 use crate::config::file::{self, Overrides};
 use crate::config::problem::Problem;
-use crate::error::Error;
+use crate::error::{Error, io_text};
 use crate::observe;
 
 pub mod args;
@@ -65,8 +65,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn execute(invocation: &Invocation) -> Exit {
     match &invocation.command {
-        Command::Help(text) => print(text),
-        Command::Version => print(&help::version()),
+        Command::Help(text) => end(print(text)),
+        Command::Version => end(print(&help::version())),
         Command::Check { offline } => match config_path(invocation) {
             Ok(path) => check::check(&path, &invocation.overrides, *offline, &mut io::stdout()),
             Err(message) => refuse(&[message]),
@@ -75,8 +75,7 @@ fn execute(invocation: &Invocation) -> Exit {
         Command::Run => with_config(invocation, |config| run::run(&config)),
         Command::Checkpoint { route, action } => with_config(invocation, |config| {
             let text = checkpoint::checkpoint(&config, route.as_deref(), action)?;
-            print(&text);
-            Ok(())
+            print(&text)
         }),
     }
 }
@@ -121,7 +120,7 @@ fn end(result: Result<(), Failure>) -> Exit {
     match result {
         Ok(()) => Exit::Clean,
         Err(failure) => {
-            log::error!(target: "main", "{}", failure.error);
+            alarm(&failure.error.to_string());
             failure.exit
         }
     }
@@ -134,20 +133,28 @@ fn refuse<T: ToString>(messages: &[T]) -> Exit {
     Exit::Refused
 }
 
+/// Says what ends the process, in the log if there is one.
+fn alarm(message: &str) {
+    if log::log_enabled!(target: "main", log::Level::Error) {
+        log::error!(target: "main", "{message}");
+    } else {
+        complain(message);
+    }
+}
+
 /// Says what is wrong before there is a log. If standard error is closed, nobody wants to know.
 fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "router: {message}");
 }
 
 /// Prints what was asked for. A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> Exit {
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("write to standard output: {error}"));
-            Exit::Failed
+            Err(Error::new(io_text(&error)).context("write to standard output").into())
         }
-        _ => Exit::Clean,
+        _ => Ok(()),
     }
 }
 
@@ -158,11 +165,7 @@ fn end_at_panic() {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("without name");
         let message = format!("thread {name} failed, this is a bug: {panic}");
-        if log::log_enabled!(target: "main", log::Level::Error) {
-            log::error!(target: "main", "{message}");
-        } else {
-            complain(&message);
-        }
+        alarm(&message);
         std::process::exit(i32::from(Exit::Failed as u8));
     }));
 }
