@@ -137,6 +137,42 @@ pub const SHUTDOWN_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub const KEEPER_END_MAX: Duration = Duration::from_secs(5);
 /// Stack of a thread of a route; only pages that are touched count.
 pub const THREAD_STACK_BYTES: usize = 512 * 1024;
+/// Open inbound connections; the one that keeps us waiting longest yields to a new one.
+pub const SERVER_CONNECTIONS_MAX: usize = 64;
+/// Bytes of the head of an inbound request.
+pub const SERVER_HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Header fields of an inbound request.
+pub const SERVER_HEADERS_MAX: usize = 96;
+/// Bytes of an inbound body, where the server's owner sets nothing else.
+pub const SERVER_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a line between the chunks of an inbound body.
+pub const SERVER_CHUNK_LINE_BYTES_MAX: usize = 4096;
+/// From the first byte of an inbound request to the end of its head.
+pub const SERVER_HEAD_WAIT_MAX: Duration = Duration::from_secs(5);
+/// For the body of an inbound request.
+pub const SERVER_BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+/// An idle inbound connection is kept this long.
+pub const SERVER_IDLE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// For the peer to take an answer.
+pub const SERVER_WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// For an inbound connection to give up its place to a new one.
+pub const SERVER_ROOM_WAIT_MAX: Duration = Duration::from_millis(20);
+/// Pause after a failed accept, such as when no descriptors are left.
+pub const SERVER_ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(50);
+/// For running inbound requests to finish when the server stops.
+pub const SERVER_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
+/// After a refusal, the peer's bytes are discarded this long and this far, so that it can read why.
+pub const SERVER_LINGER_WAIT_MAX: Duration = Duration::from_millis(500);
+/// See `SERVER_LINGER_WAIT_MAX`.
+pub const SERVER_LINGER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How often a request that is held open looks whether its peer is still there.
+pub const SERVER_ABANDONED_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// Stack of an inbound connection's thread: address space, of which little is ever touched.
+pub const SERVER_STACK_BYTES: usize = 512 * 1024;
+/// Open connections to the simulated vCenter.
+pub const SIMULATOR_CONNECTIONS_MAX: usize = 512;
+/// The simulated vCenter keeps an idle connection this long.
+pub const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 
 const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
