@@ -7,6 +7,7 @@
 //! | `members` | members of one object that cannot be printed as they come |
 //! | `scalar` | the text of a value to JSON |
 //! | `schema` | the classes, their members and what absent members look like |
+//! | `tree` | a small document as a tree: calls and their answers |
 //! | `xml` | steps through the page, namespaces and references resolved |
 
 pub mod json;
@@ -14,6 +15,7 @@ mod members;
 mod object;
 mod scalar;
 mod schema;
+pub(crate) mod tree;
 mod xml;
 
 /// Something in an event that the schema does not explain. The event is delivered all the same.

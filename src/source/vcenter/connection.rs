@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::soap::{self, AnswerError, Fault};
-use super::tree::Node;
 use crate::error::{Error, Result};
 use crate::http::client::{Client, Request, Response, SendError, SendErrorKind};
 use crate::limits::{
@@ -13,6 +12,7 @@ use crate::limits::{
     VCENTER_SMALL_BODY_BYTES_MAX,
 };
 use crate::source::{SourceError, SourceFailure};
+use crate::vim::tree::Node;
 
 /// The cookie that carries a session of the SOAP API.
 const SESSION_COOKIE: &str = "vmware_soap_session";

@@ -21,7 +21,6 @@ mod convert;
 pub mod probe;
 mod session;
 mod soap;
-mod tree;
 mod wake;
 
 use collector::Collector;

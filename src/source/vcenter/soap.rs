@@ -6,8 +6,8 @@
 use jiff::Timestamp;
 use quick_xml::escape::escape;
 
-use super::tree::{self, Node};
 use crate::error::{Error, Result};
+use crate::vim::tree::{self, Node};
 
 /// A managed object reference, such as `EventManager` / `EventManager`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,181 @@
+//! What goes wrong in the simulated vCenter, and when.
+
+use std::time::Duration;
+
+/// The ways in which this vCenter is not a healthy one. The default is healthy.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    /// Single failures by call.
+    pub rules: Vec<Rule>,
+    /// Every `ReadNextEvents` takes this long.
+    pub page_delay: Duration,
+    /// Collectors show no new events and `latestPage` does not change, as on a vCenter whose keys
+    /// have run over; `latestEvent` still moves.
+    pub pages_stay_empty: bool,
+    /// What `EventManager.latestEvent` shows.
+    pub latest_event: LatestEvent,
+    /// Every answer of `WaitForUpdatesEx` says that more is waiting, once.
+    pub updates_truncated: bool,
+    /// A filter with an `eventTypeId` that the vCenter does not describe is refused.
+    pub unknown_types_refused: bool,
+    /// All events are recorded with this time instead of the present.
+    pub frozen_clock: Option<jiff::Timestamp>,
+    /// Between the keys of two events lie this many that no event has.
+    pub key_gap: u32,
+}
+
+/// What `EventManager.latestEvent` shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LatestEvent {
+    /// The newest event.
+    #[default]
+    Newest,
+    /// The property is not set, as in vcsim.
+    Absent,
+    /// The event with this key for ever, if it exists.
+    Fixed(i32),
+}
+
+/// A failure of some calls.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The method, such as `ReadNextEvents`; `*` is any call.
+    pub call: String,
+    /// Calls that go well first.
+    pub skip: u64,
+    /// Of the calls from then on, every how many-th fails.
+    pub every: u64,
+    /// How many fail before the rule is spent; none means until it is cleared.
+    pub times: Option<u64>,
+    /// How they fail.
+    pub effect: Effect,
+}
+
+impl Rule {
+    /// The next such call fails.
+    pub fn once(call: &str, effect: Effect) -> Rule {
+        Rule { call: call.to_string(), skip: 0, every: 1, times: Some(1), effect }
+    }
+
+    /// All such calls fail until the rule is cleared.
+    pub fn always(call: &str, effect: Effect) -> Rule {
+        Rule { times: None, ..Rule::once(call, effect) }
+    }
+
+    /// Only after this many calls went well.
+    #[must_use]
+    pub fn after(self, skip: u64) -> Rule {
+        Rule { skip, ..self }
+    }
+
+    /// This many calls fail.
+    #[must_use]
+    pub fn times(self, times: u64) -> Rule {
+        Rule { times: Some(times), ..self }
+    }
+
+    /// Every `every`-th call fails.
+    #[must_use]
+    pub fn every(self, every: u64) -> Rule {
+        Rule { every: every.max(1), ..self }
+    }
+
+    /// Counts a call; the effect, if this one fails.
+    pub(super) fn strike(&mut self, call: &str) -> Option<Effect> {
+        if (self.call != "*" && self.call != call) || self.times == Some(0) {
+            return None;
+        }
+        if 0 < self.skip {
+            self.skip -= 1;
+            return None;
+        }
+        self.skip = self.every - 1;
+        self.times = self.times.map(|times| times - 1);
+        Some(self.effect.clone())
+    }
+}
+
+/// How a call fails.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// A SOAP fault with status 500. The call is not executed.
+    Fault(Fault),
+    /// The properties that were asked for come as `missingSet` with this fault, in an answer with
+    /// status 200: for `RetrievePropertiesEx` and `WaitForUpdatesEx`.
+    MissingSet(Fault),
+    /// An HTML page with this status, as the proxy in front of a vCenter that is starting sends it.
+    /// The call is not executed.
+    Status(u16),
+    /// This body with status 200 and a type of text/xml. The call is not executed.
+    Garbage(Vec<u8>),
+    /// No answer, for this time or until the client leaves; then the connection is closed. The call
+    /// is not executed.
+    Hang(Option<Duration>),
+    /// The answer comes this much later.
+    Delay(Duration),
+    /// The call is executed and the connection reset instead of the answer.
+    Reset,
+    /// The call is executed and the connection closed after this many bytes of the answer's body.
+    Truncate(usize),
+    /// The call is executed and its answer sent byte by byte with this pause.
+    Trickle(Duration),
+    /// The call is executed and its answer followed by white space up to this many bytes.
+    Inflate(usize),
+    /// The session of the call is ended before it is executed.
+    EndSession,
+    /// All sessions are ended before the call is executed.
+    EndAllSessions,
+    /// The collectors of the session are destroyed before the call is executed.
+    EndCollectors,
+}
+
+/// A fault of the vSphere API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The session is gone, or never was.
+    NotAuthenticated,
+    /// Wrong name or password, or a locked account.
+    InvalidLogin,
+    /// The account lacks a privilege.
+    NoPermission,
+    /// An object is gone: its type and value.
+    ManagedObjectNotFound(String, String),
+    /// Such as too many collectors.
+    InvalidState,
+    /// An argument, by its path.
+    InvalidArgument(String),
+    /// A property, by its path.
+    InvalidProperty(String),
+    /// The version of a long poll is unknown.
+    InvalidCollectorVersion,
+    /// The long poll was cancelled.
+    RequestCanceled,
+    /// The method is unknown or misplaced.
+    InvalidRequest,
+    /// The object does not do this.
+    NotSupported,
+    /// vCenter lost a host.
+    HostCommunication,
+    /// Something inside, with its reason.
+    SystemError(String),
+    /// Anything: the type and the fault string. An empty type leaves `detail` empty.
+    Other(String, String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_strike_when_they_say() {
+        let strikes = |mut rule: Rule| -> String {
+            (0..8).map(|_| if rule.strike("A").is_some() { 'x' } else { '.' }).collect()
+        };
+        assert_eq!(strikes(Rule::once("A", Effect::Reset)), "x.......");
+        assert_eq!(strikes(Rule::once("A", Effect::Reset).after(2)), "..x.....");
+        assert_eq!(strikes(Rule::once("A", Effect::Reset).times(3).after(1)), ".xxx....");
+        assert_eq!(strikes(Rule::always("*", Effect::Reset)), "xxxxxxxx");
+        assert_eq!(strikes(Rule::always("A", Effect::Reset).every(3).after(1)), ".x..x..x");
+        assert_eq!(strikes(Rule::always("B", Effect::Reset)), "........");
+    }
+}
