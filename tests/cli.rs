@@ -111,6 +111,20 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
 }
 
 #[test]
+fn a_state_folder_that_cannot_be_written_ends_run_with_2() {
+    let test = Test::new("run-state");
+    test.write("router.toml", &format!("state_dir = \"/dev/null/state\"\n{GOOD}"));
+    let exit = test.router(&["run", "--log-format", "json"]);
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""));
+    let lines: Vec<serde_json::Value> =
+        exit.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [line] = &lines[..] else { panic!("one line: {}", exit.stderr) };
+    assert_eq!((&line["level"], &line["logger"]), (&"error".into(), &"main".into()));
+    let message = line["msg"].as_str().unwrap().to_lowercase();
+    assert!(message.starts_with("state folder /dev/null/state: not a directory"), "{message}");
+}
+
+#[test]
 fn check_offline_touches_nothing_but_the_file() {
     let test = Test::new("offline");
     test.write(

@@ -531,6 +531,46 @@ fn relative_paths_and_secret_files() {
     );
 }
 
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn every_configuration_of_the_readme_is_right() {
+    let blocks: Vec<&str> =
+        README.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        // The files of the reader are not here.
+        let text = block.lines().map(|line| match line.split_once("{ file =") {
+            Some((key, _)) => format!("{key}\"secret\"\n"),
+            None => format!("{line}\n"),
+        });
+        assert_eq!(parsed(&text.collect::<String>()).err(), None, "{block}");
+    }
+}
+
+/// What a file can hold is what its reader asks for: an unknown key in every section makes it tell.
+#[test]
+fn the_readme_names_every_key() {
+    let unknown = "zzzz = 1\n";
+    let lines = EXAMPLE.lines().map(|line| match line.starts_with('[') {
+        true => format!("{line}\n{unknown}"),
+        false => format!("{}\n", line.replace("= {", "= { zzzz = 1,")),
+    });
+    let text: String = lines.collect();
+    let said = parsed(&format!("{unknown}{text}")).err().unwrap();
+    let mut sections = 0;
+    for list in said.lines().filter_map(|line| line.split("zzzz: not a known key; known here: ").nth(1)) {
+        sections += 1;
+        for key in list.split(", ") {
+            let named =
+                ["`KEY`", "`KEY =", "{ KEY =", ", KEY =", "[KEY"].map(|form| form.replace("KEY", key));
+            assert!(named.iter().any(|name| README.contains(name)), "the README does not name `{key}`");
+        }
+    }
+    // The file, two sources, a secret, their tls, two processors, two routes, retry, dead letters, log.
+    assert_eq!(sections, 13, "{said}");
+}
+
 /// Random damage to a good file: it is read or refused, and each problem lies inside the file.
 #[test]
 fn damaged_files_never_end_the_reader() {
