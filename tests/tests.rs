@@ -15,5 +15,7 @@ mod cli;
 
 // Whether the peers themselves do what the tests take for granted.
 mod peers;
+// The payload of events beside what the Go router printed.
+mod payload;
 // House rules of the source code.
 mod tidy;

@@ -248,7 +248,11 @@ impl<'a> Converter<'a> {
         }
         match self.content(tag)? {
             Content::Text(text) if kind == Kind::Reference => self.reference_to(tag, &text),
-            // An enumeration's value needs no table to be kept.
+            Content::Text(text) if unknown.is_some() && text.trim().is_empty() => {
+                self.note(OddityKind::Type, unknown.unwrap_or_default(), "");
+                self.out.extend_from_slice(b"{}");
+            }
+            // What has text is an enumeration's value and needs no table to be kept.
             Content::Text(text) => {
                 if !scalar::value(&mut self.out, kind, &text) {
                     self.note(OddityKind::Value, tag.name, "");

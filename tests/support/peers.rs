@@ -206,20 +206,26 @@ pub fn validate(lines: &str) -> Result<usize, String> {
     python("validate.py", &[], lines.as_bytes()).map(|count| count.trim().parse().unwrap())
 }
 
+/// Runs a Go peer to its end and gives its output.
+pub fn run_go(name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    run(Command::new(program(name)).args(arguments), input)
+        .unwrap_or_else(|error| panic!("{name} {arguments:?}: {error}"))
+}
+
 /// Runs a Python peer to its end and gives its output, or its last line of standard error.
 fn python(script: &str, arguments: &[&str], input: &[u8]) -> Result<String, String> {
-    let mut child = python_command(script)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The scripts read all input before they write, so that neither side can wait for the other.
+    run(python_command(script).args(arguments), input).map(|output| String::from_utf8(output).unwrap())
+}
+
+/// Runs a peer to its end and gives its output, or its last line of standard error.
+fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The peers read all input before they write, so that neither side can wait for the other.
     child.stdin.take().unwrap().write_all(input).unwrap();
     let output = child.wait_with_output().unwrap();
     if output.status.success() {
-        return Ok(String::from_utf8(output.stdout).unwrap());
+        return Ok(output.stdout);
     }
     Err(String::from_utf8_lossy(&output.stderr).lines().next_back().unwrap_or_default().to_string())
 }
