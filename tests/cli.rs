@@ -81,6 +81,18 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
             with("[route.a]\nfrom = \"vc1\"\nto = \"screen\""),
             &["router.toml:11: route.a.from: no [source.vc1] in this file, did you mean `vc01`?"],
         ),
+        (
+            GOOD.replace("\"pass\"", "{ env = \"NONE\" }"),
+            &["router.toml:6: source.vc01.password: environment variable NONE is not set or not UTF-8"],
+        ),
+        (
+            GOOD[..GOOD.find("[processor").unwrap()].to_string(),
+            &["router.toml: no [processor.NAME]: nothing to deliver events to"],
+        ),
+        (
+            GOOD[GOOD.find("[processor").unwrap()..].to_string(),
+            &["router.toml: no [source.NAME]: nothing to read events from"],
+        ),
         (String::new(), &["router.toml: no [source.NAME] and no [processor.NAME]: nothing to route"]),
         (
             with("[source.b]\ntype = \"vcentre\"\n[log]\nlevel = \"loud\""),
@@ -202,6 +214,16 @@ fn nothing_is_created_by_a_check_of_the_state_folder() {
         }
         assert_eq!(test.listing(), ["file", "router.toml"]);
     }
+}
+
+#[test]
+fn run_needs_a_state_folder_that_it_can_write() {
+    let test = Test::new("state");
+    test.write("file", "");
+    test.write("router.toml", &format!("state_dir = \"file/state\"\n{GOOD}"));
+    let run = test.router(&["run"]);
+    assert_eq!((run.stderr.lines().count(), run.code), (1, Some(2)), "{run:?}");
+    assert!(run.stderr.contains("file/state: not a directory"), "{run:?}");
 }
 
 #[test]

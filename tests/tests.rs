@@ -12,10 +12,19 @@ mod support;
 
 // The command line and the configuration file.
 mod cli;
-
+// What vcsim recorded, the CloudEvents SDK receives.
+mod delivery;
+// The first command that anyone tries.
+mod demo;
+// One sink that hangs holds up no other route.
+mod isolation;
+// From the operation to the receiver, on an idle stream.
+mod latency;
 // Whether the peers themselves do what the tests take for granted.
 mod peers;
 // The payload of events beside what the Go router printed.
 mod payload;
+// Stopped or killed in mid-stream, nothing is missing.
+mod restart;
 // House rules of the source code.
 mod tidy;

@@ -2,6 +2,7 @@
 //! CloudEvents SDK, and pyvmomi.
 
 use serde_json::Value;
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -53,6 +54,20 @@ impl Vcsim {
             certificate: text("certificate"),
             _process: process,
         }
+    }
+
+    /// `[source.NAME]` of router.toml. Over HTTPS the simulator's certificate is not verified.
+    pub fn source(&self, name: &str) -> String {
+        let Vcsim { url, .. } = self;
+        let mut text = format!(
+            "[source.{name}]\ntype = \"vcenter\"\naddress = \"{url}\"\nusername = \"{USERNAME}\"\npassword = {}\n",
+            // a JSON string is a TOML string too
+            Value::from(PASSWORD)
+        );
+        if url.starts_with("https") {
+            text += &format!("[source.{name}.tls]\ninsecure = true\n");
+        }
+        text
     }
 
     /// Paths of all virtual machines.
@@ -111,8 +126,7 @@ impl Vcsim {
 pub struct Receiver {
     /// Where it takes events.
     pub url: String,
-    /// PEM of the authority that signed its certificate; empty without TLS.
-    pub certificate: String,
+    certificate: String,
     file: PathBuf,
     _process: Process,
 }
@@ -128,18 +142,26 @@ pub struct Received {
     pub status: i64,
     /// `id`.
     pub id: String,
+    /// `source`.
+    pub source: String,
     /// `subject`.
     pub subject: String,
     /// The data.
     pub data: Value,
-    /// The request's headers.
-    pub headers: Value,
+    time: String,
 }
 
 impl Received {
     /// vCenter's number of the event.
     pub fn key(&self) -> i64 {
         self.data["Key"].as_i64().unwrap_or_else(|| panic!("no Key in {}", self.data))
+    }
+
+    /// Seconds since 1970 at which vCenter recorded it, by `time`.
+    pub fn created_seconds(&self) -> f64 {
+        let time: jiff::Timestamp =
+            self.time.parse().unwrap_or_else(|error| panic!("{}: {error}", self.time));
+        time.as_nanosecond() as f64 / 1e9
     }
 
     /// Name of the virtual machine, if the event is about one.
@@ -164,6 +186,19 @@ impl Receiver {
         }
     }
 
+    /// `[processor.NAME]` of router.toml. Over HTTPS the receiver's authority is trusted.
+    pub fn processor(&self, name: &str, encoding: &str) -> String {
+        let Receiver { url, .. } = self;
+        let mut text =
+            format!("[processor.{name}]\ntype = \"knative\"\nuri = \"{url}\"\nencoding = \"{encoding}\"\n");
+        if url.starts_with("https") {
+            let authority = self.file.with_extension("authority.pem");
+            std::fs::write(&authority, &self.certificate).unwrap();
+            text += &format!("[processor.{name}.tls]\nca_file = \"{}\"\n", authority.display());
+        }
+        text
+    }
+
     /// All requests so far, in the order of their arrival. What the SDK refused fails the test.
     pub fn received(&self) -> Vec<Received> {
         let text = match std::fs::read_to_string(&self.file) {
@@ -184,6 +219,20 @@ impl Receiver {
     pub fn wait(&self, what: &str, done: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         wait_for(what, SOON, || Some(self.accepted()).filter(|events| done(events)))
     }
+
+    /// Waits until it has accepted every event that `vcsim` recorded from the first accepted one
+    /// on, and gives both: what was recorded, and what was accepted.
+    pub fn wait_for_all(&self, vcsim: &Vcsim) -> (Vec<Recorded>, Vec<Received>) {
+        let first = self.wait("a first event", |events| !events.is_empty());
+        let first = first.iter().map(Received::key).min().unwrap();
+        let mut recorded = vcsim.events();
+        recorded.retain(|event| first <= event.key);
+        let accepted = self.wait("all recorded events", |events| {
+            let keys: HashSet<i64> = events.iter().map(Received::key).collect();
+            recorded.iter().all(|event| keys.contains(&event.key))
+        });
+        (recorded, accepted)
+    }
 }
 
 fn received(record: &Value) -> Received {
@@ -194,9 +243,10 @@ fn received(record: &Value) -> Received {
         mode: record["mode"].as_str().unwrap().to_string(),
         status: record["status"].as_i64().unwrap(),
         id: text("id"),
+        source: text("source"),
         subject: text("subject"),
         data: record["data"].clone(),
-        headers: record["headers"].clone(),
+        time: text("time"),
     }
 }
 

@@ -84,9 +84,9 @@ impl Process {
         assert!(status.success(), "kill -{signal} of {}", self.name);
     }
 
-    /// SIGTERM, then the end.
-    pub fn terminate(self) -> Exit {
-        self.signal("TERM");
+    /// A signal, then the end.
+    pub fn end_by(self, signal: &str) -> Exit {
+        self.signal(signal);
         self.wait_exit(SOON)
     }
 

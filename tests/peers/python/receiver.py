@@ -75,8 +75,6 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.read_body()
         received = time.time()
-        if self.server.arguments.hang:
-            threading.Event().wait()
         record = {"received": received, "path": self.path, "headers": dict(self.headers.items())}
         try:
             event = parse(record["headers"], body)
@@ -89,11 +87,15 @@ class Handler(BaseHTTPRequestHandler):
             record["body"] = body.decode(errors="replace")
             status = 400
         with self.server.lock:
-            if self.server.script:
+            if self.server.arguments.hang:
+                status = 0
+            elif self.server.script:
                 status = self.server.script.pop(0)
             record["status"] = status
             with open(self.server.arguments.file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+        if self.server.arguments.hang:
+            threading.Event().wait()
         time.sleep(self.server.arguments.delay)
         self.send_response(status)
         if status != 204:
