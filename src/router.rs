@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded, select};
 
 use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, io_text};
 use crate::limits::{KEEPER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
 use crate::pipeline::{Exit, Role, Route, RouteParts, View};
 use crate::processor::Processor;
@@ -216,11 +216,17 @@ fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Ar
 /// When the folder cannot be made or written, or another process holds the lock.
 pub fn prepare_state(folder: &Path) -> Result<File> {
     let intent = || format!("state folder {}", folder.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).context(intent)?;
+    let refusal = |error: std::io::Error| {
+        let cure = "give the user of the router write access, or set another state_dir";
+        Error::new(format!("{}: {cure}", io_text(&error)))
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(refusal).context(|| "make it").context(intent)?;
     let path: PathBuf = folder.join("lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(&path).context(|| format!("open {}", path.display())).context(intent)?;
+    let opened = options.open(&path).map_err(refusal);
+    let file = opened.context(|| format!("open {}", path.display())).context(intent)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::new(
@@ -228,6 +234,8 @@ pub fn prepare_state(folder: &Path) -> Result<File> {
              another state_dir",
         )
         .context(intent())),
-        Err(TryLockError::Error(error)) => Err(Error::new(error.to_string()).context(intent())),
+        Err(TryLockError::Error(error)) => {
+            Err(Error::new(io_text(&error)).context("lock it").context(intent()))
+        }
     }
 }

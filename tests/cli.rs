@@ -223,7 +223,10 @@ fn run_needs_a_state_folder_that_it_can_write() {
     test.write("router.toml", &format!("state_dir = \"file/state\"\n{GOOD}"));
     let run = test.router(&["run"]);
     assert_eq!((run.stderr.lines().count(), run.code), (1, Some(2)), "{run:?}");
-    assert!(run.stderr.contains("file/state: not a directory"), "{run:?}");
+    assert!(
+        run.stderr.contains("state folder ./file/state: make it: not a directory: give the user"),
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -14,8 +14,6 @@ mod support;
 mod cli;
 // What vcsim recorded, the CloudEvents SDK receives.
 mod delivery;
-// The first command that anyone tries.
-mod demo;
 // One sink that hangs holds up no other route.
 mod isolation;
 // From the operation to the receiver, on an idle stream.
@@ -24,6 +22,8 @@ mod latency;
 mod peers;
 // The payload of events beside what the Go router printed.
 mod payload;
+// Wrong addresses and accounts.
+mod refusals;
 // Stopped or killed in mid-stream, nothing is missing.
 mod restart;
 // House rules of the source code.

@@ -40,7 +40,13 @@ pub struct Recorded {
 impl Vcsim {
     /// Starts one with `machines` virtual machines per pool (there are two pools).
     pub fn start(machines: usize, tls: bool) -> Vcsim {
+        Vcsim::start_at(0, machines, tls)
+    }
+
+    /// Starts one likewise on a certain port of loopback.
+    pub fn start_at(port: u16, machines: usize, tls: bool) -> Vcsim {
         let mut command = Command::new(program("vcsim"));
+        command.args(["-l", &format!("127.0.0.1:{port}")]);
         command.args(["-username", USERNAME, "-password", PASSWORD, "-vm", &machines.to_string()]);
         if tls {
             command.arg("-tls");
