@@ -221,7 +221,7 @@ pub fn prepare_state(folder: &Path) -> Result<File> {
         Error::new(format!("{}: {cure}", io_text(&error)))
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(refusal).context(|| "make it").context(intent)?;
+    made.map_err(refusal).context(intent)?;
     let path: PathBuf = folder.join("lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);

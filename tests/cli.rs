@@ -132,8 +132,9 @@ fn a_state_folder_that_cannot_be_written_ends_run_with_2() {
         exit.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [line] = &lines[..] else { panic!("one line: {}", exit.stderr) };
     assert_eq!((&line["level"], &line["logger"]), (&"error".into(), &"main".into()));
-    let message = line["msg"].as_str().unwrap().to_lowercase();
-    assert!(message.starts_with("state folder /dev/null/state: not a directory"), "{message}");
+    let message = "state folder /dev/null/state: not a directory: give the user of the router write access, \
+                   or set another state_dir";
+    assert_eq!(line["msg"], message);
 }
 
 #[test]
@@ -214,19 +215,6 @@ fn nothing_is_created_by_a_check_of_the_state_folder() {
         }
         assert_eq!(test.listing(), ["file", "router.toml"]);
     }
-}
-
-#[test]
-fn run_needs_a_state_folder_that_it_can_write() {
-    let test = Test::new("state");
-    test.write("file", "");
-    test.write("router.toml", &format!("state_dir = \"file/state\"\n{GOOD}"));
-    let run = test.router(&["run"]);
-    assert_eq!((run.stderr.lines().count(), run.code), (1, Some(2)), "{run:?}");
-    assert!(
-        run.stderr.contains("state folder ./file/state: make it: not a directory: give the user"),
-        "{run:?}"
-    );
 }
 
 #[test]

@@ -58,68 +58,71 @@ pub(super) fn execute(shared: &Shared, call: &Call, context: &Context<'_>) -> Re
     }
     let mut state = shared.lock();
     state.session(&context.cookie)?;
-    let results = match call.method.as_str() {
+    let results = answer(&mut state, call, context)?;
+    drop(state);
+    // Sessions or collectors may have ended under a wait.
+    shared.changed.notify_all();
+    done(results)
+}
+
+/// The results of a call that does not wait.
+fn answer(state: &mut State, call: &Call, context: &Context<'_>) -> Result<String, Fault> {
+    Ok(match call.method.as_str() {
         "CurrentTime" => format!("<returnval>{:.6}</returnval>", state.now()),
         "Logout" => {
             state.sessions.remove(&context.cookie);
             state.counts.logouts += 1;
             String::new()
         }
-        "TerminateSession" => terminate_sessions(&mut state, call, context)?,
+        "TerminateSession" => terminate_sessions(state, call, context)?,
         "RetrieveProperties" | "RetrievePropertiesEx" => {
             if call.method == "RetrieveProperties" {
-                properties::retrieve(&state, call, context, "returnval")?
+                properties::retrieve(state, call, context, "returnval")?
             } else {
-                format!("<returnval>{}</returnval>", properties::retrieve(&state, call, context, "objects")?)
+                format!("<returnval>{}</returnval>", properties::retrieve(state, call, context, "objects")?)
             }
         }
-        "CreateCollectorForEvents" => create_collector(&mut state, call, context)?,
+        "CreateCollectorForEvents" => create_collector(state, call, context)?,
         "SetCollectorPageSize" => {
             let count = count_of(call, "maxCount")?;
-            collector(&mut state, call, context)?.0.page_size = count;
+            collector(state, call, context)?.0.page_size = count;
             String::new()
         }
         "RewindCollector" => {
-            let (collector, history) = collector(&mut state, call, context)?;
+            let (collector, history) = collector(state, call, context)?;
             collector.rewind(history);
             String::new()
         }
         "ResetCollector" => {
-            let (collector, history) = collector(&mut state, call, context)?;
+            let (collector, history) = collector(state, call, context)?;
             collector.reset(history);
             String::new()
         }
         "DestroyCollector" => {
-            let removed = session(&mut state, context)?.collectors.remove(&call.this);
+            let removed = session(state, context)?.collectors.remove(&call.this);
             removed.map(|_| String::new()).ok_or_else(|| not_found(call))?
         }
         "CreatePropertyCollector" => {
-            let id = object_id(&mut state, context)?;
-            session(&mut state, context)?
-                .property_collectors
-                .insert(id.clone(), PropertyCollector::default());
+            let id = object_id(state, context)?;
+            session(state, context)?.property_collectors.insert(id.clone(), PropertyCollector::default());
             soap::reference("returnval", "PropertyCollector", &id)
         }
-        "CreateFilter" => create_filter(&mut state, call, context)?,
+        "CreateFilter" => create_filter(state, call, context)?,
         "DestroyPropertyFilter" => {
-            let collectors = &mut session(&mut state, context)?.property_collectors;
+            let collectors = &mut session(state, context)?.property_collectors;
             let removed = collectors.values_mut().find_map(|collector| collector.filters.remove(&call.this));
             removed.map(|_| String::new()).ok_or_else(|| not_found(call))?
         }
         "CancelWaitForUpdates" => {
-            property_collector(session(&mut state, context)?, call)?.turn += 1;
+            property_collector(session(state, context)?, call)?.turn += 1;
             String::new()
         }
         "DestroyPropertyCollector" => {
-            let removed = session(&mut state, context)?.property_collectors.remove(&call.this);
+            let removed = session(state, context)?.property_collectors.remove(&call.this);
             removed.map(|_| String::new()).ok_or_else(|| not_found(call))?
         }
         _ => return Err(Fault::InvalidRequest),
-    };
-    drop(state);
-    // Sessions or collectors may have ended under a wait.
-    shared.changed.notify_all();
-    done(results)
+    })
 }
 
 fn done(results: String) -> Result<Done, Fault> {
