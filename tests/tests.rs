@@ -18,10 +18,10 @@ mod delivery;
 mod isolation;
 // From the operation to the receiver, on an idle stream.
 mod latency;
-// Whether the peers themselves do what the tests take for granted.
-mod peers;
 // The payload of events beside what the Go router printed.
 mod payload;
+// Whether the peers themselves do what the tests take for granted.
+mod peers;
 // Wrong addresses and accounts.
 mod refusals;
 // Stopped or killed in mid-stream, nothing is missing.
