@@ -103,6 +103,20 @@ pub const LONG_POLL_SECONDS_MIN: u32 = 10;
 pub const LONG_POLL_MARGIN: Duration = Duration::from_secs(15);
 /// Bound on waiting for the long poll's thread after its call was cancelled.
 pub const LONG_POLL_JOIN_WAIT_MAX: Duration = Duration::from_secs(2);
+/// While a stream is quiet, its last event is compared with vCenter's latest this often.
+pub const STALL_COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+/// Wait before the first attempt to get past a stall, and between attempts.
+pub const STALL_RUNG_WAIT: Duration = Duration::from_secs(10);
+/// Time behind vCenter's latest event after which a source is called stalled.
+pub const STALL_DECLARE_WAIT: Duration = Duration::from_secs(120);
+/// Wait between attempts when all have failed.
+pub const STALL_LADDER_INTERVAL: Duration = Duration::from_secs(300);
+/// Time slices, and so collectors, of one walk past a stall.
+pub const WALK_SLICES_MAX: i32 = 1024;
+/// Shortest slice of a walk.
+pub const WALK_SLICE_MIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(100);
+/// Longest slice of a walk that need not be longer to stay within `WALK_SLICES_MAX`.
+pub const WALK_SLICE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 /// Seconds that vCenter may hold one long poll.
 pub const LONG_POLL_SECONDS_MAX: u32 = 60;
 /// Deadline of one delivery to a sink.

@@ -23,7 +23,7 @@ impl Collector {
         let reference = session
             .connection
             .get(&envelope, Manner::CREATE, soap::reference)
-            .map_err(|error| creation_error(&error))?;
+            .map_err(|error| creation_error(session, &error))?;
         // Every change sends the whole latest page again, and the long poll needs one event of it
         // at most. A server that refuses only sends more.
         if let Err(error) = session.connection.ask(&soap::set_latest_page_size(&reference, 1), Manner::QUICK)
@@ -54,7 +54,7 @@ impl Collector {
     }
 }
 
-fn creation_error(error: &CallError) -> SourceError {
+fn creation_error(session: &Session, error: &CallError) -> SourceError {
     let intent = "create an event collector on the root folder";
     if error.is_fault("InvalidState") {
         let text = format!(
@@ -63,5 +63,5 @@ fn creation_error(error: &CallError) -> SourceError {
         );
         return SourceError { failure: SourceFailure::Lost, error: Error::new(text) };
     }
-    error.source_error(intent)
+    session.connection.source_error(intent, error)
 }

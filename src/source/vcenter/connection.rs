@@ -159,6 +159,15 @@ impl Connection {
         Ok(if response.status == 200 { soap::service_version(&response.body) } else { None })
     }
 
+    /// What a failed call means for the source. A failed transport names the address itself.
+    pub(crate) fn source_error(&self, intent: impl Display, error: &CallError) -> SourceError {
+        let text = match error {
+            CallError::Transport(_) | CallError::Unusable(_) => format!("{intent}: {error}"),
+            _ => format!("{intent} at {}: {error}", self.url),
+        };
+        SourceError { failure: error.failure(), error: Error::new(text) }
+    }
+
     fn cookie(&self) -> Option<String> {
         self.cookie.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
@@ -242,11 +251,6 @@ impl CallError {
             | CallError::TooLarge(_)
             | CallError::Transport(_) => SourceFailure::Lost,
         }
-    }
-
-    /// For the operator: `intent` is what was tried, on what.
-    pub(crate) fn source_error(&self, intent: impl Display) -> SourceError {
-        SourceError { failure: self.failure(), error: Error::new(self.to_string()).context(intent) }
     }
 }
 

@@ -18,20 +18,28 @@ use crate::vim::json::{PageEntry, convert_page};
 mod collector;
 mod connection;
 mod convert;
+mod ladder;
+mod link;
 pub mod probe;
 mod session;
 mod soap;
+pub mod stall;
 mod wake;
+mod walk;
 
-use collector::Collector;
 use connection::CallError;
 use convert::ServerIdentity;
+use link::Link;
 use session::Session;
-use soap::EventFilter;
+use stall::{Seen, Stall, StallTiming, StallWatch};
 use wake::{Ended, Wake};
+use walk::Walk;
 
 /// How often a source whose certificate is not verified says so.
 const INSECURE_WARN_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Full pages that have to fit before larger ones are tried again.
+const PAGES_BEFORE_GROWTH: u32 = 20;
 
 /// The event history of one vCenter.
 pub struct Vcenter {
@@ -39,23 +47,23 @@ pub struct Vcenter {
     config: VcenterConfig,
     format: Format,
     client: Client,
-    open: Option<Open>,
+    link: Option<Link>,
     // A long poll that hung when its session was given up. While it lives no other is started, so
     // that threads cannot pile up.
     abandoned: Option<Ended>,
     page_events_max: usize,
+    // Pages that were read since the last one that was too large.
+    pages_fit: u32,
     poll_wait: Duration,
     insecure_warned: Option<Instant>,
-}
-
-/// All that the server holds for us.
-struct Open {
-    session: Session,
-    collector: Option<Collector>,
-    wake: Option<Wake>,
-    identity: ServerIdentity,
-    /// A call failed: nothing may be read from here any more.
-    failed: bool,
+    stall: Stall,
+    seen: Seen,
+    // Where a new collector has to begin to miss nothing, and the key of the event there.
+    resume: Timestamp,
+    resume_key: Option<i64>,
+    walk: Option<Walk>,
+    // The collector is not the one that the source was opened with: it may repeat events.
+    replaced: bool,
 }
 
 impl Vcenter {
@@ -66,50 +74,105 @@ impl Vcenter {
     pub fn new(name: &str, config: &VcenterConfig, format: Format) -> Result<Vcenter> {
         let settings =
             ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
-        let client = Client::new(&settings)?;
         Ok(Vcenter {
             name: name.to_string(),
             config: config.clone(),
             format,
-            client,
-            open: None,
+            client: Client::new(&settings)?,
+            link: None,
             abandoned: None,
             page_events_max: config.page_size,
+            pages_fit: 0,
             poll_wait: POLL_WAIT_MIN,
             insecure_warned: None,
+            stall: Stall::new(StallTiming::default(), Instant::now()),
+            seen: Seen::from(Timestamp::UNIX_EPOCH),
+            resume: Timestamp::UNIX_EPOCH,
+            resume_key: None,
+            walk: None,
+            replaced: false,
         })
     }
 
-    /// Gives back what `open` holds at the server, as far as the server can be reached.
-    fn give_back(&mut self, mut open: Open) {
-        let mut reachable = true;
-        if let Some(wake) = open.wake.take() {
-            let (hung, reached) = wake.finish(&open.session.connection);
-            reachable = reached;
-            self.abandoned = hung.or(self.abandoned.take());
+    /// The same source with another patience: tests cannot wait for minutes.
+    pub fn with_stall_timing(mut self, timing: StallTiming) -> Vcenter {
+        self.stall = Stall::new(timing, Instant::now());
+        self
+    }
+
+    /// Where to see whether this source is stalled, from any thread.
+    pub fn stall_watch(&self) -> StallWatch {
+        self.stall.watch()
+    }
+
+    /// The part of opening that leaves something behind when it fails.
+    fn begin_reading(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
+        let Some(link) = &mut self.link else { return Err(not_open()) };
+        let now = link.session.server_time()?;
+        let begin = begin.unwrap_or(now);
+        link.collect(begin, None)?;
+        let content = &link.session.content;
+        let description = format!("{}, API {}", content.full_name, link.session.version);
+        let opened = Opened { identity: content.instance_uuid.clone(), begin, now, description };
+        self.start_long_poll();
+        self.poll_wait = POLL_WAIT_MIN;
+        self.seen = Seen::from(begin);
+        self.resume = begin;
+        self.resume_key = None;
+        self.walk = None;
+        self.replaced = false;
+        self.stall.reopened(Instant::now());
+        Ok(opened)
+    }
+
+    fn start_long_poll(&mut self) {
+        if self.abandoned.as_ref().is_some_and(|thread| !thread.is_over()) {
+            log::info!("source {}: an earlier long poll still hangs; polling every second", self.name);
+            return;
         }
-        if let Some(collector) = &mut open.collector
-            && reachable
-        {
-            reachable = collector.destroy(&open.session);
-        }
-        if reachable {
-            open.session.logout();
+        self.abandoned = None;
+        if let Some(link) = &mut self.link {
+            link.start_long_poll(&self.name);
         }
     }
 
-    fn start_long_poll(&mut self, session: &Session, collector: &Collector) -> Option<Wake> {
-        if self.abandoned.as_ref().is_some_and(|thread| !thread.is_over()) {
-            log::info!("{}: an earlier long poll still hangs; polling every second meanwhile", self.name);
-            return None;
+    /// Reads and converts the next page of the collector.
+    fn read_page(&mut self) -> Result<Vec<Item>, SourceError> {
+        let Some(link) = &self.link else { return Err(not_open()) };
+        let Some(page) = link.read(self.page_events_max) else { return Err(not_open()) };
+        let items = page.and_then(|body| {
+            items(&body, &link.identity, self.format).map_err(|error| page_error(&body, error))
+        });
+        let items = items.map_err(|error| self.read_error(&error))?;
+        self.grow_page(items.len());
+        Ok(items)
+    }
+
+    /// After a page that was too large, pages grow again when full ones have fit for a while.
+    fn grow_page(&mut self, events: usize) {
+        if self.config.page_size <= self.page_events_max || events < self.page_events_max {
+            return;
         }
-        self.abandoned = None;
-        Wake::start(
-            &self.name,
-            session.connection.clone(),
-            session.content.property_collector.clone(),
-            collector.reference.clone(),
-        )
+        self.pages_fit += 1;
+        if PAGES_BEFORE_GROWTH <= self.pages_fit {
+            self.pages_fit = 0;
+            self.page_events_max = (self.page_events_max * 2).min(self.config.page_size);
+        }
+    }
+
+    /// What a failed read means. A page that is too large is asked for in smaller pieces next time.
+    fn read_error(&mut self, error: &CallError) -> SourceError {
+        let intent = format!("read a page of {} events", self.page_events_max);
+        let Some(link) = &self.link else { return not_open() };
+        let smaller = matches!(error, CallError::TooLarge(_)) && 1 < self.page_events_max;
+        let failed = link.session.connection.source_error(intent, error);
+        if !smaller {
+            return failed;
+        }
+        self.page_events_max = self.page_events_max.div_ceil(2);
+        self.pages_fit = 0;
+        let text = format!("{failed}; trying pages of {} from here", self.page_events_max);
+        SourceError { error: Error::new(text), ..failed }
     }
 
     fn warn_if_insecure(&mut self) {
@@ -121,56 +184,28 @@ impl Vcenter {
         }
         self.insecure_warned = Some(Instant::now());
         log::warn!(
-            "{}: insecure = true: whoever answers at {} is believed and is sent the password; \
-             use ca_file or pin_sha256 instead",
+            "source {}: insecure = true: whoever answers at {} is believed and is sent the password; use \
+             ca_file or pin_sha256 instead",
             self.name,
             self.config.address
         );
-    }
-
-    fn items(&self, body: &[u8], identity: &ServerIdentity) -> Result<Vec<Item>> {
-        let entries = convert_page(body)?;
-        Ok(entries
-            .into_iter()
-            .map(|entry| match entry {
-                PageEntry::Event(vim) => Item::Event(convert::to_event(vim, identity, self.format)),
-                PageEntry::Broken(broken) => Item::Broken(Broken {
-                    position: convert::position(broken.key, broken.created),
-                    raw: broken.raw,
-                    reason: broken.reason,
-                }),
-            })
-            .collect())
-    }
-
-    /// What a failed read means. A page that is too large is asked for in smaller pieces next time.
-    fn read_error(&mut self, error: CallError) -> SourceError {
-        let intent = format!("read a page of {} events from {}", self.page_events_max, self.config.address);
-        if matches!(error, CallError::TooLarge(_)) && 1 < self.page_events_max {
-            self.page_events_max = self.page_events_max.div_ceil(2);
-            let text = format!("{intent}: {error}; trying pages of {} from here", self.page_events_max);
-            return SourceError::lost(Error::new(text));
-        }
-        error.source_error(intent)
     }
 }
 
 impl Source for Vcenter {
     fn open(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
         self.warn_if_insecure();
-        if let Some(open) = &mut self.open {
-            open.failed = true;
-            open.wake.iter().for_each(Wake::halt);
+        if let Some(link) = &mut self.link {
+            link.fail();
         }
-        let address = self.config.address.clone();
         // First find out whether the server can be reached at all: if not, what was open before is
         // kept, to be given back as soon as it can be.
-        let mut session = Session::greet(&self.client, &address)?;
+        let mut session = Session::greet(&self.client, &self.config.address)?;
         self.close();
         session.login(&self.config.username, &self.config.password)?;
-        let identity = ServerIdentity::new(&address, &session.content);
-        self.open = Some(Open { session, collector: None, wake: None, identity, failed: true });
-        let opened = self.open_collector(begin);
+        let identity = ServerIdentity::new(&self.config.address, &session.content);
+        self.link = Some(Link::new(session, identity));
+        let opened = self.begin_reading(begin);
         if opened.is_err() {
             self.close();
         }
@@ -178,35 +213,21 @@ impl Source for Vcenter {
     }
 
     fn read(&mut self) -> Result<Page, SourceError> {
-        let not_open = || SourceError::lost(Error::new("read events: the source is not open"));
-        let open = self.open.as_ref().filter(|open| !open.failed).ok_or_else(not_open)?;
-        let collector = open.collector.as_ref().ok_or_else(not_open)?;
-        let page = collector
-            .read(&open.session, self.page_events_max)
-            .and_then(|body| self.items(&body, &open.identity).map_err(|error| page_error(&body, error)));
-        match page {
-            Ok(items) => {
-                // A short page proves nothing: the server takes the events first and then drops
-                // those that the account may not see.
-                let more = !items.is_empty();
-                if more {
-                    self.poll_wait = POLL_WAIT_MIN;
-                }
-                Ok(Page { items, more })
-            }
-            Err(error) => {
-                let error = self.read_error(error);
-                if let Some(open) = &mut self.open {
-                    open.failed = true;
-                }
-                Err(error)
-            }
+        let result = if self.walk.is_some() { self.walk_on() } else { self.read_on() };
+        if result.is_err()
+            && let Some(link) = &mut self.link
+        {
+            link.fail();
         }
+        result
     }
 
     fn wait(&mut self, stop: &Stop, longest: Duration) -> Result<(), SourceError> {
         self.warn_if_insecure();
-        let wake = self.open.as_ref().and_then(|open| open.wake.as_ref());
+        if self.walk.is_some() {
+            return Ok(());
+        }
+        let wake = self.link.as_ref().and_then(|link| link.wake.as_ref());
         let wait = if wake.is_some_and(Wake::is_waiting) { longest } else { self.poll_wait.min(longest) };
         let never = crossbeam_channel::never();
         let signal = wake.map_or(&never, |wake| &wake.signal);
@@ -225,36 +246,26 @@ impl Source for Vcenter {
     }
 
     fn close(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.give_back(open);
+        if let Some(link) = self.link.take() {
+            self.abandoned = link.give_back().or(self.abandoned.take());
         }
     }
 }
 
-impl Vcenter {
-    /// The part of opening that leaves something behind when it fails.
-    fn open_collector(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
-        let Some(mut open) = self.open.take() else {
-            return Err(SourceError::lost(Error::new("open a collector: there is no session")));
-        };
-        let result = self.fill(&mut open, begin);
-        self.open = Some(open);
-        result
-    }
+fn not_open() -> SourceError {
+    SourceError::lost(Error::new("read events: the source is not open"))
+}
 
-    fn fill(&mut self, open: &mut Open, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
-        let now = open.session.server_time()?;
-        let begin = begin.unwrap_or(now);
-        let filter = EventFilter { entity: &open.session.content.root_folder, begin, end: None, types: &[] };
-        let collector = Collector::create(&open.session, &filter)?;
-        open.wake = self.start_long_poll(&open.session, &collector);
-        open.collector = Some(collector);
-        open.failed = false;
-        self.poll_wait = POLL_WAIT_MIN;
-        let content = &open.session.content;
-        let description = format!("{}, API {}", content.full_name, open.session.version);
-        Ok(Opened { identity: content.instance_uuid.clone(), begin, now, description })
-    }
+fn items(body: &[u8], identity: &ServerIdentity, format: Format) -> Result<Vec<Item>> {
+    let item = |entry| match entry {
+        PageEntry::Event(vim) => Item::Event(convert::to_event(vim, identity, format)),
+        PageEntry::Broken(broken) => Item::Broken(Broken {
+            position: convert::position(broken.key, broken.created),
+            raw: broken.raw,
+            reason: broken.reason,
+        }),
+    };
+    Ok(convert_page(body)?.into_iter().map(item).collect())
 }
 
 /// A page that cannot be read may still be a fault that came with HTTP 200, or no SOAP at all.
@@ -264,3 +275,6 @@ fn page_error(body: &[u8], error: Error) -> CallError {
         Ok(_) => CallError::Garbled(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

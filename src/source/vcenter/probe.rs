@@ -120,7 +120,7 @@ fn events(session: &Session, now: Timestamp) -> Result<String> {
     let mut collector = Collector::create(session, &filter).map_err(|error| error.error)?;
     let page = collector.read(session, EVENTS_MAX);
     collector.destroy(session);
-    let body = page.map_err(|error| error.source_error("read events").error)?;
+    let body = page.map_err(|error| session.connection.source_error("read events", &error).error)?;
     let entries = convert_page(&body)?;
     let broken = entries.iter().filter(|entry| matches!(entry, PageEntry::Broken(_))).count();
     Ok(match (entries.len(), broken) {

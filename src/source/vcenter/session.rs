@@ -49,8 +49,11 @@ impl Session {
                 None => Ok((connection, content, VERSION_FALLBACK.into())),
             }
         };
-        let (connection, content, version) =
-            greeting().map_err(|error| error.source_error(format_args!("ask {address} who it is")))?;
+        let (connection, content, version) = greeting().map_err(|error| {
+            // The address stands for itself: there is no connection yet to name it.
+            Connection::new(client, address, VERSION_FALLBACK)
+                .source_error("ask the server who it is", &error)
+        })?;
         Ok(Session {
             connection: Arc::new(connection),
             content,
@@ -71,7 +74,7 @@ impl Session {
         let envelope = soap::login(&self.content.session_manager, &username, &password);
         self.connection
             .ask(&envelope, Manner::CREATE)
-            .map_err(|error| error.source_error(format_args!("log in to {}", self.address)))?;
+            .map_err(|error| self.connection.source_error("log in", &error))?;
         self.logged_in = true;
         Ok(())
     }
@@ -81,7 +84,7 @@ impl Session {
         let envelope = soap::call("CurrentTime", &soap::service_instance());
         self.connection
             .get(&envelope, Manner::QUICK, soap::time)
-            .map_err(|error| error.source_error(format_args!("read the clock of {}", self.address)))
+            .map_err(|error| self.connection.source_error("read the server's clock", &error))
     }
 
     /// `EventManager.latestEvent`; none where the server does not have it.
@@ -91,7 +94,7 @@ impl Session {
             soap::retrieve_property(&content.property_collector, &content.event_manager, "latestEvent");
         self.connection
             .get(&envelope, Manner::QUICK, soap::latest_event)
-            .map_err(|error| error.source_error(format_args!("read the latest event of {}", self.address)))
+            .map_err(|error| self.connection.source_error("read the latest event", &error))
     }
 
     /// Ends the session at the server. Best effort, because it ends on its own after half an hour.

@@ -51,8 +51,6 @@ pub(crate) struct EventFilter<'a> {
 pub(crate) struct UpdateSet {
     /// Token for the next call.
     pub(crate) version: String,
-    /// More is waiting under that token.
-    pub(crate) truncated: bool,
     /// At least one object changed.
     pub(crate) changed: bool,
     /// The newest event that the update shows.
@@ -267,12 +265,7 @@ pub(crate) fn updates(answer: &Node) -> Result<Option<UpdateSet>, AnswerError> {
     if let Some(fault) = set.all("filterSet").find_map(missing_fault) {
         return Err(AnswerError::Fault(fault));
     }
-    Ok(Some(UpdateSet {
-        version: set.child_text("version").to_string(),
-        truncated: set.child_text("truncated") == "true",
-        changed,
-        latest,
-    }))
+    Ok(Some(UpdateSet { version: set.child_text("version").to_string(), changed, latest }))
 }
 
 /// The answer to `RetrievePropertiesEx` for `EventManager.latestEvent`: none when the server does

@@ -92,7 +92,7 @@ impl Wake {
             },
         );
         if let Err(error) = thread {
-            log::warn!("{name}: start the long poll's thread: {error}; polling instead");
+            log::warn!("source {name}: start the long poll's thread: {error}; polling instead");
             return None;
         }
         Some(Wake { signal, shared, stop: stop_source, ended: Ended(ended) })
@@ -101,6 +101,11 @@ impl Wake {
     /// Whether the next change will be reported. Otherwise the poller must look by itself.
     pub(crate) fn is_waiting(&self) -> bool {
         self.shared.waiting.load(Ordering::SeqCst)
+    }
+
+    /// The newest event that the long poll has shown.
+    pub(crate) fn latest(&self) -> Option<Latest> {
+        *self.shared.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Tells the thread to end, without waiting for it and without a call to the server.
@@ -149,7 +154,7 @@ impl Waiter {
             let began = Instant::now();
             let result = self.make().and_then(|property_collector| {
                 if complained {
-                    log::info!("{}: the long poll works again", self.name);
+                    log::info!("source {}: the long poll works again", self.name);
                     complained = false;
                 }
                 self.wait_on(&property_collector)
@@ -166,7 +171,10 @@ impl Waiter {
                 rest = LONG_POLL_RETRY_WAIT_MIN;
             }
             if !complained && !error.is_fault("NotAuthenticated") {
-                log::info!("{}: the long poll failed: {error}; polling every second meanwhile", self.name);
+                log::info!(
+                    "source {}: the long poll failed: {error}; polling every second meanwhile",
+                    self.name
+                );
                 complained = true;
             }
             self.give_back();
@@ -231,7 +239,7 @@ impl Waiter {
             && LONG_POLL_SECONDS_MIN < self.seconds
         {
             self.seconds = (self.seconds / 2).max(LONG_POLL_SECONDS_MIN);
-            log::info!("{}: long polls last at most {} s from now on", self.name, self.seconds);
+            log::info!("source {}: long polls last at most {} s from now on", self.name, self.seconds);
         }
     }
 
@@ -244,7 +252,7 @@ impl Waiter {
                 .connection
                 .ask(&soap::call("DestroyPropertyCollector", &property_collector), Manner::CLOSE)
         {
-            log::debug!("{}: DestroyPropertyCollector: {error}", self.name);
+            log::debug!("source {}: DestroyPropertyCollector: {error}", self.name);
         }
     }
 }

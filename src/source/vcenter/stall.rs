@@ -1,0 +1,389 @@
+//! Tells a quiet stream from a stalled one: an empty page is no proof that nothing happened.
+//!
+//! Known causes: the server takes a page of events and then drops those that the account may not
+//! see, so that a run of invisible events longer than a page ends a collector (govmomi issue 3450);
+//! the key counter overflows, and collectors take new events as old ones; a simulator prunes the
+//! event on which a collector stands. The witnesses are `EventManager.latestEvent` and the latest
+//! page that the long poll shows. This file decides and does nothing:
+//!
+//! ```text
+//!  quiet --a witness names an event that was not read--> behind --still so--> next rung
+//!    ^                                                     |                     |
+//!    +-------- events come, or the witnesses agree --------+---------------------+
+//! ```
+
+use jiff::Timestamp;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::soap::Latest;
+use crate::event::Position;
+use crate::limits::{
+    PAGE_EVENTS_MAX, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT, STALL_LADDER_INTERVAL, STALL_RUNG_WAIT,
+};
+
+/// What is tried, one after the other, when events do not come although there are some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rung {
+    /// Nothing is wrong.
+    #[default]
+    None,
+    /// Pages as large as the server allows.
+    LargerPage,
+    /// A new collector from the last event that was read.
+    NewCollector,
+    /// Time slices from there to the present, to get past what hides the rest.
+    Walk,
+}
+
+impl Rung {
+    /// A bounded word for metrics and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rung::None => "none",
+            Rung::LargerPage => "larger page",
+            Rung::NewCollector => "new collector",
+            Rung::Walk => "time slices",
+        }
+    }
+}
+
+/// Whether a source is stalled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StallReport {
+    /// Since when events are known that cannot be read, by our clock; none when all is well.
+    pub stalled_since: Option<Timestamp>,
+    /// What was tried last since events were missed first; also set before a stall is declared.
+    pub rung: Rung,
+}
+
+/// Shows the stall report of a source that runs elsewhere. Clones show the same.
+#[derive(Clone, Debug, Default)]
+pub struct StallWatch(Arc<Mutex<StallReport>>);
+
+impl StallWatch {
+    /// The report as it is now.
+    pub fn get(&self) -> StallReport {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn set(&self, report: StallReport) {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = report;
+    }
+}
+
+/// How patient the watch is.
+#[derive(Clone, Copy, Debug)]
+pub struct StallTiming {
+    /// Between comparisons while all is quiet.
+    pub compare: Duration,
+    /// Between a suspicion and the first rung, and between rungs.
+    pub rung: Duration,
+    /// From the first suspicion to the alarm.
+    pub declare: Duration,
+    /// Between walks after the last rung.
+    pub again: Duration,
+}
+
+impl Default for StallTiming {
+    fn default() -> StallTiming {
+        StallTiming {
+            compare: STALL_COMPARE_INTERVAL,
+            rung: STALL_RUNG_WAIT,
+            declare: STALL_DECLARE_WAIT,
+            again: STALL_LADDER_INTERVAL,
+        }
+    }
+}
+
+/// What to do after a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing: all is well, or it is too early.
+    Nothing,
+    /// Try this; the second value says that the stall is to be declared now.
+    Climb(Rung, bool),
+    /// Events were missed, and the witnesses now agree that none are.
+    Settled,
+}
+
+/// The state of the watch.
+#[derive(Debug)]
+pub(crate) struct Stall {
+    timing: StallTiming,
+    state: State,
+    watch: StallWatch,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Quiet { compare_at: Instant },
+    Behind { since: Instant, act_at: Instant, rung: Rung, declared: bool },
+}
+
+impl Stall {
+    pub(crate) fn new(timing: StallTiming, now: Instant) -> Stall {
+        let state = State::Quiet { compare_at: now + timing.compare };
+        Stall { timing, state, watch: StallWatch::default() }
+    }
+
+    /// Where others see the state.
+    pub(crate) fn watch(&self) -> StallWatch {
+        self.watch.clone()
+    }
+
+    /// Another source of the same events begins: its first silence is to be judged afresh. A
+    /// declared stall stays so until events come.
+    pub(crate) fn reopened(&mut self, now: Instant) {
+        if let State::Quiet { compare_at } = &mut self.state {
+            *compare_at = now + self.timing.compare;
+        }
+    }
+
+    /// Events came. Returns the last rung and the time since the first suspicion, if rungs were
+    /// climbed.
+    pub(crate) fn flowed(&mut self, now: Instant) -> Option<(Rung, Duration)> {
+        let before = self.state;
+        self.state = State::Quiet { compare_at: now + self.timing.compare };
+        match before {
+            State::Behind { since, rung, .. } if rung != Rung::None => {
+                self.watch.set(StallReport::default());
+                Some((rung, now.duration_since(since)))
+            }
+            _ => None,
+        }
+    }
+
+    /// A page was empty; `suspicious` if the long poll has shown an event that was not read. True
+    /// when the witnesses are to be compared now.
+    pub(crate) fn is_compare_due(&mut self, suspicious: bool, now: Instant) -> bool {
+        match self.state {
+            State::Quiet { .. } if suspicious => {
+                self.suspect(now);
+                false
+            }
+            State::Quiet { compare_at } => compare_at <= now,
+            State::Behind { act_at, .. } => act_at <= now,
+        }
+    }
+
+    /// The witnesses were compared. `larger_page` says whether pages could be larger; `wall` is
+    /// `now` by our clock, for the report.
+    pub(crate) fn compared(
+        &mut self,
+        behind: bool,
+        larger_page: bool,
+        now: Instant,
+        wall: Timestamp,
+    ) -> Verdict {
+        let State::Behind { since, rung, declared, .. } = self.state else {
+            if behind {
+                self.suspect(now);
+            } else {
+                self.state = State::Quiet { compare_at: now + self.timing.compare };
+            }
+            return Verdict::Nothing;
+        };
+        if !behind {
+            return self.flowed(now).map_or(Verdict::Nothing, |_| Verdict::Settled);
+        }
+        let next = match rung {
+            Rung::None if larger_page => Rung::LargerPage,
+            Rung::None | Rung::LargerPage => Rung::NewCollector,
+            Rung::NewCollector | Rung::Walk => Rung::Walk,
+        };
+        // The last rung has been tried: that is as good a reason for the alarm as time.
+        let declare = rung == Rung::Walk || self.timing.declare <= now.duration_since(since);
+        let wait = if rung == Rung::Walk { self.timing.again } else { self.timing.rung };
+        self.state = State::Behind { since, act_at: now + wait, rung: next, declared: declared || declare };
+        let mut report = self.watch.get();
+        report.rung = next;
+        if declare && report.stalled_since.is_none() {
+            let elapsed = jiff::SignedDuration::try_from(now.duration_since(since)).unwrap_or_default();
+            report.stalled_since = Some(wall.checked_sub(elapsed).unwrap_or(wall));
+        }
+        self.watch.set(report);
+        Verdict::Climb(next, declare && !declared)
+    }
+
+    fn suspect(&mut self, now: Instant) {
+        let act_at = now + self.timing.rung;
+        self.state = State::Behind { since: now, act_at, rung: Rung::None, declared: false };
+    }
+}
+
+/// What was read since the source was opened: enough to know whether an event is among it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    begin: Timestamp,
+    last: VecDeque<Position>,
+    newest: Option<Position>,
+    /// An event came whose key could not be read: any witness may mean that one.
+    unknown: bool,
+}
+
+impl Seen {
+    /// Nothing yet; reading begins at `begin`.
+    pub(crate) fn from(begin: Timestamp) -> Seen {
+        Seen { begin, last: VecDeque::new(), newest: None, unknown: false }
+    }
+
+    /// An event was read; none if it is unreadable.
+    pub(crate) fn note(&mut self, position: Option<Position>) {
+        self.unknown = position.is_none();
+        let Some(position) = position else { return };
+        // The newest event of a server that hides none is among the last that were read.
+        if PAGE_EVENTS_MAX <= self.last.len() {
+            self.last.pop_front();
+        }
+        self.last.push_back(position);
+        if self.newest.is_none_or(|newest| newest.time <= position.time) {
+            self.newest = Some(position);
+        }
+    }
+
+    /// The newest event that was read, by the server's clock.
+    pub(crate) fn newest(&self) -> Option<Position> {
+        self.newest
+    }
+
+    /// Whether a witness names an event that should have been read and was not. Keys are compared
+    /// for equality only: their order means nothing.
+    pub(crate) fn misses(&self, latest: Latest) -> bool {
+        if self.unknown || self.last.iter().any(|position| position.key == latest.key) {
+            return false;
+        }
+        match latest.created {
+            Some(created) => self.begin <= created,
+            None => !self.last.is_empty(),
+        }
+    }
+
+    /// Whether this very event is among the last that were read.
+    pub(crate) fn contains(&self, position: Position) -> bool {
+        // The newest first: that is where a new collector begins.
+        self.last.iter().rev().any(|seen| *seen == position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMING: StallTiming = StallTiming {
+        compare: Duration::from_secs(60),
+        rung: Duration::from_secs(10),
+        declare: Duration::from_secs(120),
+        again: Duration::from_secs(300),
+    };
+
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    fn wall() -> Timestamp {
+        Timestamp::from_second(1_000_000).unwrap()
+    }
+
+    #[test]
+    fn a_quiet_stream_is_compared_once_a_minute_and_never_climbs() {
+        let start = Instant::now();
+        let mut stall = Stall::new(TIMING, start);
+        let mut compared = Vec::new();
+        for second in 0..300 {
+            if stall.is_compare_due(false, at(start, second)) {
+                compared.push(second);
+                assert_eq!(stall.compared(false, true, at(start, second), wall()), Verdict::Nothing);
+            }
+        }
+        assert_eq!(compared, [60, 120, 180, 240]);
+        assert_eq!(stall.watch().get(), StallReport::default());
+    }
+
+    #[test]
+    fn the_ladder_is_climbed_rung_by_rung_and_ends_in_an_alarm() {
+        let start = Instant::now();
+        let mut stall = Stall::new(TIMING, start);
+        let watch = stall.watch();
+        let mut climbed = Vec::new();
+        for second in 0..800 {
+            if stall.is_compare_due(false, at(start, second)) {
+                match stall.compared(true, true, at(start, second), wall()) {
+                    Verdict::Climb(rung, declare) => climbed.push((second, rung, declare)),
+                    verdict => assert_eq!(verdict, Verdict::Nothing),
+                }
+                let since = Timestamp::from_second(1_000_000 - 40).unwrap();
+                assert_eq!(watch.get().stalled_since, (100 <= second).then_some(since));
+            }
+        }
+        assert_eq!(
+            climbed,
+            [
+                (70, Rung::LargerPage, false),
+                (80, Rung::NewCollector, false),
+                (90, Rung::Walk, false),
+                (100, Rung::Walk, true),
+                (400, Rung::Walk, false),
+                (700, Rung::Walk, false),
+            ]
+        );
+        assert_eq!(stall.flowed(at(start, 801)), Some((Rung::Walk, Duration::from_secs(741))));
+        assert_eq!(watch.get(), StallReport::default());
+        assert_eq!(stall.flowed(at(start, 802)), None);
+    }
+
+    #[test]
+    fn a_suspicion_that_resolves_itself_leaves_no_trace() {
+        let start = Instant::now();
+        let mut stall = Stall::new(TIMING, start);
+        assert!(!stall.is_compare_due(true, at(start, 5)), "the event may come with the next page");
+        assert!(!stall.is_compare_due(true, at(start, 14)));
+        assert_eq!(stall.flowed(at(start, 14)), None);
+        assert!(!stall.is_compare_due(true, at(start, 20)));
+        assert!(stall.is_compare_due(false, at(start, 30)));
+        assert_eq!(stall.compared(false, false, at(start, 30), wall()), Verdict::Nothing);
+        assert!(!stall.is_compare_due(true, at(start, 40)));
+        assert!(stall.is_compare_due(true, at(start, 50)));
+        assert_eq!(
+            stall.compared(true, false, at(start, 50), wall()),
+            Verdict::Climb(Rung::NewCollector, false)
+        );
+        assert!(stall.is_compare_due(true, at(start, 60)));
+        assert_eq!(stall.compared(false, false, at(start, 60), wall()), Verdict::Settled);
+    }
+
+    #[test]
+    fn a_slow_ladder_is_declared_by_time() {
+        let start = Instant::now();
+        let mut stall = Stall::new(StallTiming { rung: Duration::from_secs(100), ..TIMING }, start);
+        assert!(!stall.is_compare_due(true, start));
+        assert_eq!(
+            stall.compared(true, false, at(start, 100), wall()),
+            Verdict::Climb(Rung::NewCollector, false)
+        );
+        assert_eq!(stall.compared(true, false, at(start, 200), wall()), Verdict::Climb(Rung::Walk, true));
+        assert_eq!(stall.compared(true, false, at(start, 300), wall()), Verdict::Climb(Rung::Walk, false));
+    }
+
+    #[test]
+    fn witnesses_are_believed_only_about_events_that_should_have_come() {
+        let time = |second: i64| Timestamp::from_second(second).unwrap();
+        let latest = |key, second: i64| Latest { key, created: Some(time(second)) };
+        let mut seen = Seen::from(time(100));
+        assert!(!seen.misses(latest(7, 99)), "older than the begin");
+        assert!(seen.misses(latest(7, 100)));
+        assert!(!seen.misses(Latest { key: 7, created: None }), "nothing to compare with yet");
+        seen.note(Some(Position { key: 7, time: time(100) }));
+        assert!(!seen.misses(latest(7, 100)));
+        assert!(seen.misses(latest(-8, 101)), "a wrapped key");
+        assert!(seen.misses(Latest { key: 8, created: None }));
+        seen.note(None);
+        assert!(!seen.misses(latest(8, 101)), "it may be the unreadable one");
+        for key in 0..2000 {
+            seen.note(Some(Position { key, time: time(200 - key) }));
+        }
+        assert_eq!(seen.newest().unwrap().time, time(200));
+        assert_eq!(seen.last.len(), PAGE_EVENTS_MAX);
+    }
+}

@@ -1,0 +1,526 @@
+//! The source against the simulated vCenter: pages, wake-ups, faults, what is left behind, stalls.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::stall::{Rung, StallTiming};
+use super::*;
+use crate::config::secret::Secret;
+use crate::config::{ConnectionConfig, VcenterConfig};
+use crate::demo::record::Draft;
+use crate::demo::script::{Effect, Fault, LatestEvent, Rule};
+use crate::demo::simulator::{Settings, Simulator};
+use crate::source::SourceFailure;
+use crate::stop::stop_signal;
+
+/// A bound on waiting for what comes at once when all is well.
+const SOON: Duration = Duration::from_secs(30);
+
+fn simulator() -> Simulator {
+    Simulator::start(Settings::default()).unwrap()
+}
+
+fn config(simulator: &Simulator) -> VcenterConfig {
+    VcenterConfig {
+        address: simulator.url(),
+        username: Secret::Literal(simulator.username()),
+        password: Secret::Literal(simulator.password()),
+        page_size: 1000,
+        connection: ConnectionConfig::default(),
+    }
+}
+
+fn source(simulator: &Simulator) -> Vcenter {
+    Vcenter::new("vc01", &config(simulator), Format::Router).unwrap()
+}
+
+fn power(number: usize) -> Draft {
+    Draft::vm("VmPoweredOnEvent", &format!("web-{number}"), &format!("vm-{number}"))
+}
+
+/// Reads, and waits where there is nothing, until this many events have come; their keys.
+fn read_keys(source: &mut Vcenter, count: usize) -> Vec<i64> {
+    let (_source, stop) = stop_signal();
+    let end = Instant::now() + SOON;
+    let mut keys = Vec::new();
+    while keys.len() < count {
+        assert!(Instant::now() < end, "only {} of {count} events came", keys.len());
+        let page = source.read().unwrap();
+        if !page.more {
+            source.wait(&stop, Duration::from_millis(50)).unwrap();
+        }
+        keys.extend(page.items.iter().map(|item| match item {
+            Item::Event(event) => event.position.key,
+            Item::Broken(broken) => panic!("{broken:?}"),
+        }));
+    }
+    keys
+}
+
+fn wait_for_long_poll(source: &Vcenter) {
+    let end = Instant::now() + SOON;
+    while !source.link.as_ref().unwrap().wake.as_ref().unwrap().is_waiting() {
+        assert!(Instant::now() < end, "the long poll did not begin");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn all_pages_are_read_in_order_and_the_begin_is_inclusive() {
+    let simulator = simulator();
+    let keys = simulator.push_many((0..2500).map(power));
+    let mut source = source(&simulator);
+    let opened = source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    assert_eq!(opened.identity, Settings::default().instance_uuid);
+    assert_eq!(opened.begin, Timestamp::UNIX_EPOCH);
+    assert!(opened.description.ends_with(", API 8.0.3.0"), "{}", opened.description);
+    let sizes: Vec<usize> = (0..4).map(|_| source.read().unwrap().items.len()).collect();
+    assert_eq!(sizes, [1000, 1000, 500, 0]);
+
+    let tenth = simulator.records()[10].time;
+    let expected: Vec<i64> = simulator
+        .records()
+        .iter()
+        .filter(|record| tenth <= record.time)
+        .map(|record| record.key.into())
+        .collect();
+    source.open(Some(tenth)).unwrap();
+    assert_eq!(read_keys(&mut source, expected.len()), expected);
+    assert_eq!(expected.last().copied(), keys.last().map(|key| i64::from(*key)));
+    source.close();
+}
+
+#[test]
+fn without_a_begin_reading_starts_at_the_servers_present() {
+    let settings = Settings { clock_offset: SignedDuration::from_hours(-3), ..Settings::default() };
+    let simulator = Simulator::start(settings).unwrap();
+    simulator.push(power(1).at(simulator.now() - SignedDuration::from_secs(5)));
+    let mut source = source(&simulator);
+    let opened = source.open(None).unwrap();
+    assert_eq!(opened.begin, opened.now);
+    assert!(opened.now.duration_since(simulator.now()).abs() < SignedDuration::from_secs(60));
+    let key = simulator.push(power(2));
+    assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
+}
+
+#[test]
+fn a_new_event_wakes_the_reader() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    source.open(None).unwrap();
+    wait_for_long_poll(&source);
+    let (_source, stop) = stop_signal();
+    // Takes the wake-up of the first answer, which shows what there is.
+    source.wait(&stop, Duration::from_millis(20)).unwrap();
+    assert!(source.read().unwrap().items.is_empty());
+    for number in 0..3 {
+        let key = simulator.push(power(number));
+        let began = Instant::now();
+        source.wait(&stop, SOON).unwrap();
+        assert!(began.elapsed() < SOON / 2, "it was not the wake-up");
+        let page = source.read().unwrap();
+        assert!(matches!(&page.items[..], [Item::Event(event)] if event.position.key == i64::from(key)));
+    }
+}
+
+#[test]
+fn stop_ends_a_wait() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    source.open(None).unwrap();
+    wait_for_long_poll(&source);
+    let (stop_source, stop) = stop_signal();
+    stop_source.stop();
+    let began = Instant::now();
+    source.wait(&stop, SOON).unwrap();
+    assert!(began.elapsed() < SOON / 2);
+}
+
+#[test]
+fn every_failure_of_a_page_says_how_to_go_on_and_the_next_opening_reads_it() {
+    use SourceFailure::{Lost, Misconfigured};
+    let fault = Effect::Fault;
+    let collector = || Fault::ManagedObjectNotFound("EventHistoryCollector".into(), "session[1]2".into());
+    for (effect, failure, text) in [
+        (fault(Fault::NotAuthenticated), Lost, "NotAuthenticated"),
+        (fault(collector()), Lost, "ManagedObjectNotFound"),
+        (fault(Fault::InvalidState), Lost, "InvalidState"),
+        (fault(Fault::RequestCanceled), Lost, "RequestCanceled"),
+        (fault(Fault::SystemError("disk".into())), Lost, "SystemError"),
+        (fault(Fault::Other(String::new(), "?".into())), Lost, "fault without a type"),
+        (fault(Fault::NoPermission), Misconfigured, "System.Read"),
+        (fault(Fault::InvalidRequest), Misconfigured, "InvalidRequest"),
+        (Effect::Status(401), Lost, "HTTP 401"),
+        (Effect::Status(403), Lost, "HTTP 403"),
+        (Effect::Status(503), Lost, "HTTP 503 with an HTML page titled \"503\""),
+        (Effect::Status(200), Misconfigured, "not a vCenter: it answered with an HTML page"),
+        (Effect::Garbage(b"<soapenv:Envelope".to_vec()), Lost, "the answer cannot be read"),
+        (Effect::Garbage(b"\xff\xfe\x00".to_vec()), Misconfigured, "not a vCenter"),
+        (Effect::Reset, Lost, "ReadNextEvents|reset"),
+        (Effect::Truncate(200), Lost, "ReadNextEvents|ended|closed|end"),
+        (Effect::EndSession, Lost, "NotAuthenticated"),
+        (Effect::EndAllSessions, Lost, "NotAuthenticated"),
+        (Effect::EndCollectors, Lost, "ManagedObjectNotFound"),
+    ] {
+        let simulator = simulator();
+        let key = i64::from(simulator.push(power(1)));
+        let mut source = source(&simulator);
+        source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+        simulator.set_fault(Rule::once("ReadNextEvents", effect.clone()));
+        let error = source.read().unwrap_err();
+        assert_eq!(error.failure, failure, "{effect:?}: {error}");
+        let message = error.to_string();
+        assert!(text.split('|').any(|text| message.contains(text)), "{effect:?}: {message}");
+        assert!(message.contains("read a page of 1000 events"), "{message}");
+        assert_eq!(source.read().unwrap_err().failure, Lost, "after an error it must be opened again");
+        source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+        assert_eq!(read_keys(&mut source, 1), [key], "{effect:?}");
+        source.close();
+        let gone = simulator.wait_until(SOON, |simulator| simulator.open_sessions() == 0);
+        assert!(gone, "{effect:?}: {} sessions are left", simulator.open_sessions());
+    }
+}
+
+#[test]
+fn many_openings_leave_one_session_and_one_collector_and_closing_leaves_none() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    for _ in 0..40 {
+        source.open(None).unwrap();
+        assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
+    }
+    // The server went away without a word: what it held is gone, and nothing else is left.
+    simulator.end_sessions();
+    source.open(None).unwrap();
+    assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
+    source.close();
+    assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (0, 0));
+    let counts = simulator.counts();
+    assert_eq!(counts.calls["CreateCollectorForEvents"], 41);
+    assert_eq!(counts.calls["Login"], 41);
+    assert!(source.abandoned.is_none(), "no thread hangs");
+}
+
+#[test]
+fn an_unreachable_server_keeps_what_it_holds_until_it_can_be_given_back() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    source.open(None).unwrap();
+    simulator.set_fault(Rule::always("vimServiceVersions", Effect::Hang(Some(Duration::ZERO))));
+    assert_eq!(source.open(None).unwrap_err().failure, SourceFailure::Lost);
+    assert_eq!(simulator.open_sessions(), 1);
+    simulator.clear_faults();
+    source.open(None).unwrap();
+    assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
+}
+
+#[test]
+fn a_failed_opening_leaves_nothing_behind() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    for call in ["CurrentTime", "CreateCollectorForEvents"] {
+        simulator.set_fault(Rule::once(call, Effect::Fault(Fault::SystemError("disk".into()))));
+        assert_eq!(source.open(None).unwrap_err().failure, SourceFailure::Lost);
+        assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (0, 0), "{call}");
+    }
+}
+
+#[test]
+fn a_wrong_password_is_refused_until_the_secret_changes() {
+    let simulator = simulator();
+    let file = std::env::temp_dir().join(format!("vcenter-password-{}", std::process::id()));
+    std::fs::write(&file, "wrong\n").unwrap();
+    let mut config = config(&simulator);
+    config.password = Secret::File(file.clone());
+    let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap();
+    let error = source.open(None).unwrap_err();
+    assert_eq!(error.failure, SourceFailure::LoginRefused);
+    let message = error.to_string();
+    assert!(message.starts_with(&format!("log in at {}: InvalidLogin", simulator.url())), "{message}");
+    assert!(message.contains("check username and password"), "{message}");
+    assert!(!message.contains("wrong"), "{message}");
+    std::fs::write(&file, simulator.password() + "\n").unwrap();
+    source.open(None).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let error = source.open(None).unwrap_err();
+    assert_eq!(error.failure, SourceFailure::Misconfigured);
+    assert!(error.to_string().contains("read secret file"), "{error}");
+    assert_eq!(simulator.open_sessions(), 0);
+}
+
+#[test]
+fn the_collector_limit_is_named() {
+    let settings = Settings { collectors_max: 0, ..Settings::default() };
+    let simulator = Simulator::start(settings).unwrap();
+    let error = source(&simulator).open(None).unwrap_err();
+    assert_eq!(error.failure, SourceFailure::Lost);
+    let message = error.to_string();
+    assert!(message.contains("collector limit reached: InvalidState"), "{message}");
+    assert!(message.contains("event.maxCollectors"), "{message}");
+    assert_eq!(simulator.open_sessions(), 0);
+}
+
+#[test]
+fn what_is_no_vcenter_is_said_to_be_none() {
+    let simulator = simulator();
+    simulator.set_fault(Rule::always("*", Effect::Status(200)));
+    let error = source(&simulator).open(None).unwrap_err();
+    assert_eq!(error.failure, SourceFailure::Misconfigured);
+    let message = error.to_string();
+    assert!(message.starts_with(&format!("ask the server who it is at {}: not a vCenter", simulator.url())));
+
+    let mut config = config(&simulator);
+    config.address = simulator.url().replace("/sdk", "/elsewhere");
+    let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap();
+    let error = source.open(None).unwrap_err();
+    assert_eq!(error.failure, SourceFailure::Lost);
+    assert!(error.to_string().contains("HTTP 404 with an HTML page"), "{error}");
+
+    drop(simulator);
+    let error = source.open(None).unwrap_err();
+    assert_eq!(error.failure, SourceFailure::Lost);
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[test]
+fn a_page_that_is_too_large_is_asked_for_in_smaller_pieces() {
+    let simulator = simulator();
+    simulator.push_many((0..600).map(power));
+    let mut source = source(&simulator);
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    let bytes = crate::limits::VCENTER_BODY_BYTES_MAX + 1;
+    simulator.set_fault(Rule::once("ReadNextEvents", Effect::Inflate(bytes)));
+    let error = source.read().unwrap_err();
+    assert_eq!(error.failure, SourceFailure::Lost);
+    let message = error.to_string();
+    assert!(
+        message.ends_with("the answer is larger than 64 MiB; trying pages of 500 from here"),
+        "{message}"
+    );
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    assert_eq!(source.read().unwrap().items.len(), 500);
+    assert_eq!(source.read().unwrap().items.len(), 100);
+}
+
+#[test]
+fn pages_grow_again_when_they_have_fit_for_a_while() {
+    let simulator = simulator();
+    let mut config = config(&simulator);
+    config.page_size = 10;
+    simulator.push_many((0..20 * 5 + 10).map(power));
+    let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap();
+    source.page_events_max = 5;
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    for _ in 0..20 {
+        assert_eq!(source.read().unwrap().items.len(), 5);
+    }
+    assert_eq!(source.read().unwrap().items.len(), 10);
+}
+
+#[test]
+fn where_the_long_poll_is_refused_events_come_by_polling() {
+    let simulator = simulator();
+    for call in ["CreatePropertyCollector", "CreateFilter", "WaitForUpdatesEx"] {
+        simulator.clear_faults();
+        simulator.set_fault(Rule::always(call, Effect::Fault(Fault::NotSupported)));
+        let mut source = source(&simulator);
+        let before = simulator.calls(call);
+        source.open(None).unwrap();
+        assert!(simulator.wait_until(SOON, |simulator| before < simulator.calls(call)));
+        let (_source, stop) = stop_signal();
+        let began = Instant::now();
+        for _ in 0..4 {
+            assert!(source.read().unwrap().items.is_empty());
+            source.wait(&stop, SOON).unwrap();
+        }
+        assert!(began.elapsed() < SOON / 2, "{call}: it polls at least once a second");
+        let key = simulator.push(power(1));
+        assert_eq!(read_keys(&mut source, 1), [i64::from(key)], "{call}");
+        source.close();
+        assert_eq!(simulator.open_sessions(), 0, "{call}");
+    }
+}
+
+#[test]
+fn a_long_poll_that_hangs_does_not_hold_the_closing_and_is_not_doubled() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    simulator.set_fault(Rule::once("WaitForUpdatesEx", Effect::Hang(None)));
+    source.open(None).unwrap();
+    assert!(simulator.wait_until(SOON, |simulator| simulator.calls("WaitForUpdatesEx") == 1));
+    source.open(None).unwrap();
+    assert!(source.abandoned.is_some());
+    assert!(source.link.as_ref().unwrap().wake.is_none(), "one hanging thread is enough");
+    let key = simulator.push(power(1));
+    assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
+    assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
+    simulator.stop();
+    source.close();
+}
+
+#[test]
+fn a_lost_session_that_shows_only_in_a_missing_set_is_found() {
+    let simulator = simulator();
+    let timing = StallTiming { compare: Duration::ZERO, ..StallTiming::default() };
+    let mut source = source(&simulator).with_stall_timing(timing);
+    source.open(None).unwrap();
+    simulator.set_fault(Rule::once("RetrievePropertiesEx", Effect::MissingSet(Fault::NotAuthenticated)));
+    let error = source.read().unwrap_err();
+    assert_eq!(error.failure, SourceFailure::Lost);
+    assert!(error.to_string().contains("NotAuthenticated"), "{error}");
+}
+
+const FAST: StallTiming = StallTiming {
+    compare: Duration::from_millis(20),
+    rung: Duration::from_millis(20),
+    declare: Duration::from_millis(500),
+    again: Duration::from_millis(50),
+};
+
+#[test]
+fn events_behind_a_run_of_invisible_ones_are_found() {
+    for spread in [SignedDuration::from_millis(30), SignedDuration::from_micros(1)] {
+        let simulator = simulator();
+        let begin = simulator.now() - SignedDuration::from_mins(2);
+        let time = |number: i32| begin + spread * number;
+        let mut drafts = vec![power(0).at(begin)];
+        drafts.extend((1..=2500).map(|number| power(1).at(time(number)).invisible()));
+        drafts.extend((2501..=2503).map(|number| power(2).at(time(number))));
+        let keys = simulator.push_many(drafts);
+        let mut source = source(&simulator).with_stall_timing(FAST);
+        let watch = source.stall_watch();
+        source.open(Some(begin)).unwrap();
+        let mut read = read_keys(&mut source, 4);
+        read.dedup();
+        assert_eq!(read, [keys[0], keys[2501], keys[2502], keys[2503]].map(i64::from), "{spread:?}");
+        assert_eq!(watch.get(), Default::default(), "it is over");
+        // The walk ends in an endless collector again.
+        let key = simulator.push(power(3));
+        while read.last() != Some(&i64::from(key)) {
+            read.extend(read_keys(&mut source, 1));
+        }
+        assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
+    }
+}
+
+#[test]
+fn a_small_page_is_enlarged_first() {
+    let simulator = simulator();
+    let mut drafts = vec![power(0)];
+    drafts.extend((0..50).map(|_| power(1).invisible()));
+    drafts.push(power(2));
+    let keys = simulator.push_many(drafts);
+    let mut config = config(&simulator);
+    config.page_size = 10;
+    let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap().with_stall_timing(FAST);
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    assert_eq!(read_keys(&mut source, 2), [keys[0], keys[51]].map(i64::from));
+    assert_eq!(simulator.counts().calls["CreateCollectorForEvents"], 1, "the first rung was enough");
+    assert_eq!(source.page_events_max, 10);
+}
+
+#[test]
+fn a_collector_that_shows_nothing_is_called_stalled_and_a_quiet_one_is_not() {
+    let simulator = simulator();
+    let (_source, stop) = stop_signal();
+    let mut source = source(&simulator).with_stall_timing(FAST);
+    let watch = source.stall_watch();
+    source.open(None).unwrap();
+    let key = simulator.push(power(1));
+    assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
+    for _ in 0..40 {
+        assert!(source.read().unwrap().items.is_empty());
+        source.wait(&stop, Duration::from_millis(10)).unwrap();
+    }
+    assert_eq!(watch.get(), Default::default(), "quiet is not stalled");
+
+    simulator.script(|script| script.pages_stay_empty = true);
+    let hidden = simulator.push(power(2));
+    let end = Instant::now() + SOON;
+    while watch.get().stalled_since.is_none() {
+        assert!(Instant::now() < end, "no stall was declared: {:?}", watch.get());
+        source.read().unwrap();
+        source.wait(&stop, Duration::from_millis(10)).unwrap();
+    }
+    assert_eq!(watch.get().rung, Rung::Walk);
+    simulator.script(|script| script.pages_stay_empty = false);
+    let mut keys = read_keys(&mut source, 1);
+    while keys.last() != Some(&i64::from(hidden)) {
+        keys.extend(read_keys(&mut source, 1));
+    }
+    assert_eq!(watch.get(), Default::default());
+}
+
+#[test]
+fn a_server_without_the_latest_event_is_not_called_stalled() {
+    let simulator = simulator();
+    simulator.script(|script| script.latest_event = LatestEvent::Absent);
+    let (_source, stop) = stop_signal();
+    let mut source = source(&simulator).with_stall_timing(FAST);
+    source.open(None).unwrap();
+    simulator.push(power(1));
+    read_keys(&mut source, 1);
+    for _ in 0..40 {
+        source.read().unwrap();
+        source.wait(&stop, Duration::from_millis(10)).unwrap();
+    }
+    assert_eq!(source.stall_watch().get(), Default::default());
+}
+
+#[test]
+fn keys_may_run_over_and_start_again() {
+    let settings = Settings { first_key: Some(i32::MAX - 1), ..Settings::default() };
+    let simulator = Simulator::start(settings).unwrap();
+    let mut source = source(&simulator);
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    simulator.push_many((0..4).map(power));
+    let keys = [2147483646, 2147483647, -2147483648, -2147483647];
+    assert_eq!(read_keys(&mut source, 4), keys);
+    simulator.set_next_key(1);
+    simulator.push(power(5));
+    assert_eq!(read_keys(&mut source, 1), [1]);
+}
+
+#[test]
+fn a_probe_says_what_works_and_the_first_thing_that_does_not() {
+    use super::probe::{Outcome, probe};
+    let simulator = simulator();
+    simulator.push_many((0..3).map(power));
+    let run = |config: &VcenterConfig| {
+        let mut lines = Vec::new();
+        let good = probe(config, &mut |step| {
+            lines.push(match step.outcome {
+                Outcome::Good(text) => format!("good {}: {text}", step.what),
+                Outcome::Doubtful(text) => format!("doubtful {}: {text}", step.what),
+                Outcome::Failed(error) => format!("failed {}: {error}", step.what),
+            });
+        });
+        assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (0, 0), "{lines:?}");
+        (good, lines)
+    };
+    let (good, lines) = run(&config(&simulator));
+    assert!(good, "{lines:?}");
+    let words: Vec<&str> = lines.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(words, ["good server", "good login", "good clock", "good events", "good event counter"]);
+    assert!(lines[3].contains("the first 3"), "{lines:?}");
+
+    let mut wrong = config(&simulator);
+    wrong.password = Secret::Literal("wrong".into());
+    let (good, lines) = run(&wrong);
+    assert!(!good && lines[1].starts_with("failed login: log in at "), "{lines:?}");
+
+    for (call, what) in [
+        ("RetrieveServiceContent", "server"),
+        ("CurrentTime", "clock"),
+        ("CreateCollectorForEvents", "events"),
+        ("ReadNextEvents", "events"),
+        ("RetrievePropertiesEx", "event counter"),
+    ] {
+        simulator.set_fault(Rule::once(call, Effect::Fault(Fault::NoPermission)));
+        let (good, lines) = run(&config(&simulator));
+        let last = lines.last().unwrap();
+        assert!(!good && last.starts_with(&format!("failed {what}: ")), "{call}: {lines:?}");
+        assert!(last.contains("give the account a role"), "{last}");
+    }
+}
