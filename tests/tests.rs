@@ -12,6 +12,8 @@ mod support;
 
 // The command line and the configuration file.
 mod cli;
+// Nothing is lost, whatever happens.
+mod conservation;
 // What vcsim recorded, the CloudEvents SDK receives.
 mod delivery;
 // One sink that hangs holds up no other route.

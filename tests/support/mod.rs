@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 pub mod peers;
 pub mod process;
+pub mod random;
 pub mod scripted;
 
 use process::{Exit, Process};
