@@ -147,10 +147,9 @@ impl Queue {
     pub fn push_settled(&self, position: Option<crate::event::Position>) {
         let mut state = self.lock();
         let sequence = state.ledger.issue(position);
-        if state.ledger.settle(sequence) {
-            state.version += 1;
-            self.moved.notify_all();
-        }
+        state.ledger.settle(sequence);
+        state.version += 1;
+        self.moved.notify_all();
     }
 
     /// Hands back what a worker did, and takes its next tasks: waits until there are some. False
@@ -194,12 +193,15 @@ impl Queue {
     }
 
     fn settle(&self, state: &mut State, done: &mut Vec<Done>) {
+        // What is settled ahead of its turn is recorded too: while one object is held for hours, a
+        // restart must not repeat all the others.
         let mut moved = false;
         for done in done.drain(..) {
             match done {
                 Done::Settled(task) => {
                     let sequence = state.lanes.finish(task);
-                    moved |= state.ledger.settle(sequence);
+                    state.ledger.settle(sequence);
+                    moved = true;
                 }
                 Done::Parked(task, due) => {
                     state.lanes.park(task, due);
