@@ -72,7 +72,9 @@ impl Test {
 
     /// Starts the router likewise.
     pub fn start(&self, arguments: &[&str]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_router"));
+        // Another build of the router, such as the static one, can take the place of this one.
+        let binary = std::env::var_os("ROUTER_TEST_BINARY");
+        let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_router").into()));
         command.args(arguments).env_clear().env("TMPDIR", &self.folder).current_dir(&self.folder);
         Process::start(&format!("router {}", arguments.join(" ")), command)
     }
