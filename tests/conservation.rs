@@ -139,7 +139,7 @@ fn every_event_is_acknowledged_whatever_happens() {
     let router = test.start(&["run"]);
     let longest = Duration::from_secs(60 + events as u64 / 200);
     wait_for("all events", longest, || (events <= sink.acknowledged()).then_some(()));
-    assert_eq!(router.terminate().code, Some(0));
+    assert_eq!(router.end_by("TERM").code, Some(0));
     wait_for("logout", Duration::from_secs(10), || (simulator.counts().logouts > 0).then_some(()));
     judge(&sink.record.lock().unwrap(), events, kills);
 }
