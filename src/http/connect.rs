@@ -27,9 +27,15 @@ impl Connector for Dialer {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, ureq::Error> {
         let wait = (*details.timeout.after).min(CONNECT_WAIT_MAX);
-        self.dial(details.uri, Instant::now() + wait)
-            .map(Some)
-            .map_err(|error| ureq::Error::Other(Box::new(error)))
+        self.dial(details.uri, Instant::now() + wait).map(Some).map_err(|mut error| {
+            if error.timed_out {
+                // What is left of the request's timeout is a hair less than its setting.
+                let millis = wait.as_secs_f64() * 1000.0;
+                let set = Duration::from_millis((millis / 10.0).ceil() as u64 * 10);
+                error.error = Error::new(format!("{} within {set:?}", error.error));
+            }
+            ureq::Error::Other(Box::new(error))
+        })
     }
 }
 

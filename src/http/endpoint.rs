@@ -33,8 +33,7 @@ impl ConnectError {
     /// `what` says what was tried on what.
     pub(super) fn of_io(stage: Stage, what: impl fmt::Display, error: &io::Error) -> ConnectError {
         let timed_out = error.kind() == ErrorKind::TimedOut;
-        let cause =
-            if timed_out { "no answer before the connect timeout".to_owned() } else { io_text(error) };
+        let cause = if timed_out { "no answer".to_owned() } else { io_text(error) };
         ConnectError { stage, timed_out, error: Error::new(format!("{what}: {cause}")) }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 /// A server whose connections are driven by a script. Dropping it waits for the script's threads and
 /// passes on their panics, so declare it before the client.
 pub(crate) struct TestServer {
@@ -49,6 +51,24 @@ pub(crate) fn serve_answer(answer: impl Into<Vec<u8>>) -> TestServer {
         }
     })
 }
+
+/// The same over TLS: the script gets the decrypted stream of each handshake that succeeds.
+pub(crate) fn serve_tls(
+    config: ServerConfig,
+    script: impl Fn(usize, &mut TlsStream) + Send + Sync + 'static,
+) -> TestServer {
+    let config = Arc::new(config);
+    serve(move |number, mut stream| {
+        let mut connection = ServerConnection::new(config.clone()).unwrap();
+        // Also a refused handshake is worth waiting for: the client's alert ends it.
+        if connection.complete_io(&mut stream).is_ok() {
+            script(number, &mut StreamOwned::new(connection, stream));
+        }
+    })
+}
+
+/// A server's end of a TLS connection.
+pub(crate) type TlsStream = StreamOwned<ServerConnection, TcpStream>;
 
 impl TestServer {
     pub(crate) fn url(&self, path: &str) -> String {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
+use rustls::{CertificateError, ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
 use super::verifier::{Refusal, Verifier};
@@ -167,6 +167,10 @@ fn handshake_cause(error: &io::Error) -> Option<String> {
     Some(match error {
         rustls::Error::InvalidCertificate(cause) => match Refusal::of(cause) {
             Some(refusal) => refusal.to_string(),
+            // Of the handshake: what concerns the certificate itself is in a refusal.
+            None if *cause == CertificateError::BadSignature => {
+                "the server does not prove that it holds the key of its certificate".to_owned()
+            }
             None => format!("certificate refused: {cause}"),
         },
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
@@ -179,3 +183,7 @@ fn handshake_cause(error: &io::Error) -> Option<String> {
         other => other.to_string(),
     })
 }
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;

@@ -61,7 +61,8 @@ impl Verifier {
     ) -> Result<(), Doubt> {
         // The operator named this very certificate in `ca_file`. Verifying a chain would fail when
         // it is marked as an authority, as self-signed ones often are.
-        if self.known.iter().any(|known| known == leaf) && is_current(leaf, now) {
+        if self.known.iter().any(|known| known == leaf) {
+            check_validity(leaf, now)?;
             let parsed = ParsedCertificate::try_from(leaf).map_err(Doubt::Chain)?;
             return rustls::client::verify_server_name(&parsed, name).map_err(Doubt::Chain);
         }
@@ -149,11 +150,18 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-fn is_current(leaf: &[u8], now: UnixTime) -> bool {
-    let Some((begin, end)) = Certificate::read(leaf).and_then(|c| c.not_before.zip(c.not_after)) else {
-        return false;
+fn check_validity(leaf: &[u8], now: UnixTime) -> Result<(), Doubt> {
+    let begin_and_end = Certificate::read(leaf).and_then(|c| c.not_before.zip(c.not_after));
+    let (begin, end) = begin_and_end.ok_or(Doubt::Chain(BAD))?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let error = if now < begin.as_second() {
+        CertificateError::NotValidYet
+    } else if end.as_second() < now {
+        CertificateError::Expired
+    } else {
+        return Ok(());
     };
-    i64::try_from(now.as_secs()).is_ok_and(|now| begin.as_second() <= now && now <= end.as_second())
+    Err(Doubt::Chain(error.into()))
 }
 
 /// Why a certificate is not believed.
@@ -203,6 +211,7 @@ impl Doubt {
                 "it is not valid yet".into(),
                 format!("correct this machine's clock ({}), or {PIN}", now_text()),
             ),
+            CertificateError::BadEncoding => ("it is not well formed".into(), PIN.into()),
             CertificateError::Other(OtherError(cause)) => match cause.to_string().as_str() {
                 "CaUsedAsEndEntity" => (
                     "it is that of an authority (CA:TRUE), not of a server".into(),

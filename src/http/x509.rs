@@ -141,3 +141,65 @@ fn time(tag: u8, value: &[u8]) -> Option<Timestamp> {
     let (date, clock) = full.split_at(8);
     format!("{date}T{clock}Z").parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    fn certificate() -> Vec<u8> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["vc01.test".to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let names = &mut params.distinguished_name;
+        names.push(rcgen::DnType::OrganizationName, "Söhne, Inc");
+        let bmp = rcgen::string::BmpString::try_from("Käse").unwrap();
+        names.push(rcgen::DnType::LocalityName, rcgen::DnValue::BmpString(bmp));
+        names.push(rcgen::DnType::from_oid(&[2, 5, 4, 5]), "1234");
+        names.push(rcgen::DnType::CommonName, "vc01");
+        params.not_before = rcgen::date_time_ymd(1999, 12, 31);
+        params.not_after = rcgen::date_time_ymd(2050, 1, 1);
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn fields_of_a_certificate() {
+        let der = certificate();
+        let read = Certificate::read(&der).unwrap();
+        assert_eq!(read.subject, "O=Söhne, Inc, L=Käse, other=1234, CN=vc01");
+        assert_eq!(read.issuer, read.subject);
+        assert_eq!(read.not_before.unwrap().to_string(), "1999-12-31T00:00:00Z");
+        assert_eq!(read.not_after.unwrap().to_string(), "2050-01-01T00:00:00Z");
+        let (algorithm, key) = public_key(read.public_key_info).unwrap();
+        assert_eq!((algorithm[0], key[0], key.len()), (0x06, 4, 65));
+    }
+
+    #[test]
+    fn damaged_certificates_are_survived() {
+        let der = certificate();
+        for length in 0..der.len() {
+            assert_eq!(Certificate::read(&der[..length]), None, "{length}");
+        }
+        let mut random = Random::from_test("damaged_certificates_are_survived");
+        for _ in 0..20_000 {
+            let mut damaged = der.clone();
+            for _ in 0..=random.below(3) {
+                let at = random.below(damaged.len());
+                damaged[at] = random.bits() as u8;
+            }
+            if let Some(read) = Certificate::read(&damaged) {
+                assert!(!read.subject.chars().any(char::is_control));
+                public_key(read.public_key_info);
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_are_none() {
+        for (tag, value) in
+            [(0x17, "991332000000Z"), (0x18, "99991231235959"), (0x17, "+90101000000Z"), (0x18, "Z")]
+        {
+            assert_eq!(time(tag, value.as_bytes()), None, "{value}");
+        }
+    }
+}
