@@ -234,7 +234,7 @@ impl Client {
             let configured = self.agent.configure_request(head.map(|()| request.body));
             self.agent.run(configured.timeout_global(Some(timeout)).max_idle_age(idle_max).build())
         }
-        .map_err(|error| failed(error, "waiting for the answer"))?;
+        .map_err(|error| failed(error, "sending the request or waiting for the answer"))?;
         let (parts, body) = answer.into_parts();
         let (body, truncated) = read_body(body, request.body_bytes_max)
             .map_err(|error| failed(error.into(), "reading the answer"))?;

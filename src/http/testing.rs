@@ -34,7 +34,10 @@ pub(crate) fn serve(script: impl Fn(usize, TcpStream) + Send + Sync + 'static) -
                 }
                 let number = connections.fetch_add(1, Ordering::SeqCst);
                 let script = script.clone();
-                let worker = std::thread::spawn(move || script(number, stream.unwrap()));
+                let stream = stream.unwrap();
+                // What a script wrote before it closes must have left, reset or not.
+                stream.set_nodelay(true).unwrap();
+                let worker = std::thread::spawn(move || script(number, stream));
                 workers.lock().unwrap().push(worker);
             }
         }
