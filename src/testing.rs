@@ -1,36 +1,14 @@
 //! Seeded random numbers for tests: the seed is printed, and `EVENT_ROUTER_SEED` repeats a run.
 
-/// A small generator (xorshift64*): good enough to explore, always repeatable.
-#[derive(Clone, Debug)]
-pub(crate) struct Random {
-    state: u64,
-}
+pub(crate) use crate::demo::random::Random;
 
 impl Random {
-    /// Starts from `seed`.
-    pub(crate) fn new(seed: u64) -> Random {
-        Random { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
-    }
-
     /// Starts from `EVENT_ROUTER_SEED`, else from a fixed seed, and prints it for the case of
     /// failure.
     pub(crate) fn from_test(name: &str) -> Random {
         let seed = std::env::var("EVENT_ROUTER_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(4711);
         eprintln!("{name}: EVENT_ROUTER_SEED={seed}");
         Random::new(seed)
-    }
-
-    /// The next 64 bits.
-    pub(crate) fn bits(&mut self) -> u64 {
-        self.state ^= self.state >> 12;
-        self.state ^= self.state << 25;
-        self.state ^= self.state >> 27;
-        self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number from 0 to `end`, `end` excluded; 0 when `end` is 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        if end == 0 { 0 } else { (self.bits() % end as u64) as usize }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::observe;
 pub mod args;
 mod check;
 mod checkpoint;
+mod demo;
 mod help;
 pub mod run;
 
@@ -71,7 +72,7 @@ fn execute(invocation: &Invocation) -> Exit {
             Ok(path) => check::check(&path, &invocation.overrides, *offline, &mut io::stdout()),
             Err(message) => refuse(&[message]),
         },
-        Command::Demo(_) => refuse(&["this build has no demo yet"]),
+        Command::Demo(options) => end(demo::demo(options, &invocation.overrides)),
         Command::Run => with_config(invocation, |config| run::run(&config)),
         Command::Checkpoint { route, action } => with_config(invocation, |config| {
             let text = checkpoint::checkpoint(&config, route.as_deref(), action)?;

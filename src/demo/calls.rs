@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::descriptions;
 use super::properties;
 use super::record::Record;
 use super::script::Fault;
@@ -228,7 +229,7 @@ fn create_collector(state: &mut State, call: &Call, context: &Context<'_>) -> Re
     };
     let texts = |member: &str| spec.all(member).map(|node| node.text.trim().to_string()).collect::<Vec<_>>();
     let types = [texts("type"), texts("eventTypeId")].concat();
-    if state.script.unknown_types_refused && types.iter().any(|ty| !properties::is_described(ty)) {
+    if state.script.unknown_types_refused && types.iter().any(|ty| !descriptions::is_described(ty)) {
         return Err(Fault::InvalidArgument("filter.eventTypeId".into()));
     }
     let entity = spec.child("entity").map(|entity| entity.child_text("entity").to_string());

@@ -6,14 +6,20 @@
 //! | [`simulator`] | starts, drives and counts: what tests use |
 //! | [`script`] | what goes wrong, when |
 //! | [`record`], [`history`] | events and their order |
-//! | `state`, `calls`, `properties`, `soap` | sessions and collectors, the calls on them, their XML |
+//! | [`stream`], `scenes`, `inventory` | a believable stream of events |
+//! | `state`, `calls`, `properties`, `descriptions`, `soap` | sessions and collectors, the calls on them, their XML |
 
 pub mod history;
+pub mod random;
 pub mod record;
 pub mod script;
 pub mod simulator;
+pub mod stream;
 
 mod calls;
+mod descriptions;
+mod inventory;
 mod properties;
+mod scenes;
 mod soap;
 mod state;

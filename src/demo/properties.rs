@@ -4,6 +4,7 @@ use quick_xml::escape::escape;
 use std::fmt::Write;
 
 use super::calls::Context;
+use super::descriptions;
 use super::script::Fault;
 use super::soap::{self, Call, ROOT_FOLDER};
 use super::state::State;
@@ -156,13 +157,13 @@ pub(super) fn value(
         ("EventManager", "description.eventInfo") => {
             format!(
                 "<val xsi:type=\"ArrayOfEventDescriptionEventDetail\">{}</val>",
-                described("EventDescriptionEventDetail")
+                descriptions::details("EventDescriptionEventDetail")
             )
         }
         ("EventManager", "description") => format!(
             "<val xsi:type=\"EventDescription\"><category xsi:type=\"ElementDescription\"><label>Information</label>\
              <summary>Information</summary><key>info</key></category>{}</val>",
-            described("eventInfo")
+            descriptions::details("eventInfo")
         ),
         ("SessionManager", "sessionList") => {
             let mut out = String::from("<val xsi:type=\"ArrayOfUserSession\">");
@@ -230,36 +231,3 @@ fn content_members(state: &State) -> String {
     ]
     .concat()
 }
-
-/// Whether the vCenter knows that class or `eventTypeId`.
-pub(super) fn is_described(topic: &str) -> bool {
-    DESCRIPTIONS.iter().any(|(known, _, _)| *known == topic)
-}
-
-/// The `EventDescriptionEventDetail` of all topics, each as an element of that name.
-fn described(element: &str) -> String {
-    let mut out = String::new();
-    for (topic, category, format) in DESCRIPTIONS {
-        // An eventTypeId stands in front of the format of its class.
-        let (key, full) = match topic.contains('.') {
-            true => ("EventEx", format!("{topic}|{format}")),
-            false => (*topic, (*format).to_string()),
-        };
-        let _ = write!(
-            out,
-            "<{element}><key>{key}</key><description>{topic}</description><category>{category}</category>\
-             <formatOnDatacenter>{format}</formatOnDatacenter><formatOnComputeResource>{format}\
-             </formatOnComputeResource><formatOnHost>{format}</formatOnHost><formatOnVm>{format}</formatOnVm>\
-             <fullFormat>{full}</fullFormat></{element}>",
-        );
-    }
-    out
-}
-
-/// Topics, their categories and how their messages are made.
-const DESCRIPTIONS: &[(&str, &str, &str)] = &[
-    ("VmPoweredOnEvent", "info", "Virtual machine on {host.name} is powered on"),
-    ("VmPoweredOffEvent", "info", "Virtual machine on {host.name} is powered off"),
-    ("VmStartingEvent", "info", "Virtual machine on host {host.name} is starting"),
-    ("VmStoppingEvent", "info", "Virtual machine on {host.name} is stopping"),
-];

@@ -1,9 +1,12 @@
 //! The processor `stdout`: one JSON line per event.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use crate::cloudevents;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
+
+/// The reason of a failure when nobody reads standard output any more.
+pub const CLOSED: &str = "closed";
 
 /// Prints CloudEvents in the JSON format, one per line.
 #[derive(Debug, Default)]
@@ -28,7 +31,7 @@ impl Processor for Stdout {
                 Err(error) => Verdict::failed(Failure {
                     target: String::new(),
                     retry: Retry::Later { after: None, unsent: false },
-                    reason: "stdout",
+                    reason: if error.kind() == ErrorKind::BrokenPipe { CLOSED } else { "stdout" },
                     detail: format!("write standard output: {error}"),
                 }),
             });

@@ -1,0 +1,165 @@
+//! `router demo`: a simulated vCenter inside the process, routed to standard output.
+//!
+//! Everything between them is what `router run` runs: the same configuration file, source, pipeline,
+//! checkpoint and processor.
+
+use jiff::SignedDuration;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::cli::args::DemoOptions;
+use crate::cli::checkpoint::{self, Action};
+use crate::cli::{Failure, run};
+use crate::config::Config;
+use crate::config::file::{self, Overrides};
+use crate::demo::history::History;
+use crate::demo::simulator::{Settings, Simulator};
+use crate::demo::stream::Stream;
+use crate::error::{Context, Error, Result};
+use crate::observe;
+use crate::pipeline::View;
+use crate::processor::stdout;
+use crate::router::Router;
+use crate::stop::{Stop, StopSource, stop_signal};
+
+/// Events per second, where nothing else is asked for.
+const RATE: f64 = 2.0;
+/// Events that are there when an endless demo starts.
+const BACKLOG_EVENTS: usize = 5;
+/// Events that may be made before they are printed.
+const AHEAD_EVENTS_MAX: u64 = 2000;
+/// How often events are made and counted.
+const TICK: Duration = Duration::from_millis(10);
+/// Any seed gives as good a stream.
+const SEED: u64 = 1;
+
+/// Prints the events of a simulated vCenter until enough were printed, a signal comes or nobody
+/// reads standard output any more.
+///
+/// # Errors
+/// When the start is impossible, a thread failed, or standard output cannot be written.
+pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result::Result<(), Failure> {
+    let (source, stop) = stop_signal();
+    let mut stream = Stream::new(SEED);
+    let backlog = if options.events.is_some() { 0 } else { BACKLOG_EVENTS };
+    let now = jiff::Timestamp::now();
+    let records = stream.backlog(backlog, SignedDuration::from_secs(10), now);
+    let begin = records.first().map_or(now, |record| record.time) - SignedDuration::from_secs(1);
+    let simulator = Simulator::start(Settings { history: History::of(records), ..Settings::default() })?;
+    let folder = Folder::new()?;
+    let config = configure(&simulator, &folder.path, overrides)?;
+    observe::log::init(&config.log);
+    // As if it had run before: what is there already is delivered too.
+    checkpoint::checkpoint(&config, None, &Action::Set(begin))?;
+    run::watch_signals(source.clone())?;
+    let router = Router::start(&config)?;
+    let [route] = router.routes() else { return Err(Error::new("the demo has one route").into()) };
+    let mut producer = Producer {
+        simulator: &simulator,
+        stream,
+        view: route.view(),
+        options: *options,
+        made: backlog as u64,
+    };
+    std::thread::scope(|scope| {
+        let producing = std::thread::Builder::new()
+            .name("demo".into())
+            .spawn_scoped(scope, || producer.run(&stop, &source))
+            .context(|| "start a thread")?;
+        let ran = router.run(&stop);
+        // However the router ended.
+        source.stop();
+        let produced = producing.join().unwrap_or_else(|_| Err(Error::new("making events failed")));
+        ran.and(produced).map_err(Failure::from)
+    })
+}
+
+/// What a user would write, with the address of the simulator.
+fn configure(simulator: &Simulator, state_dir: &Path, overrides: &Overrides) -> Result<Config> {
+    let path = state_dir.join("router.toml");
+    let text = format!(
+        "state_dir = \"state\"\n\
+         [source.vcenter]\ntype = \"vcsim\"\ncheckpoint = true\naddress = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n\
+         [processor.screen]\ntype = \"stdout\"\n\
+         [route.demo]\nfrom = \"vcenter\"\nto = \"screen\"\norder = \"strict\"\n",
+        simulator.url(),
+        simulator.username(),
+        simulator.password()
+    );
+    file::parse(&text, &path, overrides, &|_| None).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Error::new(problems.join("; "))
+    })
+}
+
+/// Makes events as they become due, and ends the demo.
+struct Producer<'s> {
+    simulator: &'s Simulator,
+    stream: Stream,
+    view: View,
+    options: DemoOptions,
+    made: u64,
+}
+
+impl Producer<'_> {
+    fn run(&mut self, stop: &Stop, end: &StopSource) -> Result<()> {
+        let begin = Instant::now();
+        let backlog = self.made;
+        while !stop.is_stopped() {
+            let printed = self.view.stats().delivered.get();
+            if self.options.events.is_some_and(|events| events <= printed) {
+                end.stop();
+                break;
+            }
+            if let Some((reason, _)) = self.view.stats().retried.get().first() {
+                end.stop();
+                let closed = *reason == stdout::CLOSED;
+                return if closed { Ok(()) } else { Err(Error::new("standard output cannot be written")) };
+            }
+            let due = match (self.options.rate, self.options.events) {
+                (None, Some(_)) => u64::MAX,
+                (rate, _) => backlog + (begin.elapsed().as_secs_f64() * rate.unwrap_or(RATE)) as u64,
+            };
+            let due = due.min(printed + AHEAD_EVENTS_MAX).min(self.options.events.unwrap_or(u64::MAX));
+            self.make(due.saturating_sub(self.made));
+            stop.wait(TICK);
+        }
+        Ok(())
+    }
+
+    fn make(&mut self, events: u64) {
+        if 0 < events {
+            let now = self.simulator.now();
+            self.simulator.push_many((0..events).map(|_| self.stream.next(now)));
+            self.made += events;
+        }
+    }
+}
+
+/// A folder for the configuration and the checkpoint, removed at the end.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new() -> Result<Folder> {
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let path = std::env::temp_dir().join(format!("event-router-demo-{}-{now}", std::process::id()));
+        // Fails if it is there: nobody else can have prepared it.
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .context(|| format!("make the folder {}", path.display()))?;
+        Ok(Folder { path })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            log::warn!("remove {}: {error}", self.path.display());
+        }
+    }
+}
