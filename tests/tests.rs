@@ -16,6 +16,8 @@ mod cli;
 mod conservation;
 // What vcsim recorded, the CloudEvents SDK receives.
 mod delivery;
+// The demo, from the simulated vCenter to standard output.
+mod demo;
 // One sink that hangs holds up no other route.
 mod isolation;
 // From the operation to the receiver, on an idle stream.

@@ -63,8 +63,8 @@ CloudEvent as one line of JSON on standard output. Nothing is left behind.
 Usage: router demo [--events N] [--rate R]
 
 Options:
-      --events N  Stop after N events
-      --rate R    Events per second
+      --events N  Stop after N events; without --rate they come as fast as they can be printed
+      --rate R    Events per second, 2 if neither option is given
 ";
 
 /// `router checkpoint --help`.
