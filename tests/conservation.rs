@@ -15,6 +15,8 @@ use crate::support::random::Random;
 use crate::support::{Test, wait_for};
 
 const MACHINES: usize = 40;
+/// Events that wait while the router is being killed.
+const BACKLOG: usize = 2000;
 
 /// What the sink has seen of one event.
 #[derive(Clone, Debug)]
@@ -125,22 +127,30 @@ fn every_event_is_acknowledged_whatever_happens() {
     let mut pushed = 0;
     for kill in 0..kills {
         let router = test.start(&["run"]);
-        let until = Instant::now() + Duration::from_millis(40 + random.below(500) as u64);
-        let share = events * (kill + 1) / kills;
-        while Instant::now() < until || pushed < share {
-            pushed += push(&simulator, &mut random, (share - pushed).min(200));
-            std::thread::sleep(Duration::from_millis(2));
+        // Somewhere in the middle of the work, with a backlog before it.
+        let begun = sink.acknowledged();
+        let enough = begun + random.below(2 * events.saturating_sub(begun) / (kills - kill) + 1);
+        let until = Instant::now() + Duration::from_secs(5);
+        while sink.acknowledged() < enough.min(events) && Instant::now() < until {
+            let backlog = pushed - sink.acknowledged().min(pushed);
+            let room = BACKLOG.saturating_sub(backlog).min(events - pushed).min(200);
+            pushed += push(&simulator, &mut random, room);
+            std::thread::sleep(Duration::from_millis(1));
         }
         router.signal("KILL");
         drop(router);
     }
+    let survived = sink.acknowledged();
+    pushed += push(&simulator, &mut random, events - pushed);
     assert_eq!(pushed, events);
     sink.faulty.store(false, Ordering::SeqCst);
-    let router = test.start(&["run"]);
+    let mut router = test.start(&["run"]);
+    router.log_line(&["started"]);
     let longest = Duration::from_secs(60 + events as u64 / 200);
     wait_for("all events", longest, || (events <= sink.acknowledged()).then_some(()));
     assert_eq!(router.end_by("TERM").code, Some(0));
     wait_for("logout", Duration::from_secs(10), || (simulator.counts().logouts > 0).then_some(()));
+    println!("conservation: {survived} events were acknowledged between the kills");
     judge(&sink.record.lock().unwrap(), events, kills);
 }
 
