@@ -2,11 +2,15 @@
 //! CloudEvents HTTP binding 1.0.2).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::value::RawValue;
+
+use crate::error::{Context, Error, Result};
 
 /// One CloudEvent. Empty attributes are absent, never empty strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +114,47 @@ fn write_data(ce: &CloudEvent, out: &mut Vec<u8>) {
     }
 }
 
+/// The event of a JSON text as [`write_json`] makes it. JSON data comes back byte for byte.
+///
+/// # Errors
+/// When the text is not JSON, or an attribute is missing or not a string.
+pub fn read_json(text: &str) -> Result<CloudEvent> {
+    let mut members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(text).map_err(|error| Error::new(format!("not a JSON object: {error}")))?;
+    let data = members.remove("data");
+    let base64 = members.remove("data_base64");
+    let mut attributes = BTreeMap::new();
+    for (name, value) in members {
+        let value: String = serde_json::from_str(value.get()).context(|| format!("attribute `{name}`"))?;
+        attributes.insert(name, value);
+    }
+    attributes.remove("specversion");
+    let mut required = |name: &str| {
+        attributes.remove(name).ok_or_else(|| Error::new(format!("attribute `{name}` is missing")))
+    };
+    let (id, source, ty) = (required("id")?, required("source")?, required("type")?);
+    let datacontenttype = attributes.remove("datacontenttype");
+    let data = match (data, base64) {
+        (Some(data), _) if datacontenttype.as_deref().is_some_and(is_json) => data.get().as_bytes().to_vec(),
+        (Some(data), _) => serde_json::from_str::<String>(data.get()).context(|| "data")?.into_bytes(),
+        (None, Some(base64)) => {
+            let base64: String = serde_json::from_str(base64.get()).context(|| "data_base64")?;
+            BASE64_STANDARD.decode(base64).context(|| "data_base64")?
+        }
+        (None, None) => Vec::new(),
+    };
+    Ok(CloudEvent {
+        id,
+        source: source.into(),
+        ty: ty.into(),
+        subject: attributes.remove("subject"),
+        time: attributes.remove("time"),
+        datacontenttype: datacontenttype.map(Cow::Owned),
+        data,
+        extensions: attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+    })
+}
+
 /// Whether a media type means JSON: its subtype is `json` or ends in `+json`.
 pub fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -175,6 +220,21 @@ mod tests {
                 r#""vsphereapiversion":"7.0.3.0"}"#
             )
         );
+    }
+
+    #[test]
+    fn json_comes_back_equal() {
+        let mut ce = sample();
+        assert_eq!(read_json(&json(&ce)).unwrap(), ce);
+        ce.datacontenttype = Some("application/octet-stream".into());
+        ce.data = vec![0, 255, 7];
+        assert_eq!(read_json(&json(&ce)).unwrap(), ce);
+        ce.datacontenttype = Some("text/plain".into());
+        ce.data = b"a\nb".to_vec();
+        assert_eq!(read_json(&json(&ce)).unwrap(), ce);
+        for bad in ["", "[]", "{}", r#"{"id":1}"#, r#"{"id":"a","source":"b"}"#] {
+            assert!(read_json(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -199,7 +199,11 @@ fn make_source(source: &SourceConfig, route: &RouteConfig) -> Result<(Box<dyn So
     }
 }
 
-fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+/// The processor that a configuration describes.
+///
+/// # Errors
+/// When its settings cannot be used.
+pub fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Arc<dyn Processor>> {
     match &processor.kind {
         ProcessorKind::Stdout => Ok(Arc::new(Stdout::new())),
         ProcessorKind::Knative(knative) => {

@@ -14,6 +14,8 @@ mod support;
 mod cli;
 // Nothing is lost, whatever happens.
 mod conservation;
+// What is refused for good is kept, and redelivered by one command.
+mod dead_letters;
 // What vcsim recorded, the CloudEvents SDK receives.
 mod delivery;
 // The demo, from the simulated vCenter to standard output.

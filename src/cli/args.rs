@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use super::{checkpoint, help};
+use super::{checkpoint, dead_letters, help};
 use crate::config::LogFormat;
 use crate::config::file::{LOG_FORMATS, LOG_LEVELS, Overrides};
 use crate::config::nearest::nearest;
@@ -36,6 +36,10 @@ pub(super) enum Command {
     Checkpoint {
         route: Option<String>,
         action: checkpoint::Action,
+    },
+    DeadLetters {
+        route: Option<String>,
+        action: dead_letters::Action,
     },
     /// Print this text.
     Help(&'static str),
@@ -131,6 +135,19 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
                 _ => return Err(UsageError("`checkpoint` needs `show` or `set TIME`".to_string())),
             };
             Ok(Command::Checkpoint { route, action })
+        },
+    },
+    CommandSpec {
+        name: "dead-letters",
+        help: help::DEAD_LETTERS,
+        read: |given| {
+            let route = given.value("route", "a name", |text| Some(text.to_string()))?;
+            let action = match given.argument() {
+                Some(word) if word == "list" => dead_letters::Action::List,
+                Some(word) if word == "redeliver" => dead_letters::Action::Redeliver,
+                _ => return Err(UsageError("`dead-letters` needs `list` or `redeliver`".to_string())),
+            };
+            Ok(Command::DeadLetters { route, action })
         },
     },
 ];

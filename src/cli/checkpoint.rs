@@ -24,16 +24,7 @@ pub(super) enum Action {
 /// When the route is not known, several are meant by `set`, the state folder is in use by a running
 /// router, or a file cannot be read or written.
 pub(super) fn checkpoint(config: &Config, route: Option<&str>, action: &Action) -> Result<String> {
-    let routes: Vec<&RouteConfig> =
-        config.routes.iter().filter(|candidate| route.is_none_or(|name| name == candidate.name)).collect();
-    if routes.is_empty() {
-        let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
-        let asked = route.unwrap_or_default();
-        return Err(Error::new(format!(
-            "no route `{asked}` in the configuration; it has: {}",
-            names.join(", ")
-        )));
-    }
+    let routes = super::routes(config, route)?;
     match action {
         Action::Show => Ok(routes.iter().map(|route| show(config, route)).collect()),
         Action::Set(time) => match routes.as_slice() {

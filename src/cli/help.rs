@@ -8,10 +8,11 @@ Delivers vCenter events as CloudEvents.
 Usage: router [COMMAND] [OPTIONS]
 
 Commands:
-  run         Read events and deliver them until SIGTERM or Ctrl-C; the default
-  check       List what is wrong with the configuration and the endpoints that it names
-  demo        Print the events of a simulated vCenter, without any configuration
-  checkpoint  Show or set where routes go on reading
+  run           Read events and deliver them until SIGTERM or Ctrl-C; the default
+  check         List what is wrong with the configuration and the endpoints that it names
+  demo          Print the events of a simulated vCenter, without any configuration
+  checkpoint    Show or set where routes go on reading
+  dead-letters  List or redeliver the events that a sink refused for good
 
 Options:
   -c, --config FILE        The configuration; without it the first that exists of ./router.toml,
@@ -79,6 +80,20 @@ Options:
 
 TIME is in vCenter's clock and has a zone, such as 2026-01-31T12:00:00Z. Every event from then on is
 delivered: an earlier time repeats events, a later one skips them.
+";
+
+/// `router dead-letters --help`.
+pub(super) const DEAD_LETTERS: &str = "\
+Lists the events that a sink refused for good, or delivers them again with the same ids.
+A running router is not disturbed: it goes on adding dead letters.
+
+Usage: router dead-letters list [-c FILE] [--route NAME]
+       router dead-letters redeliver [-c FILE] [--route NAME]
+
+Options:
+      --route NAME  Only those of this route
+
+What is delivered leaves the file; what is refused again stays, and the exit code is 1.
 ";
 
 /// `router --version`.

@@ -5,15 +5,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::Config;
 use crate::config::file::{self, Overrides};
 use crate::config::problem::Problem;
+use crate::config::{Config, RouteConfig};
 use crate::error::{Error, io_text};
 use crate::observe;
 
 pub mod args;
 mod check;
 mod checkpoint;
+mod dead_letters;
 mod demo;
 mod help;
 pub mod run;
@@ -74,11 +75,29 @@ fn execute(invocation: &Invocation) -> Exit {
         },
         Command::Demo(options) => end(demo::demo(options, &invocation.overrides)),
         Command::Run => with_config(invocation, |config| run::run(&config)),
+        Command::DeadLetters { route, action } => with_config(invocation, |config| {
+            dead_letters::dead_letters(&config, route.as_deref(), *action, &mut io::stdout())
+        }),
         Command::Checkpoint { route, action } => with_config(invocation, |config| {
             let text = checkpoint::checkpoint(&config, route.as_deref(), action)?;
             print(&text)
         }),
     }
+}
+
+/// The route of that name, or all.
+fn routes<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a RouteConfig>, Error> {
+    let wanted = |route: &&RouteConfig| name.is_none_or(|name| name == route.name);
+    let routes: Vec<&RouteConfig> = config.routes.iter().filter(wanted).collect();
+    if routes.is_empty() {
+        let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
+        let asked = name.unwrap_or_default();
+        return Err(Error::new(format!(
+            "no route `{asked}` in the configuration; it has: {}",
+            names.join(", ")
+        )));
+    }
+    Ok(routes)
 }
 
 /// Loads the configuration, starts the log, and runs a command that needs both.

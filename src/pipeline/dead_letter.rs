@@ -3,12 +3,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::cloudevents::{self, CloudEvent};
@@ -46,6 +45,8 @@ impl DeadLetters {
     pub fn append_event(&self, ce: &CloudEvent, attempts: u32, failures: &[Failure]) -> Result<()> {
         let mut event = Vec::new();
         cloudevents::write_json(ce, &mut event);
+        // One line per letter: outside of strings a line break is only white space.
+        event.iter_mut().filter(|byte| **byte == b'\n' || **byte == b'\r').for_each(|byte| *byte = b' ');
         let event = String::from_utf8_lossy(&event).into_owned();
         let event = RawValue::from_string(event).context(|| "encode dead letter")?;
         let mut lines = Vec::new();
@@ -87,13 +88,7 @@ impl DeadLetters {
         // A panic of another appender cannot leave the file worse than a crash would.
         let _alone = self.appending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let intent = || format!("write dead letters {}", self.path.display());
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&self.path)
-            .context(intent)?;
+        let mut file = self.open_locked().context(intent)?;
         let size = file.metadata().context(intent)?.len();
         if self.bytes_max < size + lines.len() as u64 {
             return Err(Error::new(format!(
@@ -111,6 +106,121 @@ impl DeadLetters {
         }
         Ok(())
     }
+
+    // The file under its name, locked: a redelivery in another process may have taken the file away
+    // between opening and locking it, and must not lose the line.
+    fn open_locked(&self) -> std::io::Result<File> {
+        loop {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).append(true).create(true).mode(0o600).open(&self.path)?;
+            file.lock()?;
+            match std::fs::metadata(&self.path) {
+                Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes all letters out of the file, beside which a running router goes on appending, and hands
+    /// each to `deliver`. What `deliver` refuses, or cannot be read, is put back. A crash in between
+    /// repeats, it never loses.
+    ///
+    /// # Errors
+    /// When the files cannot be read or written.
+    pub fn redeliver(&self, mut deliver: impl FnMut(&Letter) -> bool) -> Result<()> {
+        let taken = self.path.with_extension("jsonl.redelivering");
+        let intent = || format!("redeliver {}", self.path.display());
+        if !taken.exists() {
+            match std::fs::rename(&self.path, &taken) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                renamed => renamed.context(intent)?,
+            }
+        }
+        // Wait for an appender that had opened it under its old name.
+        let file = File::open(&taken).context(intent)?;
+        file.lock().context(intent)?;
+        let mut kept = Vec::new();
+        for line in read_lines(&taken)? {
+            let delivered = Letter::parse(&line).is_ok_and(|letter| deliver(&letter));
+            if !delivered {
+                kept.extend_from_slice(&line);
+                kept.push(b'\n');
+            }
+        }
+        if !kept.is_empty() {
+            // They were within the limit before.
+            let unlimited = DeadLetters { bytes_max: u64::MAX, ..DeadLetters::at(&self.path, &self.route) };
+            unlimited.append(&kept)?;
+        }
+        std::fs::remove_file(&taken).context(intent)?;
+        taken.parent().map_or(Ok(()), super::checkpoint::sync_folder)
+    }
+
+    fn at(path: &Path, route: &str) -> DeadLetters {
+        DeadLetters {
+            route: route.to_string(),
+            path: path.to_path_buf(),
+            bytes_max: 0,
+            appending: Mutex::new(()),
+        }
+    }
+}
+
+/// One letter of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// When it was written.
+    pub time: String,
+    /// The function that refused the event; empty where the processor has one target.
+    pub target: String,
+    /// The bounded word.
+    pub reason: String,
+    /// What happened.
+    pub detail: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The event; none where it could not be converted.
+    pub event: Option<CloudEvent>,
+    /// What the source sent, where it could not be converted.
+    pub raw: Option<String>,
+}
+
+impl Letter {
+    /// The letter of one line.
+    ///
+    /// # Errors
+    /// When the line is none, such as one that a crash has cut.
+    pub fn parse(line: &[u8]) -> Result<Letter> {
+        let line = std::str::from_utf8(line).map_err(|_| Error::new("not UTF-8"))?;
+        let parsed: LetterLine = serde_json::from_str(line).map_err(|error| Error::new(error.to_string()))?;
+        let event = parsed.event.map(|event| cloudevents::read_json(event.get())).transpose()?;
+        Ok(Letter {
+            time: parsed.time,
+            target: parsed.target,
+            reason: parsed.reason,
+            detail: parsed.detail,
+            attempts: parsed.attempts,
+            event,
+            raw: parsed.raw,
+        })
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct LetterLine<'a> {
+    time: String,
+    #[serde(default)]
+    target: String,
+    reason: String,
+    detail: String,
+    #[serde(default)]
+    attempts: u32,
+    #[serde(borrow, default)]
+    event: Option<&'a RawValue>,
+    #[serde(default)]
+    raw: Option<String>,
 }
 
 fn append_lines(file: &mut File, lines: &[u8]) -> std::io::Result<()> {
@@ -139,18 +249,108 @@ struct EventLetter<'a> {
 }
 
 /// The letters of a file, oldest first, and how many lines could not be read (cut by a crash).
-pub fn read(path: &Path) -> Result<(Vec<Value>, usize)> {
+///
+/// # Errors
+/// When the file cannot be read. A file that is not there holds no letters.
+pub fn read(path: &Path) -> Result<(Vec<Letter>, usize)> {
+    let lines = read_lines(path)?;
+    let letters: Vec<Letter> = lines.iter().filter_map(|line| Letter::parse(line).ok()).collect();
+    let unreadable = lines.len() - letters.len();
+    Ok((letters, unreadable))
+}
+
+fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>> {
     let text = match std::fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         text => text.context(|| format!("read dead letters {}", path.display()))?,
     };
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let (mut letters, mut unreadable) = (Vec::new(), 0);
-    for line in lines {
-        match serde_json::from_slice(line) {
-            Ok(letter) => letters.push(letter),
-            Err(_) => unreadable += 1,
+    Ok(lines.map(<[u8]>::to_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::Retry;
+    use crate::testing::{event, folder};
+
+    fn failure(target: &str) -> Failure {
+        Failure {
+            target: target.to_string(),
+            retry: Retry::Never,
+            reason: "400",
+            detail: "status 400".to_string(),
         }
     }
-    Ok((letters, unreadable))
+
+    fn filled(folder: &Path) -> DeadLetters {
+        let letters = DeadLetters::new(folder, "power", 1 << 20);
+        letters.append_event(&event(1, "a").ce, 3, &[failure("f"), failure("g")]).unwrap();
+        letters.append_event(&event(2, "a").ce, 1, &[failure("")]).unwrap();
+        letters
+    }
+
+    #[test]
+    fn letters_come_back_with_the_event_as_it_was() {
+        let folder = folder("letters");
+        let letters = filled(folder.path());
+        let (read, unreadable) = read(letters.path()).unwrap();
+        assert_eq!((read.len(), unreadable), (3, 0));
+        assert_eq!((read[1].target.as_str(), read[1].attempts, read[1].reason.as_str()), ("g", 3, "400"));
+        assert_eq!(read[0].event.as_ref(), Some(&event(1, "a").ce));
+    }
+
+    #[test]
+    fn data_with_line_breaks_stays_on_one_line() {
+        let folder = folder("letters-lines");
+        let letters = DeadLetters::new(folder.path(), "power", 1 << 20);
+        let mut ce = event(1, "a").ce;
+        ce.data = b"{\n\"Key\": 1\r\n}".to_vec();
+        letters.append_event(&ce, 1, &[failure("")]).unwrap();
+        assert_eq!(read_lines(letters.path()).unwrap().len(), 1);
+        assert_eq!(read(letters.path()).unwrap().0[0].event.as_ref().unwrap().id, ce.id);
+    }
+
+    #[test]
+    fn what_is_redelivered_leaves_the_file_and_the_rest_stays() {
+        let folder = folder("letters-redeliver");
+        let letters = filled(folder.path());
+        std::fs::OpenOptions::new().append(true).open(letters.path()).unwrap().write_all(b"{\"cut").unwrap();
+        let broken = Broken { position: None, raw: b"<odd/>".to_vec(), reason: "odd".to_string() };
+        letters.append_broken(&broken).unwrap();
+        let mut offered = Vec::new();
+        letters
+            .redeliver(|letter| {
+                // Meanwhile the router keeps another one.
+                if offered.is_empty() {
+                    letters.append_event(&event(9, "a").ce, 1, &[failure("")]).unwrap();
+                }
+                offered.push(letter.target.clone());
+                letter.event.is_some() && letter.target != "g"
+            })
+            .unwrap();
+        assert_eq!(offered, ["f", "g", "", ""]);
+        let (left, unreadable) = read(letters.path()).unwrap();
+        let targets: Vec<_> =
+            left.iter().map(|letter| (letter.target.as_str(), letter.raw.is_some())).collect();
+        assert_eq!((targets, unreadable), (vec![("", false), ("g", false), ("", true)], 1));
+        letters.redeliver(|_| true).unwrap();
+        letters.redeliver(|_| panic!("nothing is left but the cut line")).unwrap();
+    }
+
+    #[test]
+    fn a_redelivery_that_died_is_taken_up_again() {
+        let folder = folder("letters-died");
+        let letters = filled(folder.path());
+        std::fs::rename(letters.path(), letters.path().with_extension("jsonl.redelivering")).unwrap();
+        letters.append_event(&event(3, "a").ce, 1, &[failure("")]).unwrap();
+        let mut offered = 0;
+        letters
+            .redeliver(|_| {
+                offered += 1;
+                true
+            })
+            .unwrap();
+        assert_eq!((offered, read(letters.path()).unwrap().0.len()), (3, 1));
+    }
 }

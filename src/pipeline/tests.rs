@@ -282,11 +282,11 @@ fn permanent_failures_and_broken_events_become_dead_letters_and_the_rest_arrives
     let (letters, unreadable) =
         dead_letter::read(&bench.folder.path().join("power.dead-letters.jsonl")).unwrap();
     assert_eq!((letters.len(), unreadable), (2, 0));
-    let mut reasons: Vec<&str> = letters.iter().filter_map(|letter| letter["reason"].as_str()).collect();
+    let mut reasons: Vec<&str> = letters.iter().map(|letter| letter.reason.as_str()).collect();
     reasons.sort_unstable();
     assert_eq!(reasons, ["503", "conversion"]);
-    let event = letters.iter().find(|letter| letter["event"].is_object()).unwrap();
-    assert_eq!(event["event"]["id"], "id-700");
+    let event = letters.iter().find_map(|letter| letter.event.as_ref()).unwrap();
+    assert_eq!(event.id, "id-700");
 }
 
 #[test]

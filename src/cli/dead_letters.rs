@@ -1,0 +1,121 @@
+//! `router dead-letters list|redeliver`: what was refused, and once more to the same processor.
+
+use std::io::Write;
+
+use crate::cli::{Exit, Failure};
+use crate::config::{Config, ProcessorConfig, RouteConfig};
+use crate::error::{Context, Error, Result};
+use crate::event::{Event, Lane, Position};
+use crate::pipeline::dead_letter::{DeadLetters, Letter, read};
+use crate::processor::{Delivery, Processor, Verdict};
+use crate::router::make_processor;
+
+/// What to do with the letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Print them.
+    List,
+    /// Deliver them again, with the same ids.
+    Redeliver,
+}
+
+/// Prints one line per letter. A running router is not disturbed: it goes on adding letters.
+///
+/// # Errors
+/// When the route is not known, a file cannot be read or written, or an event was refused again.
+pub(super) fn dead_letters(
+    config: &Config,
+    route: Option<&str>,
+    action: Action,
+    out: &mut impl Write,
+) -> std::result::Result<(), Failure> {
+    let mut refused = 0;
+    for route in super::routes(config, route)? {
+        match action {
+            Action::List => list(config, route, out)?,
+            Action::Redeliver => refused += redeliver(config, route, out)?,
+        }
+    }
+    if 0 < refused {
+        let error = Error::new(format!("{refused} dead letters could not be delivered and stay"));
+        return Err(Failure { exit: Exit::Failed, error });
+    }
+    Ok(())
+}
+
+fn list(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Result<()> {
+    let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
+    let (found, unreadable) = read(letters.path())?;
+    for letter in &found {
+        say(
+            out,
+            &format!(
+                "{} {} {} attempts: {}",
+                letter.time,
+                name(route, letter),
+                letter.attempts,
+                letter.detail
+            ),
+        )?;
+    }
+    if 0 < unreadable {
+        say(out, &format!("route {}: {unreadable} lines cannot be read (cut by a crash)", route.name))?;
+    }
+    Ok(())
+}
+
+fn redeliver(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Result<usize> {
+    let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
+    let Some(processor) = config.processors.iter().find(|processor| processor.name == route.to) else {
+        return Err(Error::new(format!("route {}: its processor is missing", route.name)));
+    };
+    let sender = make_processor(processor, true)?;
+    let (mut refused, mut broken_pipe) = (0, Ok(()));
+    letters.redeliver(|letter| {
+        let outcome = deliver(sender.as_ref(), processor, letter);
+        let line = match &outcome {
+            Ok(()) => format!("delivered {}", name(route, letter)),
+            Err(reason) => format!("FAILED    {}: {reason}", name(route, letter)),
+        };
+        broken_pipe = say(out, &line);
+        refused += usize::from(outcome.is_err());
+        outcome.is_ok()
+    })?;
+    broken_pipe.map(|()| refused)
+}
+
+fn deliver(
+    sender: &dyn Processor,
+    processor: &ProcessorConfig,
+    letter: &Letter,
+) -> std::result::Result<(), String> {
+    let Some(ce) = letter.event.clone() else {
+        return Err("it could not be converted to an event, so there is nothing to send".to_string());
+    };
+    // Where it stood in the source matters no more.
+    let position = Position { key: 0, time: jiff::Timestamp::UNIX_EPOCH };
+    let pending = if letter.target.is_empty() { Vec::new() } else { vec![letter.target.clone()] };
+    let delivery =
+        Delivery { event: Event { position, lane: Lane::COMMON, ce }, attempts: letter.attempts, pending };
+    let mut verdicts = Vec::new();
+    sender.deliver(&[delivery], &mut verdicts);
+    let verdict = verdicts.pop().unwrap_or_else(Verdict::delivered);
+    match verdict.failures.first() {
+        None => Ok(()),
+        Some(failure) => Err(format!("processor {}: {}", processor.name, failure.detail)),
+    }
+}
+
+fn name(route: &RouteConfig, letter: &Letter) -> String {
+    let target = if letter.target.is_empty() { String::new() } else { format!(" for {}", letter.target) };
+    match &letter.event {
+        Some(ce) => {
+            format!("route {}: {} {}{target}", route.name, ce.subject.as_deref().unwrap_or(&ce.ty), ce.id)
+        }
+        None => format!("route {}: an event that cannot be converted", route.name),
+    }
+}
+
+fn say(out: &mut impl Write, line: &str) -> Result<()> {
+    writeln!(out, "{line}").context(|| "write standard output")
+}
