@@ -40,7 +40,11 @@ fn refused(address: &str, password: &str, step: &str, text: &str, again: &str) {
 #[track_caller]
 fn answer_refused(answer: Answer, text: &str, again: &str) {
     let server = Scripted::start(answer);
-    let text = format!("ask {}/sdk who it is: {}", server.url, text.replace("URL", &server.url));
+    // A transport's message names the address itself.
+    let text = match text.starts_with("GET URL") {
+        true => format!("ask the server who it is: {}", text.replace("URL", &server.url)),
+        false => format!("ask the server who it is at {}/sdk: {text}", server.url),
+    };
     refused(&server.url, PASSWORD, "server", &text, again);
 }
 
@@ -90,7 +94,7 @@ fn nobody_listens() {
     let address = format!("http://127.0.0.1:{}", closed_port());
     let host = address.trim_start_matches("http://");
     let text = format!(
-        "ask {address}/sdk who it is: GET {address}/sdk/vimServiceVersions.xml: connect {host}: connection refused"
+        "ask the server who it is: GET {address}/sdk/vimServiceVersions.xml: connect {host}: connection refused"
     );
     refused(&address, PASSWORD, "server", &text, "1 s");
 }
@@ -100,7 +104,7 @@ fn nobody_listens() {
 fn wrong_password() {
     let vcsim = Vcsim::start(1, false);
     let text = format!(
-        "log in to {}: InvalidLogin \"Login failure\"; check username and password of the source, \
+        "log in at {}: InvalidLogin \"Login failure\"; check username and password of the source, \
          and whether the account is locked or its password expired",
         vcsim.url
     );
@@ -115,7 +119,7 @@ fn certificate_that_nobody_trusts() {
     let host = url.trim_start_matches("https://").trim_end_matches("/sdk");
     let bytes: Vec<&str> = (0..32).map(|byte| &sha256[2 * byte..2 * byte + 2]).collect();
     let text = format!(
-        "ask {url} who it is: GET {url}/vimServiceVersions.xml: TLS with {host}: certificate refused: \
+        "ask the server who it is: GET {url}/vimServiceVersions.xml: TLS with {host}: certificate refused: \
          it is that of an authority (CA:TRUE), not of a server (offered: subject O=Acme Co, \
          issuer O=Acme Co, valid until 2084-01-29T16:00:00Z, SHA-256 {}): set tls.ca_file to this very \
          certificate, or set tls.pin_sha256 to this SHA-256 once you have compared it with the server's",
