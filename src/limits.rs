@@ -122,6 +122,32 @@ pub const LONG_POLL_SECONDS_MAX: u32 = 60;
 /// Deadline of one delivery to a sink.
 pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Deadline of one invocation of a function that is not told another: the Go router's.
+pub const FUNCTION_WAIT_DEFAULT: Duration = Duration::from_secs(15);
+/// Functions that are invoked at the same time for one event.
+pub const FANOUT_CALLS_MAX: usize = 32;
+/// Threads of one processor that invoke functions beside its workers.
+pub const FANOUT_THREADS_MAX: usize = 256;
+/// Functions that have counters of their own.
+pub const TARGETS_COUNTED_MAX: usize = 1000;
+/// Deadline of one call of a listing of functions.
+pub const LISTING_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Bytes of one answer of a listing of functions: thousands of them fit.
+pub const LISTING_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Namespaces of one gateway.
+pub const NAMESPACES_MAX: usize = 1000;
+/// Unusable parts of a listing that are reported; the rest of them is only left out.
+pub const LISTING_ODDITIES_MAX: usize = 8;
+/// Functions are listed this often, where the file does not say.
+pub const LISTING_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+/// Functions are listed at most this often, whatever happens.
+pub const LISTING_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// How long one delivery waits for the first listing before it is parked.
+pub const LISTING_FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How long a refused invocation waits for the listing that tells whether the function is still
+/// there.
+pub const LISTING_NEWER_WAIT: Duration = Duration::from_secs(3);
+
 /// How long an event is held before the next try to write its dead letter.
 pub const DEAD_LETTER_HOLD: Duration = Duration::from_secs(5);
 /// The longest wait that a sink's `Retry-After` can ask for.
@@ -192,4 +218,5 @@ const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_INPUT_BYTES_MAX);
 const _: () = assert!(PATTERN_FIELDS_MAX.is_multiple_of(64));
+const _: () = assert!(LISTING_INTERVAL_MIN.as_millis() < LISTING_NEWER_WAIT.as_millis());
 const _: () = assert!(2 * CHECKPOINT_INTERVAL.as_millis() < 100);

@@ -120,6 +120,8 @@ pub enum ProcessorKind {
     Stdout,
     /// A Knative destination or any CloudEvents endpoint.
     Knative(KnativeConfig),
+    /// The functions of an OpenFaaS gateway.
+    Openfaas(OpenfaasConfig),
 }
 
 /// Settings of a Knative destination.
@@ -133,6 +135,45 @@ pub struct KnativeConfig {
     pub timeout: Duration,
     /// How the connection is made.
     pub connection: ConnectionConfig,
+}
+
+/// Settings of an OpenFaaS gateway.
+#[derive(Clone, Debug)]
+pub struct OpenfaasConfig {
+    /// `http://host:port` of the gateway, with a path in front of its routes or without.
+    pub address: String,
+    /// Functions are invoked through the gateway's queue: an acknowledgement means queued, not run.
+    pub asynchronous: bool,
+    /// How the router proves itself where the functions are listed.
+    pub auth: GatewayAuth,
+    /// Deadline of one invocation.
+    pub timeout: Duration,
+    /// How often the functions are listed.
+    pub refresh: Duration,
+    /// `Content-Type` of invocations; absent where there is none, which functions of the Go router
+    /// rely on.
+    pub content_type: Option<String>,
+    /// Where the gateway's queue posts what a function answered.
+    pub callback_url: Option<String>,
+    /// How the connection is made.
+    pub connection: ConnectionConfig,
+}
+
+/// Who the router is for a gateway's `/system` routes.
+#[derive(Clone, Debug, Default)]
+pub enum GatewayAuth {
+    /// Nobody.
+    #[default]
+    None,
+    /// Basic authentication.
+    Basic {
+        /// The account, mostly `admin`.
+        username: Secret,
+        /// Its password.
+        password: Secret,
+    },
+    /// A bearer token.
+    Bearer(Secret),
 }
 
 /// The CloudEvents HTTP content modes.

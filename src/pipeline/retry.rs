@@ -46,6 +46,7 @@ pub fn decide(
                 asked = asked.max(after);
                 decision.again.push(failure);
             }
+            Retry::NotReady => decision.again.push(failure),
             _ => decision.final_failures.push(failure),
         }
     }
@@ -116,6 +117,8 @@ mod tests {
             (AtMostOnce, young, LATER, false),
             (AtMostOnce, young, UNSENT, true),
             (AtMostOnce, old, UNSENT, false),
+            (AtMostOnce, old, Retry::NotReady, true),
+            (AtLeastOnce, old, Retry::NotReady, true),
         ];
         for (promise, failing, retry, again) in table {
             let decision = decide(Verdict::failed(failure("", retry)), promise, &CONFIG, 1, failing, 0.0);

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
@@ -10,7 +10,7 @@ use crate::pipeline::Shared;
 use crate::pipeline::lanes::Task;
 use crate::pipeline::queue::Done;
 use crate::pipeline::retry::{self, Promise};
-use crate::processor::{Failure, Processor, Verdict};
+use crate::processor::{Failure, Processor, Retry, Verdict};
 
 /// Delivers until the queue says that it is enough.
 pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse) {
@@ -46,10 +46,14 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
         return Done::Settled(task);
     }
     let now = Instant::now();
-    let attempts = task.delivery.attempts.saturating_add(1);
-    let since = *task.failing_since.get_or_insert(now);
-    let decision =
-        retry::decide(verdict, shared.promise, &shared.config.retry, attempts, now - since, dice());
+    // What was not even tried must not age: neither towards giving up nor towards longer waits.
+    let tried = verdict.failures.iter().any(|failure| failure.retry != Retry::NotReady);
+    let attempts = task.delivery.attempts.saturating_add(u32::from(tried));
+    if tried {
+        task.failing_since.get_or_insert(now);
+    }
+    let failing = task.failing_since.map_or(Duration::ZERO, |since| now - since);
+    let decision = retry::decide(verdict, shared.promise, &shared.config.retry, attempts, failing, dice());
     if !decision.final_failures.is_empty() && !bury(shared, &task, attempts, &decision.final_failures) {
         let failures = decision.final_failures.into_iter().chain(decision.again);
         task.delivery.attempts = attempts;
@@ -60,7 +64,9 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
     let wait = decision.wait;
     let consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
     shared.delivery_trouble.happened(first.reason, &first.detail, &consequence);
-    shared.stats.retried.add(first.reason);
+    if tried {
+        shared.stats.retried.add(first.reason);
+    }
     log::debug!(target: shared.who.as_str(), "event {} attempt {attempts}: {}; again in {:.1} s", task.delivery.event.position.key,
         first.detail,
         wait.as_secs_f64());
@@ -99,7 +105,7 @@ fn bury(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bo
 fn unanswered() -> Failure {
     Failure {
         target: String::new(),
-        retry: crate::processor::Retry::Later { after: None, unsent: false },
+        retry: Retry::Later { after: None, unsent: false },
         reason: "unanswered",
         detail: "the processor gave no verdict".to_string(),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::http::client::{Response, SendError, SendErrorKind};
+use crate::http::client::{Response, SendError, SendErrorKind, url_text};
 use crate::processor::Retry;
 
 /// Characters of an answer that a message holds.
@@ -55,6 +55,16 @@ pub fn summary(response: &Response) -> String {
     let excerpt = excerpt(&response.body);
     let separator = if excerpt.is_empty() { "" } else { ": " };
     format!("status {}{separator}{excerpt}", response.status)
+}
+
+/// `POST http://host/path: status 404: not found`, and for a redirect where it leads.
+pub fn refusal(method: &str, url: &str, response: &Response) -> String {
+    let mut text = format!("{method} {}: {}", url_text(url), summary(response));
+    if let Some(location) = response.header("location") {
+        let location = excerpt(url_text(location).as_bytes());
+        text.push_str(&format!(" (redirects to {location}; redirects are not followed)"));
+    }
+    text
 }
 
 /// Whether to send again when no answer came: always, but for requests that are wrong in

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cloudevents::{self, CloudEvent};
 use crate::config::{Encoding, KnativeConfig};
 use crate::error::Result;
-use crate::http::client::{Client, ClientSettings, Request, Response, SendError, url_text};
+use crate::http::client::{Client, ClientSettings, Request, Response, SendError};
 use crate::limits::{SINK_BODY_BYTES_MAX, WORKERS_MAX};
 use crate::processor::answer;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
@@ -106,11 +106,7 @@ impl Knative {
             Class::Later => Retry::Later { after: answer::retry_after_of(&response), unsent: false },
             Class::Never => Retry::Never,
         };
-        let mut detail = format!("POST {}: {}", url_text(&self.uri), answer::summary(&response));
-        if let Some(location) = response.header("location") {
-            let location = answer::excerpt(url_text(location).as_bytes());
-            detail.push_str(&format!(" (redirects to {location}; redirects are not followed)"));
-        }
+        let detail = answer::refusal("POST", &self.uri, &response);
         failed(retry, answer::status_reason(response.status), detail)
     }
 }

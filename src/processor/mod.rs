@@ -7,6 +7,7 @@ use crate::event::Event;
 
 pub mod answer;
 pub mod knative;
+pub mod openfaas;
 pub mod stdout;
 
 /// Sends events to one kind of sink. Shared by the worker threads of a route.
@@ -19,6 +20,23 @@ pub trait Processor: Send + Sync {
     /// Sends the deliveries and pushes one verdict for each, in their order. `verdicts` comes
     /// empty. Every call ends within the processor's own deadline.
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>);
+
+    /// What became of the calls to each target, for processors that have several. As many as there
+    /// are names in the sink, up to a limit.
+    fn target_counts(&self) -> Vec<TargetCount> {
+        Vec::new()
+    }
+}
+
+/// Calls to one target since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetCount {
+    /// The function.
+    pub target: String,
+    /// Calls that were acknowledged.
+    pub delivered: u64,
+    /// Calls that failed; one target may fail several times for one event.
+    pub failed: u64,
 }
 
 /// One event on its way to a sink.
@@ -29,7 +47,8 @@ pub struct Delivery {
     /// How often it was sent before.
     pub attempts: u32,
     /// The targets that still owe an acknowledgement (functions of a gateway). Empty at the first
-    /// attempt, and always for processors with one target.
+    /// attempt, and always for processors with one target. Targets that are named before the first
+    /// attempt are the only ones that are meant: a dead letter on its way back.
     pub pending: Vec<String>,
 }
 
@@ -67,6 +86,9 @@ pub enum Retry {
     },
     /// It cannot: a dead letter.
     Never,
+    /// Nothing was sent, because the targets are not known yet. This is no attempt: it is asked again
+    /// soon and never given up.
+    NotReady,
 }
 
 impl Verdict {

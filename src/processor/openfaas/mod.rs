@@ -1,0 +1,227 @@
+//! The processor `openfaas`: invokes every function that subscribes to an event by its annotation
+//! `topic`.
+//!
+//! ```text
+//!   first attempt ---> functions of the topic --+
+//!   retry -----------> those that still owe ----+--> side by side: POST the JSON of the event
+//!   redelivery ------> the one that is named ---+
+//! ```
+//!
+//! Before the first listing of functions nothing is known about subscribers, so no event is judged.
+//! After it, an event without subscriber is settled. Facts about the gateway: `gateway/main.go` of
+//! openfaas/faas, and connector-sdk as the Go router linked it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Instant;
+
+pub mod counts;
+pub mod gateway;
+pub mod topics;
+pub mod watch;
+
+use counts::Counts;
+use gateway::{Answer, Gateway};
+use topics::{Target, TopicMap};
+use watch::Watch;
+
+use crate::cloudevents;
+use crate::config::OpenfaasConfig;
+use crate::error::{Context, Result};
+use crate::limits::{
+    FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_INTERVAL_MIN, LISTING_NEWER_WAIT,
+    THREAD_STACK_BYTES,
+};
+use crate::processor::answer;
+use crate::processor::{Delivery, Failure, Processor, Retry, TargetCount, Verdict};
+
+/// Invokes the functions of one gateway.
+pub struct Openfaas {
+    who: String,
+    gateway: Arc<Gateway>,
+    watch: Watch,
+    counts: Counts,
+    // Threads beside the workers that invoke functions at the moment.
+    helpers: AtomicUsize,
+}
+
+impl Openfaas {
+    /// A processor that has begun to ask its gateway for functions. `name` is that of the
+    /// configuration.
+    ///
+    /// # Errors
+    /// A proxy or TLS setting that cannot be used, or no thread.
+    pub fn new(name: &str, config: &OpenfaasConfig, at_least_once: bool) -> Result<Openfaas> {
+        let who = format!("processor {name}");
+        let gateway = Arc::new(Gateway::new(config, at_least_once).context(|| &who)?);
+        let watch = Watch::start(name, gateway.clone(), config.refresh)?;
+        Ok(Openfaas { who, gateway, watch, counts: Counts::default(), helpers: AtomicUsize::new(0) })
+    }
+
+    fn deliver_one(&self, delivery: &Delivery) -> Verdict {
+        let ce = &delivery.event.ce;
+        let topic = ce.subject.as_deref().unwrap_or_default();
+        let targets = match self.targets(delivery, topic) {
+            Ok(targets) => targets,
+            Err(failure) => return Verdict::failed(failure),
+        };
+        if targets.is_empty() {
+            return Verdict::unmatched();
+        }
+        let mut body = Vec::with_capacity(ce.data.len() + 512);
+        cloudevents::write_json(ce, &mut body);
+        let began = Instant::now();
+        let mut failures = Vec::new();
+        for (target, answer) in self.invoke_all(&targets, topic, &body) {
+            self.say(&target, &answer);
+            let failure = self.gateway.judge(&target, &answer);
+            self.counts.add(&target, failure.is_none());
+            failures.extend(failure.and_then(|failure| self.unless_removed(failure, topic, began)));
+        }
+        Verdict { failures, unmatched: false }
+    }
+
+    /// Who gets the event: at the first attempt all subscribers, later those that failed and still
+    /// subscribe. A target that is named before any attempt comes from a person, who knows best.
+    fn targets(&self, delivery: &Delivery, topic: &str) -> Result<Vec<Target>, Failure> {
+        let mut pending = delivery.pending.iter().filter(|name| !name.is_empty()).peekable();
+        let is_first = pending.peek().is_none();
+        if !is_first && delivery.attempts == 0 {
+            return Ok(pending.map(|name| name.as_str().into()).collect());
+        }
+        let map = self.watch.current(LISTING_FIRST_WAIT).map_err(|why| self.not_ready(&why))?;
+        let subscribed = map.targets(topic);
+        if is_first {
+            return Ok(subscribed.to_vec());
+        }
+        let (mut owing, mut gone) = (Vec::new(), Vec::new());
+        for name in pending {
+            match subscribed.iter().find(|target| ***target == **name) {
+                Some(target) => owing.push(target.clone()),
+                None => gone.push(name.as_str()),
+            }
+        }
+        if !gone.is_empty() {
+            let (who, id, gone) = (&self.who, &delivery.event.ce.id, gone.join(", "));
+            log::info!("{who}: {topic} {id}: {gone} no longer subscribes, not tried again");
+        }
+        Ok(owing)
+    }
+
+    fn not_ready(&self, why: &str) -> Failure {
+        Failure {
+            target: String::new(),
+            retry: Retry::NotReady,
+            reason: "listing",
+            detail: format!("waiting for the first list of functions: {why}"),
+        }
+    }
+
+    /// A 404 of a function that was removed since the last listing is no failure: what nobody wants
+    /// any more needs no dead letter. So before it becomes one, the gateway is asked once more.
+    fn unless_removed(&self, failure: Failure, topic: &str, began: Instant) -> Option<Failure> {
+        if failure.reason != "404" {
+            return Some(failure);
+        }
+        // A listing of the last second is as good: otherwise a function that answers 404 on its own
+        // would cause one for each event.
+        let since = began.checked_sub(LISTING_INTERVAL_MIN).unwrap_or(began);
+        let subscribes =
+            |map: Arc<TopicMap>| map.targets(topic).iter().any(|target| **target == *failure.target);
+        match self.watch.newer(since, LISTING_NEWER_WAIT).map(subscribes) {
+            Some(false) => {
+                log::info!("{}: {} was removed, {topic} is not for it any more", self.who, failure.target);
+                None
+            }
+            Some(true) => Some(failure),
+            None => Some(Failure { retry: Retry::Later { after: None, unsent: false }, ..failure }),
+        }
+    }
+
+    /// Invokes the functions side by side: this thread helps, and with a single one it is alone.
+    fn invoke_all(&self, targets: &[Target], topic: &str, body: &[u8]) -> Vec<(Target, Answer)> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut answers = Vec::new();
+            while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                answers.push((target.clone(), self.gateway.invoke(target, topic, body)));
+            }
+            answers
+        };
+        std::thread::scope(|scope| {
+            let wanted = targets.len().min(FANOUT_CALLS_MAX).saturating_sub(1);
+            let helpers: Vec<_> = (0..wanted).map_while(|_| self.help(scope, work)).collect();
+            let mut answers = work();
+            for helper in helpers {
+                match helper.join() {
+                    Ok(more) => answers.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            answers
+        })
+    }
+
+    /// One more thread for `work`, if there may be one.
+    fn help<'scope, 'env, T: Send + 'scope>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        work: impl FnOnce() -> T + Send + 'scope,
+    ) -> Option<ScopedJoinHandle<'scope, T>> {
+        let place = Place::take(&self.helpers)?;
+        std::thread::Builder::new()
+            .name("of-call".to_string())
+            .stack_size(THREAD_STACK_BYTES)
+            .spawn_scoped(scope, move || {
+                let _place = place;
+                work()
+            })
+            .ok()
+    }
+
+    fn say(&self, target: &Target, answer: &Answer) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let (who, seconds) = (&self.who, answer.duration.as_secs_f64());
+        match &answer.result {
+            Ok(response) => {
+                let call = answer::excerpt(response.header("x-call-id").unwrap_or("none").as_bytes());
+                log::debug!("{who}: {target}: status {} in {seconds:.3} s, call {call}", response.status);
+            }
+            Err(error) => log::debug!("{who}: {target}: {error} in {seconds:.3} s"),
+        }
+    }
+}
+
+impl Processor for Openfaas {
+    fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
+        // The map would grow old unnoticed. A panic is a fault of the program, so let it end.
+        assert!(!self.watch.is_dead(), "{}: the thread that lists functions has ended", self.who);
+        verdicts.extend(batch.iter().map(|delivery| self.deliver_one(delivery)));
+    }
+
+    fn target_counts(&self) -> Vec<TargetCount> {
+        self.counts.list()
+    }
+}
+
+/// A thread's place among the helpers, given back when it ends.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(helpers: &'a AtomicUsize) -> Option<Place<'a>> {
+        let more = |taken| (taken < FANOUT_THREADS_MAX).then_some(taken + 1);
+        helpers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Place(helpers))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;
