@@ -33,6 +33,15 @@ pub struct CloudEvent {
     pub extensions: Vec<(Arc<str>, Arc<str>)>,
 }
 
+impl CloudEvent {
+    /// What people call the event: its subject, which is the name in the router's shape. In the shape
+    /// of the VSphereSource, which has no subject, the name stands in the type.
+    pub fn name(&self) -> &str {
+        let in_type = || self.ty.strip_prefix("com.vmware.vsphere.")?.strip_suffix(".v0");
+        self.subject.as_deref().or_else(in_type).unwrap_or(&self.ty)
+    }
+}
+
 /// What a header value may not hold as it is: space, `"`, `%`, and all outside U+0021 to U+007E
 /// (HTTP binding 1.0.2, section 3.1.3.2).
 const HEADER_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
@@ -235,6 +244,17 @@ mod tests {
         for bad in ["", "[]", "{}", r#"{"id":1}"#, r#"{"id":"a","source":"b"}"#] {
             assert!(read_json(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn name_stands_in_subject_or_type() {
+        let mut ce = sample();
+        ce.subject = Some("VmPoweredOnEvent".into());
+        assert_eq!(ce.name(), "VmPoweredOnEvent");
+        ce.subject = None;
+        assert_eq!(ce.name(), "t");
+        ce.ty = "com.vmware.vsphere.com.vmware.sso.LoginFailure.v0".into();
+        assert_eq!(ce.name(), "com.vmware.sso.LoginFailure");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::limits::{KEEPER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL
 use crate::pipeline::{Exit, Role, Route, RouteParts, View};
 use crate::processor::Processor;
 use crate::processor::knative::Knative;
+use crate::processor::openfaas::Openfaas;
 use crate::processor::stdout::Stdout;
 use crate::source::Source;
 use crate::source::vcenter::Vcenter;
@@ -210,6 +211,11 @@ pub fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Resul
             let sender =
                 Knative::new(knative, at_least_once).context(|| format!("processor {}", processor.name))?;
             Ok(Arc::new(sender))
+        }
+        ProcessorKind::Openfaas(openfaas) => {
+            let invoker = Openfaas::new(&processor.name, openfaas, at_least_once)
+                .context(|| format!("processor {}", processor.name))?;
+            Ok(Arc::new(invoker))
         }
     }
 }

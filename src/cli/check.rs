@@ -5,9 +5,12 @@ use std::path::Path;
 
 use super::Exit;
 use crate::config::file::{self, Overrides};
-use crate::config::{Config, KnativeConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind};
+use crate::config::{
+    Config, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind,
+};
 use crate::error::io_text;
 use crate::http::client::{Client, ClientSettings, Request, SendErrorKind, url_text};
+use crate::processor::openfaas::gateway::Gateway;
 use crate::source::vcenter::probe::{Outcome, probe};
 
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
@@ -133,6 +136,7 @@ fn check_processor(processor: &ProcessorConfig, report: &mut Report<'_>) {
     match &processor.kind {
         ProcessorKind::Stdout => report.ok(&subject, "prints on standard output"),
         ProcessorKind::Knative(config) => check_knative(&subject, config, report),
+        ProcessorKind::Openfaas(config) => check_openfaas(&subject, config, report),
     }
 }
 
@@ -168,6 +172,28 @@ fn check_knative(subject: &str, config: &KnativeConfig, report: &mut Report<'_>)
         Ok(status) => report.ok(subject, &format!("{url} answers ({status} to OPTIONS)")),
         Err(error) => report.fail(subject, &format!("{error}{}", cure(error.kind))),
     }
+}
+
+/// Lists the functions as a run would, and shows who wants what. No function is invoked.
+fn check_openfaas(subject: &str, config: &OpenfaasConfig, report: &mut Report<'_>) {
+    let gateway = match Gateway::new(config, true) {
+        Ok(gateway) => gateway,
+        Err(error) => return report.fail(subject, &error.to_string()),
+    };
+    let map = match gateway.list(&|| false) {
+        Ok(map) => map,
+        Err(failure) => return report.fail(subject, &failure.error.to_string()),
+    };
+    let address = url_text(&config.address);
+    match map.functions() {
+        0 => report
+            .warn(subject, &format!("{address}: no function has an annotation topic: no event has a taker")),
+        count => report.ok(subject, &format!("{address}: functions that subscribe: {count}")),
+    }
+    for topic in map.topics() {
+        report.ok(subject, &format!("topic {topic}: {}", map.targets(topic).join(", ")));
+    }
+    map.oddities().iter().for_each(|oddity| report.warn(subject, &format!("{oddity}; left out")));
 }
 
 /// What to do where the error itself does not know.

@@ -95,8 +95,8 @@ fn deliver(
     // Where it stood in the source matters no more.
     let position = Position { key: 0, time: jiff::Timestamp::UNIX_EPOCH };
     let pending = if letter.target.is_empty() { Vec::new() } else { vec![letter.target.clone()] };
-    let delivery =
-        Delivery { event: Event { position, lane: Lane::COMMON, ce }, attempts: letter.attempts, pending };
+    // No attempts yet: the named target is meant, whatever the sink lists by now.
+    let delivery = Delivery { event: Event { position, lane: Lane::COMMON, ce }, attempts: 0, pending };
     let mut verdicts = Vec::new();
     sender.deliver(&[delivery], &mut verdicts);
     let verdict = verdicts.pop().unwrap_or_else(Verdict::delivered);
@@ -110,7 +110,7 @@ fn name(route: &RouteConfig, letter: &Letter) -> String {
     let target = if letter.target.is_empty() { String::new() } else { format!(" for {}", letter.target) };
     match &letter.event {
         Some(ce) => {
-            format!("route {}: {} {}{target}", route.name, ce.subject.as_deref().unwrap_or(&ce.ty), ce.id)
+            format!("route {}: {} {}{target}", route.name, ce.name(), ce.id)
         }
         None => format!("route {}: an event that cannot be converted", route.name),
     }

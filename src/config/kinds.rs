@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use super::reader::{Table, Value};
+use super::values::refuse_table;
 use super::{
-    ConnectionConfig, Encoding, KnativeConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind,
-    TlsConfig, VcenterConfig,
+    ConnectionConfig, Encoding, GatewayAuth, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind,
+    SourceConfig, SourceKind, TlsConfig, VcenterConfig,
 };
 use crate::limits;
 
@@ -19,7 +20,8 @@ type ReadProcessor = fn(&Table<'_>) -> Option<ProcessorKind>;
 const SOURCES: &[(&str, (bool, ReadSource))] = &[("vcenter", (true, vcenter)), ("vcsim", (false, vcenter))];
 
 /// Type and the reader of its keys.
-const PROCESSORS: &[(&str, ReadProcessor)] = &[("knative", knative), ("stdout", stdout)];
+const PROCESSORS: &[(&str, ReadProcessor)] =
+    &[("knative", knative), ("openfaas", openfaas), ("stdout", stdout)];
 
 /// Shortest deadline and longest-wait setting that makes sense.
 pub(super) const WAIT_MIN: Duration = Duration::from_millis(1);
@@ -75,6 +77,44 @@ fn knative(table: &Table<'_>) -> Option<ProcessorKind> {
         timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),
         connection,
     }))
+}
+
+fn openfaas(table: &Table<'_>) -> Option<ProcessorKind> {
+    let address = table.required("address", Value::gateway_address);
+    let asynchronous = table.get("async", Value::boolean).unwrap_or_default();
+    let auth = gateway_auth(table);
+    let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
+    let refresh = table.get("refresh", |value| value.duration(limits::LISTING_INTERVAL_MIN));
+    let content_type = table.get("content_type", Value::media_type);
+    let callback_url = table.get("callback_url", Value::http_url);
+    if table.has("callback_url") && !asynchronous {
+        table.problem("`callback_url` needs `async = true`: only the gateway's queue calls back");
+    }
+    let connection = connection(table);
+    Some(ProcessorKind::Openfaas(OpenfaasConfig {
+        address: address?,
+        asynchronous,
+        auth: auth?,
+        timeout: timeout.unwrap_or(limits::FUNCTION_WAIT_DEFAULT),
+        refresh: refresh.unwrap_or(limits::LISTING_INTERVAL_DEFAULT),
+        content_type,
+        callback_url,
+        connection,
+    }))
+}
+
+/// `username` and `password`, or `token`, or nothing.
+fn gateway_auth(table: &Table<'_>) -> Option<GatewayAuth> {
+    let username = table.get("username", Value::secret);
+    let password = table.get("password", Value::secret);
+    let token = table.get("token", Value::secret);
+    match (table.has("username"), table.has("password"), table.has("token")) {
+        (false, false, false) => Some(GatewayAuth::None),
+        (true, true, false) => Some(GatewayAuth::Basic { username: username?, password: password? }),
+        (false, false, true) => Some(GatewayAuth::Bearer(token?)),
+        (_, _, true) => refuse_table(table, "holds `token` beside `username` or `password`, expected either"),
+        _ => refuse_table(table, "holds only one of `username` and `password`, expected both"),
+    }
 }
 
 /// The keys that every endpoint has: `proxy` and `tls`.

@@ -36,6 +36,15 @@ uri = "http://broker-ingress.knative-eventing.svc.cluster.local/default/default"
 encoding = "structured"
 timeout = "5s"
 
+[processor.functions]
+type = "openfaas"
+address = "http://127.0.0.1:8080/"
+async = true
+username = "admin"
+password = "pass"
+refresh = "1m"
+callback_url = "http://127.0.0.1:8080/function/done"
+
 [processor.screen]
 type = "stdout"
 
@@ -52,6 +61,10 @@ dead_letters = { max_size = "1MiB" }
 from = "lab"
 to = "screen"
 workers = 64
+
+[route.functions]
+from = "lab"
+to = "functions"
 
 [log]
 level = "warn"
@@ -115,7 +128,14 @@ fn example_is_read() {
     assert_eq!(knative.uri, "http://broker-ingress.knative-eventing.svc.cluster.local/default/default");
     assert_eq!((knative.encoding, knative.timeout), (Encoding::Structured, Duration::from_secs(5)));
 
-    let [power, rest] = &config.routes[..] else { panic!("two routes") };
+    let ProcessorKind::Openfaas(openfaas) = &config.processors[1].kind else { panic!("openfaas") };
+    assert_eq!(openfaas.address, "http://127.0.0.1:8080");
+    assert!(openfaas.asynchronous && matches!(openfaas.auth, GatewayAuth::Basic { .. }));
+    assert_eq!((openfaas.timeout, openfaas.refresh), (Duration::from_secs(15), Duration::from_secs(60)));
+    assert_eq!(openfaas.content_type, None);
+    assert_eq!(openfaas.callback_url.as_deref(), Some("http://127.0.0.1:8080/function/done"));
+
+    let [power, rest, _] = &config.routes[..] else { panic!("three routes") };
     assert_eq!((power.from.as_str(), power.to.as_str()), ("vc01", "broker"));
     assert_eq!(power.types, ["VmPoweredOnEvent", "com.vmware.vc.*"]);
     assert_eq!((power.order, power.workers, power.format), (Order::Strict, 1, Format::Vspheresource));
@@ -218,15 +238,11 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'kantive'",
-            "11: processor.b.type: \"kantive\" is not known, did you mean \"knative\"? known: \"knative\", \"stdout\"",
-        ),
-        (
-            "[processor.b]\ntype = 'openfaas'",
-            "11: processor.b.type: \"openfaas\" is not known, known: \"knative\", \"stdout\"",
+            "11: processor.b.type: \"kantive\" is not known, did you mean \"knative\"? known: \"knative\", \"openfaas\", \"stdout\"",
         ),
         (
             "[processor.b]\ntype = true",
-            "11: processor.b.type: expected \"knative\", \"stdout\", found a boolean",
+            "11: processor.b.type: expected \"knative\", \"openfaas\", \"stdout\", found a boolean",
         ),
         (
             "[processor.'a/b']\ntype = 'stdout'",
@@ -238,6 +254,35 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         // Processors.
         ("[processor.b]\ntype = 'knative'", "10: processor.b.uri: is missing"),
+        ("[processor.b]\ntype = 'openfaas'", "10: processor.b.address: is missing"),
+        (
+            "[processor.b]\ntype = 'openfaas'\naddress = 'http://u:p@a'",
+            "12: processor.b.address: must not hold a user or password, write `username` and `password` instead",
+        ),
+        (
+            "[processor.b]\ntype = 'openfaas'\naddress = 'http://a?b'",
+            "12: processor.b.address: must not have a query",
+        ),
+        (
+            "[processor.b]\ntype = 'openfaas'\naddress = 'http://a'\nusername = 'admin'",
+            "10: processor.b: holds only one of `username` and `password`, expected both",
+        ),
+        (
+            "[processor.b]\ntype = 'openfaas'\naddress = 'http://a'\nusername = 'admin'\ntoken = 't'",
+            "10: processor.b: holds `token` beside `username` or `password`, expected either",
+        ),
+        (
+            "[processor.b]\ntype = 'openfaas'\naddress = 'http://a'\ncallback_url = 'http://b'",
+            "10: processor.b: `callback_url` needs `async = true`: only the gateway's queue calls back",
+        ),
+        (
+            "[processor.b]\ntype = 'openfaas'\naddress = 'http://a'\ncontent_type = 'json'",
+            "13: processor.b.content_type: \"json\" is not a media type such as \"application/json\"",
+        ),
+        (
+            "[processor.b]\ntype = 'openfaas'\naddress = 'http://a'\nrefresh = '100ms'",
+            "13: processor.b.refresh: \"100ms\" is too short, the shortest is \"1000ms\"",
+        ),
         (
             "[processor.b]\ntype = 'knative'\nuri = '/default'",
             "12: processor.b.uri: not an absolute URL, expected http://HOST or https://HOST",
@@ -567,8 +612,8 @@ fn the_readme_names_every_key() {
             assert!(named.iter().any(|name| README.contains(name)), "the README does not name `{key}`");
         }
     }
-    // The file, two sources, a secret, their tls, two processors, two routes, retry, dead letters, log.
-    assert_eq!(sections, 13, "{said}");
+    // The file, two sources, a secret, their tls, three processors, three routes, retry, dead letters, log.
+    assert_eq!(sections, 15, "{said}");
 }
 
 /// Random damage to a good file: it is read or refused, and each problem lies inside the file.

@@ -167,6 +167,28 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The address of an OpenFaaS gateway, without `/` at its end: a second one there would make the
+    /// gateway redirect.
+    pub(super) fn gateway_address(&self) -> Option<String> {
+        let text = self.string()?;
+        match Url::parse(text).and_then(|url| url.without_user(", write `username` and `password` instead")) {
+            Ok(url) if url.has_query => self.refuse("must not have a query"),
+            Ok(_) => Some(text.trim_end_matches('/').to_string()),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// A media type such as `application/json`.
+    pub(super) fn media_type(&self) -> Option<String> {
+        let text = self.string()?;
+        let is_text = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if !is_text || !text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty())
+        {
+            return self.refuse(format!("{text:?} is not a media type such as \"application/json\""));
+        }
+        Some(text.to_string())
+    }
+
     /// `http://[user:password@]host:port` of a proxy.
     pub(super) fn proxy(&self) -> Option<String> {
         const EXPECTED: &str = "expected a proxy such as \"http://user:password@proxy:3128\"";

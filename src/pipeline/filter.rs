@@ -16,7 +16,7 @@ impl Filter {
 
     /// Whether the event's name (its class, or the eventTypeId of EventEx and ExtendedEvent) fits.
     pub(crate) fn wants(&self, event: &Event) -> bool {
-        let name = event.ce.subject.as_deref().unwrap_or(&event.ce.ty);
+        let name = event.ce.name();
         self.names.is_empty() || self.names.iter().any(|pattern| fits(pattern, name))
     }
 }

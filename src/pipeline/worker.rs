@@ -79,7 +79,7 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
 // the letter could not be kept, so that the event must be held.
 fn bury(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bool {
     let ce = &task.delivery.event.ce;
-    let name = ce.subject.as_deref().unwrap_or(&ce.ty);
+    let name = ce.name();
     let details = failures.iter().map(|failure| failure.detail.as_str()).collect::<Vec<_>>().join("; ");
     let Some(letters) = &shared.dead_letters else {
         debug_assert_eq!(shared.promise, Promise::AtMostOnce);

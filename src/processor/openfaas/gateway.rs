@@ -266,7 +266,7 @@ mod tests {
             let expected = match status {
                 200..300 => None,
                 408 | 425 | 429 => Some(true),
-                100..500 | 501 => Some(false),
+                100..=499 | 501 => Some(false),
                 _ => Some(true),
             };
             let again = retry_of_status(status).map(|retry| retry != Retry::Never);

@@ -28,7 +28,7 @@ use watch::Watch;
 
 use crate::cloudevents;
 use crate::config::OpenfaasConfig;
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::limits::{
     FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_INTERVAL_MIN, LISTING_NEWER_WAIT,
     THREAD_STACK_BYTES,
@@ -54,14 +54,14 @@ impl Openfaas {
     /// A proxy or TLS setting that cannot be used, or no thread.
     pub fn new(name: &str, config: &OpenfaasConfig, at_least_once: bool) -> Result<Openfaas> {
         let who = format!("processor {name}");
-        let gateway = Arc::new(Gateway::new(config, at_least_once).context(|| &who)?);
+        let gateway = Arc::new(Gateway::new(config, at_least_once)?);
         let watch = Watch::start(name, gateway.clone(), config.refresh)?;
         Ok(Openfaas { who, gateway, watch, counts: Counts::default(), helpers: AtomicUsize::new(0) })
     }
 
     fn deliver_one(&self, delivery: &Delivery) -> Verdict {
         let ce = &delivery.event.ce;
-        let topic = ce.subject.as_deref().unwrap_or_default();
+        let topic = ce.name();
         let targets = match self.targets(delivery, topic) {
             Ok(targets) => targets,
             Err(failure) => return Verdict::failed(failure),
@@ -103,8 +103,8 @@ impl Openfaas {
             }
         }
         if !gone.is_empty() {
-            let (who, id, gone) = (&self.who, &delivery.event.ce.id, gone.join(", "));
-            log::info!("{who}: {topic} {id}: {gone} no longer subscribes, not tried again");
+            let (id, gone) = (&delivery.event.ce.id, gone.join(", "));
+            log::info!(target: self.who.as_str(), "{topic} {id}: {gone} no longer subscribes, not tried again");
         }
         Ok(owing)
     }
@@ -131,7 +131,7 @@ impl Openfaas {
             |map: Arc<TopicMap>| map.targets(topic).iter().any(|target| **target == *failure.target);
         match self.watch.newer(since, LISTING_NEWER_WAIT).map(subscribes) {
             Some(false) => {
-                log::info!("{}: {} was removed, {topic} is not for it any more", self.who, failure.target);
+                log::info!(target: self.who.as_str(), "{} was removed, {topic} is not for it any more", failure.target);
                 None
             }
             Some(true) => Some(failure),
@@ -184,13 +184,13 @@ impl Openfaas {
         if !log::log_enabled!(log::Level::Debug) {
             return;
         }
-        let (who, seconds) = (&self.who, answer.duration.as_secs_f64());
+        let (who, seconds) = (self.who.as_str(), answer.duration.as_secs_f64());
         match &answer.result {
             Ok(response) => {
                 let call = answer::excerpt(response.header("x-call-id").unwrap_or("none").as_bytes());
-                log::debug!("{who}: {target}: status {} in {seconds:.3} s, call {call}", response.status);
+                log::debug!(target: who, "{target}: status {} in {seconds:.3} s, call {call}", response.status);
             }
-            Err(error) => log::debug!("{who}: {target}: {error} in {seconds:.3} s"),
+            Err(error) => log::debug!(target: who, "{target}: {error} in {seconds:.3} s"),
         }
     }
 }

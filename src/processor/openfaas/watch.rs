@@ -48,7 +48,7 @@ impl Watch {
             .name(format!("of-topics:{name}"))
             .stack_size(THREAD_STACK_BYTES)
             .spawn(move || run(&who, &gateway, refresh, &seen))
-            .context(|| format!("processor {name}: start a thread"))?;
+            .context(|| "start a thread")?;
         Ok(Watch { shared, thread })
     }
 
@@ -178,18 +178,18 @@ fn say_change(who: &str, gateway: &Gateway, before: Option<&TopicMap>, now: &Top
     let of = gateway.text();
     match before {
         Some(_) => {
-            log::info!("{who}: subscriptions at {of} changed: {functions} functions, {} topics", topics.len())
+            log::info!(target: who, "subscriptions at {of} changed: {functions} functions, {} topics", topics.len())
         }
-        None => log::info!("{who}: {functions} functions of {of} subscribe to {} topics", topics.len()),
+        None => log::info!(target: who, "{functions} functions of {of} subscribe to {} topics", topics.len()),
     }
     for oddity in now.oddities() {
         if before.is_none_or(|before| !before.oddities().contains(oddity)) {
-            log::warn!("{who}: {oddity}; left out");
+            log::warn!(target: who, "{oddity}; left out");
         }
     }
     if log::log_enabled!(log::Level::Debug) {
         for topic in topics {
-            log::debug!("{who}: topic {topic}: {}", now.targets(topic).join(", "));
+            log::debug!(target: who, "topic {topic}: {}", now.targets(topic).join(", "));
         }
     }
 }
