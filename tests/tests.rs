@@ -14,6 +14,8 @@ mod support;
 mod cli;
 // Nothing is lost, whatever happens.
 mod conservation;
+// Killed before any system call, or with a disk that fails, nothing is missing.
+mod crash_points;
 // What is refused for good is kept, and redelivered by one command.
 mod dead_letters;
 // What vcsim recorded, the CloudEvents SDK receives.

@@ -72,12 +72,17 @@ impl Test {
 
     /// Starts the router likewise.
     pub fn start(&self, arguments: &[&str]) -> Process {
-        // Another build of the router, such as the static one, can take the place of this one.
-        let binary = std::env::var_os("ROUTER_TEST_BINARY");
-        let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_router").into()));
+        let mut command = router_command();
         command.args(arguments).env_clear().env("TMPDIR", &self.folder).current_dir(&self.folder);
         Process::start(&format!("router {}", arguments.join(" ")), command)
     }
+}
+
+/// The router: the one that was built with the tests, or `ROUTER_TEST_BINARY`, such as the static
+/// build.
+pub fn router_command() -> Command {
+    let binary = std::env::var_os("ROUTER_TEST_BINARY");
+    Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_router").into()))
 }
 
 impl Drop for Test {

@@ -90,6 +90,11 @@ impl Process {
         self.wait_exit(SOON)
     }
 
+    /// The exit code (none after a signal), once it has ended.
+    pub fn has_ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().unwrap().map(|status| status.code())
+    }
+
     /// Waits for the end.
     pub fn wait_exit(mut self, longest: Duration) -> Exit {
         let status = wait_for(&format!("end of {}", self.name), longest, || self.child.try_wait().unwrap());

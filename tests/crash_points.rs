@@ -1,0 +1,196 @@
+//! The router dies before a system call, or the call fails, one after the other over a run with
+//! login, pages, checkpoints and a dead letter; after each restart nothing is missing.
+//!
+//! By default the calls that change the disk are visited one by one, all others in large steps.
+//! `EVENT_ROUTER_CRASH_POINTS=all` visits every system call of every kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use event_router::demo::record::Draft;
+use event_router::demo::simulator::{Settings, Simulator};
+use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
+use event_router::pipeline::dead_letter;
+
+use crate::support::process::Process;
+use crate::support::{SOON, Test, router_command, wait_for};
+
+const EVENTS: usize = 40;
+/// The sink refuses this one for good.
+const REFUSED: &str = "web-17";
+/// A call that has not come by then does not come at all.
+const CALLS_MAX: usize = 5000;
+
+/// So many runs in a row that no injection struck end a row of visits.
+const MISSES_MAX: usize = 3;
+
+/// What was acknowledged: id by key.
+type Record = Arc<Mutex<BTreeMap<i64, BTreeSet<String>>>>;
+
+struct Bench {
+    test: Test,
+    _simulator: Simulator,
+    _sink: Server,
+    record: Record,
+}
+
+impl Bench {
+    /// A vCenter with events behind a start position that is kept in the folder `start`.
+    fn new(name: &str) -> Bench {
+        let test = Test::new(name);
+        let simulator = Simulator::start(Settings::default()).unwrap();
+        let record = Record::default();
+        let seen = record.clone();
+        let sink =
+            Server::start("127.0.0.1:0", ServerSettings::default(), move |request| answer(request, &seen))
+                .unwrap();
+        test.write(
+            "router.toml",
+            &format!(
+                "[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n\
+                 page_size = 10\n[processor.sink]\ntype = \"knative\"\nuri = \"http://{}/\"\n\
+                 [route.r]\nfrom = \"vc\"\nto = \"sink\"\nworkers = 2\n",
+                simulator.url(),
+                simulator.username(),
+                simulator.password(),
+                sink.address()
+            ),
+        );
+        let mut router = test.start(&["run"]);
+        router.log_line(&["reading"]);
+        assert_eq!(router.end_by("TERM").code, Some(0));
+        copy(&test.path("state"), &test.path("start"));
+        let drafts =
+            (0..EVENTS).map(|n| Draft::vm("VmPoweredOnEvent", &format!("web-{n}"), &format!("vm-{}", n % 7)));
+        simulator.push_many(drafts);
+        Bench { test, _simulator: simulator, _sink: sink, record }
+    }
+
+    /// The router from the start position, with `injection` by strace. The process is the router's
+    /// own: strace is its grandchild.
+    fn start_injected(&self, injection: &str) -> Process {
+        let _ = std::fs::remove_dir_all(self.test.path("state"));
+        copy(&self.test.path("start"), &self.test.path("state"));
+        self.record.lock().unwrap().clear();
+        let router = router_command();
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", injection]);
+        command.arg(router.get_program()).arg("run");
+        command.env_clear().current_dir(self.test.path("."));
+        Process::start(&format!("strace -e {injection} router"), command)
+    }
+
+    fn settled(&self) -> usize {
+        let (letters, _) = dead_letter::read(&self.test.path("state/r.dead-letters.jsonl")).unwrap();
+        self.record.lock().unwrap().len() + usize::from(!letters.is_empty())
+    }
+
+    /// One run that dies or not, then a restart that must make up for everything. True when the
+    /// injection struck.
+    fn visit(&self, injection: &str) -> bool {
+        let mut router = self.start_injected(injection);
+        let deadline = Instant::now() + SOON;
+        let mut ended = router.has_ended();
+        while ended.is_none() && self.settled() < EVENTS {
+            assert!(Instant::now() < deadline, "{injection}: neither done nor dead");
+            std::thread::sleep(Duration::from_millis(2));
+            ended = router.has_ended();
+        }
+        if ended.is_none() {
+            router.signal("TERM");
+            ended = Some(wait_for("the end", SOON, || router.has_ended()));
+        }
+        let log = router.stderr().join("\n");
+        drop(router);
+        let struck = ended != Some(Some(0));
+        if struck && injection.contains("error=") {
+            assert_eq!(ended, Some(Some(1)), "{injection}: {log}");
+            assert!(log.contains("checkpoint") || log.contains("dead-letters"), "{injection}: {log}");
+        }
+        self.restart(injection);
+        struck
+    }
+
+    fn restart(&self, injection: &str) {
+        let mut router = self.test.start(&["run"]);
+        router.log_line(&["started"]);
+        wait_for(&format!("all events after {injection}"), SOON, || (EVENTS <= self.settled()).then_some(()));
+        let exit = router.end_by("TERM");
+        assert_eq!(exit.code, Some(0), "{injection}: {exit:?}");
+        let record = self.record.lock().unwrap();
+        assert!(record.values().all(|ids| ids.len() == 1), "{injection}: a repeat has another id");
+    }
+}
+
+fn answer(request: &InRequest, record: &Record) -> Reply {
+    // Slow enough for several checkpoints in a run.
+    request.stop.wait(Duration::from_millis(15));
+    let data: serde_json::Value = serde_json::from_slice(&request.body).expect("the data is JSON");
+    if data["Vm"]["Name"] == REFUSED {
+        return Reply::Answer(Answer::text(400, "never"));
+    }
+    let key = data["Key"].as_i64().expect("a key");
+    let id = request.header("ce-id").expect("an id").to_string();
+    record.lock().unwrap().entry(key).or_default().insert(id);
+    Reply::Answer(Answer::text(202, "ok"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Visits the calls of one kind in steps until no run is struck any more; how many were visited.
+/// Runs differ in length, so that one that ends well proves little.
+fn visit_all(bench: &Bench, calls: &str, effect: &str, step: usize) -> usize {
+    let (mut visited, mut missed) = (0, 0);
+    for when in (1..CALLS_MAX).step_by(step) {
+        let struck = bench.visit(&format!("inject={calls}:{effect}:when={when}"));
+        visited += usize::from(struck);
+        missed = if struck { 0 } else { missed + 1 };
+        if missed == MISSES_MAX {
+            break;
+        }
+    }
+    visited
+}
+
+fn is_exhaustive() -> bool {
+    std::env::var("EVENT_ROUTER_CRASH_POINTS").is_ok_and(|value| value == "all")
+}
+
+#[test]
+#[ignore = "needs strace: run tests/run"]
+fn killed_before_any_call_nothing_is_missing() {
+    let bench = Bench::new("crash-points");
+    let disk = if is_exhaustive() { 1 } else { 2 };
+    let others = if is_exhaustive() { 1 } else { 6 };
+    for (calls, step) in [
+        ("fsync", 1),
+        ("rename", 1),
+        ("link,linkat", disk),
+        ("unlink,unlinkat", disk),
+        ("openat", 7),
+        ("all", others),
+    ] {
+        let visited = visit_all(&bench, calls, "signal=SIGKILL", step);
+        println!("crash points: killed before {calls}: {visited} points");
+        assert!(0 < visited, "{calls} was never called");
+    }
+}
+
+#[test]
+#[ignore = "needs strace: run tests/run"]
+fn a_disk_that_fails_stops_the_router_and_nothing_is_missing() {
+    let bench = Bench::new("disk-errors");
+    for (calls, error) in [("fsync", "EIO"), ("rename", "EIO"), ("fsync", "ENOSPC"), ("link,linkat", "EIO")] {
+        let visited = visit_all(&bench, calls, &format!("error={error}"), 1);
+        println!("crash points: {calls} fails with {error}: {visited} points");
+    }
+}
