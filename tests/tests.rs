@@ -28,6 +28,8 @@ mod isolation;
 mod latency;
 // The payload of events beside what the Go router printed.
 mod payload;
+// Event patterns against AWS's own engine.
+mod pattern;
 // Whether the peers themselves do what the tests take for granted.
 mod peers;
 // Wrong addresses and accounts.

@@ -312,6 +312,9 @@ fn anything_but(scan: &mut Scan<'_>) -> Result<Alternatives, Reason> {
         refused.tests.push(text_test(&name, &operand)?);
     }
     close_operator(scan)?;
+    if refused.tests.is_empty() {
+        return Err(format!("{name} of anything-but needs at least one value"));
+    }
     Ok(refused)
 }
 

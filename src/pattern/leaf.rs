@@ -1,7 +1,7 @@
 //! What a pattern says about one field: a list of alternatives, of which one has to hold.
 
+use core::net::IpAddr;
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use super::number::comparable;
 use super::scan::Scalar;

@@ -1,6 +1,6 @@
 //! Tests on text: wildcards, letter case, and addresses.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Text with `*` for any run of bytes, the empty one included.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Handles of the peers that `tests/run` installs: vcsim and govc, the receiver on the Python
-//! CloudEvents SDK, and pyvmomi.
+//! CloudEvents SDK, pyvmomi, and event-ruler.
 
 use serde_json::Value;
 use std::collections::HashSet;
@@ -289,6 +289,17 @@ fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
 fn python_command(script: &str) -> Command {
     let mut command = Command::new(installed("venv/bin/python"));
     command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/python").join(script));
+    command
+}
+
+/// AWS's event-ruler, which answers a line for every line with a pattern and an event.
+pub fn ruler() -> Command {
+    let folder = installed("ruler");
+    let folder = folder.display();
+    let mut command = Command::new("java");
+    // Without a hosts file of its own, Java asks the name service about texts like 1.2.3.256.
+    command.args(["-Xshare:auto", "-Djdk.net.hosts.file=/dev/null", "-cp"]);
+    command.arg(format!("{folder}/lib/*:{folder}/classes")).arg("Oracle");
     command
 }
 

@@ -10,8 +10,12 @@ impl Random {
     /// Starts from `EVENT_ROUTER_SEED`, else from the clock, and prints the seed.
     pub fn from_test(name: &str) -> Random {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let seed =
-            std::env::var("EVENT_ROUTER_SEED").map_or(clock.as_micros() as u64, |text| text.parse().unwrap());
+        Random::from_test_or(name, clock.as_micros() as u64)
+    }
+
+    /// Starts from `EVENT_ROUTER_SEED`, else from `seed`, and prints the seed.
+    pub fn from_test_or(name: &str, seed: u64) -> Random {
+        let seed = std::env::var("EVENT_ROUTER_SEED").map_or(seed, |text| text.parse().unwrap());
         println!("{name}: EVENT_ROUTER_SEED={seed}");
         Random { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
