@@ -233,6 +233,11 @@ impl CallError {
         matches!(self, CallError::Fault(fault) if fault.ty == ty)
     }
 
+    /// The server does not do this for us, and will not next time.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.failure() == SourceFailure::Misconfigured
+    }
+
     /// The session is certainly gone, or nothing can be said to the server: giving back more is
     /// pointless.
     pub(crate) fn ends_session(&self) -> bool {

@@ -15,13 +15,25 @@ use crate::vim::json::VimEvent;
 /// this program, so that it is the same for ever.
 const NAMESPACE_FALLBACK: Uuid = Uuid::from_u128(0x6f1d_8a52_0c3e_4b8f_9b7a_4e52_d3c1_90a7);
 
+/// The words of the Go router for the three kinds of event classes.
+const CLASSES: [&str; 3] = ["event", "eventex", "extendedevent"];
+/// The types of its CloudEvents, in the same order.
+const ROUTER_TYPES: [&str; 3] = [
+    "com.vmware.event.router/event",
+    "com.vmware.event.router/eventex",
+    "com.vmware.event.router/extendedevent",
+];
+
 /// What every event of one server carries.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerIdentity {
     /// `source`: the address, which has no user information.
     source: Arc<str>,
     namespace: Uuid,
-    api_version: Arc<str>,
+    // Name and value of the extensions: shared by all events instead of copied for each.
+    api_version: (Arc<str>, Arc<str>),
+    event_class: Arc<str>,
+    classes: [Arc<str>; 3],
 }
 
 impl ServerIdentity {
@@ -30,41 +42,35 @@ impl ServerIdentity {
         ServerIdentity {
             source: address.into(),
             namespace: namespace(&content.instance_uuid),
-            api_version: content.api_version.as_str().into(),
+            api_version: ("vsphereapiversion".into(), content.api_version.as_str().into()),
+            event_class: "eventclass".into(),
+            classes: CLASSES.map(Arc::from),
         }
     }
 }
 
 /// The CloudEvent of one vim event. Same server and event, same `id`.
 pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -> Event {
-    let category = match vim.class.as_str() {
-        "EventEx" => "eventex",
-        "ExtendedEvent" => "extendedevent",
-        _ => "event",
+    let class = match vim.class.as_str() {
+        "EventEx" => 1,
+        "ExtendedEvent" => 2,
+        _ => 0,
     };
     // These two classes stand for any number of types; their event says which.
-    let name = match (category, vim.event_type_id) {
-        ("eventex" | "extendedevent", Some(id)) if !id.is_empty() => id,
+    let name = match (class, vim.event_type_id) {
+        (1 | 2, Some(id)) if !id.is_empty() => id,
         _ => vim.class,
     };
+    let time = vim.created.to_string();
     let position = Position { key: vim.key, time: vim.created };
-    let api_version = (Arc::from("vsphereapiversion"), server.api_version.clone());
+    let api_version = server.api_version.clone();
     let (id, ty, subject, extensions) = match format {
         Format::Router => {
-            let ty = match category {
-                "eventex" => "com.vmware.event.router/eventex",
-                "extendedevent" => "com.vmware.event.router/extendedevent",
-                _ => "com.vmware.event.router/event",
-            };
-            (
-                event_id(server.namespace, vim.key, vim.created),
-                Cow::Borrowed(ty),
-                Some(name),
-                vec![api_version],
-            )
+            let id = event_id(server.namespace, vim.key, &time);
+            (id, Cow::Borrowed(ROUTER_TYPES[class]), Some(name), vec![api_version])
         }
         Format::Vspheresource => {
-            let extensions = vec![(Arc::from("eventclass"), Arc::from(category)), api_version];
+            let extensions = vec![(server.event_class.clone(), server.classes[class].clone()), api_version];
             (vim.key.to_string(), Cow::Owned(format!("com.vmware.vsphere.{name}.v0")), None, extensions)
         }
     };
@@ -76,7 +82,7 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             source: server.source.clone(),
             ty,
             subject,
-            time: Some(vim.created.to_string()),
+            time: Some(time),
             datacontenttype: Some(Cow::Borrowed("application/json")),
             data: vim.data,
             extensions,
@@ -94,7 +100,7 @@ fn namespace(instance_uuid: &str) -> Uuid {
         .unwrap_or_else(|_| Uuid::new_v5(&NAMESPACE_FALLBACK, instance_uuid.as_bytes()))
 }
 
-fn event_id(namespace: Uuid, key: i64, created: Timestamp) -> String {
+fn event_id(namespace: Uuid, key: i64, created: &str) -> String {
     Uuid::new_v5(&namespace, format!("{key}/{created}").as_bytes()).to_string()
 }
 

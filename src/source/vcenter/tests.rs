@@ -343,6 +343,43 @@ fn where_the_long_poll_is_refused_events_come_by_polling() {
 }
 
 #[test]
+fn a_long_poll_survives_an_unknown_version_and_truncated_answers() {
+    let simulator = simulator();
+    simulator.script(|script| script.updates_truncated = true);
+    let unknown = Effect::Fault(Fault::InvalidCollectorVersion);
+    simulator.set_fault(Rule::once("WaitForUpdatesEx", unknown).after(1));
+    let mut source = source(&simulator);
+    source.open(None).unwrap();
+    assert!(simulator.wait_until(SOON, |simulator| 4 <= simulator.calls("WaitForUpdatesEx")));
+    wait_for_long_poll(&source);
+    let (_source, stop) = stop_signal();
+    let key = simulator.push(power(1));
+    let mut read = 0;
+    while read == 0 {
+        let began = Instant::now();
+        source.wait(&stop, SOON).unwrap();
+        assert!(began.elapsed() < SOON / 2, "it was not the wake-up");
+        for item in source.read().unwrap().items {
+            assert!(matches!(item, Item::Event(event) if event.position.key == i64::from(key)));
+            read += 1;
+        }
+    }
+    assert_eq!(simulator.calls("CreatePropertyCollector"), 1, "the property collector is kept");
+}
+
+#[test]
+fn the_api_version_is_the_servers_own_wherever_it_tells_it() {
+    for effect in [None, Some(Effect::Status(404)), Some(Effect::Garbage(b"<namespaces/>".to_vec()))] {
+        let simulator = simulator();
+        if let Some(effect) = effect.clone() {
+            simulator.set_fault(Rule::always("vimServiceVersions", effect));
+        }
+        let opened = source(&simulator).open(None).unwrap();
+        assert!(opened.description.ends_with(", API 8.0.3.0"), "{effect:?}: {opened:?}");
+    }
+}
+
+#[test]
 fn a_long_poll_that_hangs_does_not_hold_the_closing_and_is_not_doubled() {
     let simulator = simulator();
     let mut source = source(&simulator);

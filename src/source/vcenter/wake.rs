@@ -22,7 +22,7 @@ use super::connection::{CallError, Connection, Manner};
 use super::soap::{self, Latest, Reference};
 use crate::limits::{
     LONG_POLL_JOIN_WAIT_MAX, LONG_POLL_RETRY_WAIT_MAX, LONG_POLL_RETRY_WAIT_MIN, LONG_POLL_SECONDS_MAX,
-    LONG_POLL_SECONDS_MIN,
+    LONG_POLL_SECONDS_MIN, THREAD_STACK_BYTES,
 };
 use crate::stop::{Stop, StopSource, stop_signal};
 
@@ -85,12 +85,13 @@ impl Wake {
             stop,
             seconds: LONG_POLL_SECONDS_MAX,
         };
-        let thread = std::thread::Builder::new().name(format!("vc-wake:{}", name.replace('\0', ""))).spawn(
-            move || {
+        let thread = std::thread::Builder::new()
+            .name(format!("vc-wake:{}", name.replace('\0', "")))
+            .stack_size(THREAD_STACK_BYTES)
+            .spawn(move || {
                 let _ended: Sender<()> = ended_sender;
                 waiter.run();
-            },
-        );
+            });
         if let Err(error) = thread {
             log::warn!("source {name}: start the long poll's thread: {error}; polling instead");
             return None;
@@ -150,12 +151,12 @@ impl Waiter {
     fn run(&mut self) {
         let mut rest = LONG_POLL_RETRY_WAIT_MIN;
         let mut complained = false;
+        let mut failures = 0;
         while !self.stop.is_stopped() {
             let began = Instant::now();
             let result = self.make().and_then(|property_collector| {
-                if complained {
+                if std::mem::replace(&mut complained, false) {
                     log::info!("source {}: the long poll works again", self.name);
-                    complained = false;
                 }
                 self.wait_on(&property_collector)
             });
@@ -169,8 +170,11 @@ impl Waiter {
             self.shorten_if_cut(&error, began.elapsed());
             if LONG_POLL_RETRY_WAIT_MAX <= began.elapsed() {
                 rest = LONG_POLL_RETRY_WAIT_MIN;
+                failures = 0;
             }
-            if !complained && !error.is_fault("NotAuthenticated") {
+            failures += 1;
+            // A lost server or session fails here first; the poller says so in a moment.
+            if !complained && (1 < failures || error.is_refusal()) {
                 log::info!(
                     "source {}: the long poll failed: {error}; polling every second meanwhile",
                     self.name
