@@ -5,7 +5,12 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::Test;
+use event_router::demo::history::History;
+use event_router::demo::simulator::{Settings, Simulator};
+use event_router::demo::stream::Stream;
+
+use crate::support::peers::{self, validate};
+use crate::support::{SOON, Test, wait_for};
 
 /// The CloudEvents of the lines, checked for what every one of them has.
 fn events(stdout: &str) -> Vec<Value> {
@@ -42,9 +47,7 @@ fn so_many_events_and_no_trace() {
 fn an_endless_demo_begins_with_a_backlog_and_ends_with_a_signal() {
     let test = Test::new("demo-endless");
     let mut process = test.start(&["demo", "--rate", "0.001"]);
-    crate::support::wait_for("the backlog", crate::support::SOON, || {
-        (process.stdout().len() == 5).then_some(())
-    });
+    wait_for("the backlog", SOON, || (process.stdout().len() == 5).then_some(()));
     process.log_line(&["reading", "(simulated)"]);
     let exit = process.end_by("TERM");
     assert_eq!((exit.code, events(&exit.stdout).len()), (Some(0), 5), "{}", exit.stderr);
@@ -69,4 +72,29 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
         said.contains("No space left on device") && said.ends_with("standard output cannot be written\n")
     );
     assert_eq!(test.listing(), Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "needs the CloudEvents SDK: run tests/run"]
+fn the_sdk_accepts_every_event() {
+    let test = Test::new("demo-sdk");
+    let exit = test.router(&["demo", "--events", "500"]);
+    assert_eq!(validate(&exit.stdout), Ok(500), "{}", exit.stderr);
+}
+
+#[test]
+#[ignore = "needs pyvmomi: run tests/run"]
+fn pyvmomi_reads_the_simulated_vcenter_as_any_other() {
+    let end = jiff::Timestamp::now();
+    let records = Stream::new(7).backlog(2500, jiff::SignedDuration::from_millis(100), end);
+    let expected: Vec<(i64, String)> =
+        records.iter().map(|record| (i64::from(record.key), record.draft.topic().to_string())).collect();
+    let simulator =
+        Simulator::start(Settings { history: History::of(records), ..Settings::default() }).unwrap();
+    let (username, password) = (simulator.username(), simulator.password());
+    let read = peers::events(&simulator.url(), &username, &password);
+    let read: Vec<(i64, String)> = read.into_iter().map(|event| (event.key, event.ty)).collect();
+    assert_eq!(read, expected);
+    assert_eq!(peers::session_agents(&simulator.url(), &username, &password), [""; 0], "pyvmomi logged out");
+    assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (0, 0));
 }

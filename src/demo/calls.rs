@@ -83,6 +83,7 @@ fn answer(state: &mut State, call: &Call, context: &Context<'_>) -> Result<Strin
                 format!("<returnval>{}</returnval>", properties::retrieve(state, call, context, "objects")?)
             }
         }
+        "Fetch" => fetch(state, call, context)?,
         "CreateCollectorForEvents" => create_collector(state, call, context)?,
         "SetCollectorPageSize" => {
             let count = count_of(call, "maxCount")?;
@@ -218,6 +219,14 @@ fn terminate_sessions(state: &mut State, call: &Call, context: &Context<'_>) -> 
     Ok(String::new())
 }
 
+/// One property of one object: how pyvmomi reads them. It stands in no documentation.
+fn fetch(state: &State, call: &Call, context: &Context<'_>) -> Result<String, Fault> {
+    let path = call.arguments.child_text("prop");
+    let value = properties::value(state, &context.cookie, &call.this_type, &call.this, path)?;
+    let inner = value.as_deref().and_then(|value| value.strip_prefix("<val")?.strip_suffix("</val>"));
+    Ok(inner.map_or(String::new(), |inner| format!("<returnval{inner}</returnval>")))
+}
+
 fn create_collector(state: &mut State, call: &Call, context: &Context<'_>) -> Result<String, Fault> {
     let spec = call.arguments.child("filter").ok_or_else(|| Fault::InvalidArgument("filter".into()))?;
     let time = |member: &str| -> Result<Option<Timestamp>, Fault> {
@@ -241,6 +250,7 @@ fn create_collector(state: &mut State, call: &Call, context: &Context<'_>) -> Re
             users.all("userList").map(|node| node.text.trim().to_string()).collect()
         }),
         chain_id: spec.child_text("eventChainId").parse().ok(),
+        categories: texts("category"),
         types,
     };
     let page_size = if spec.child("maxCount").is_some() {

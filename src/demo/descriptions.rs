@@ -7,6 +7,11 @@ pub(super) fn is_described(topic: &str) -> bool {
     DESCRIPTIONS.iter().any(|(known, ..)| *known == topic)
 }
 
+/// The category of that class or `eventTypeId`: `info` where it is not described.
+pub(super) fn category(topic: &str) -> &'static str {
+    DESCRIPTIONS.iter().find(|(known, ..)| *known == topic).map_or("info", |(_, _, category, _)| category)
+}
+
 /// The `EventDescriptionEventDetail` of all types, each as an element of that name.
 pub(super) fn details(element: &str) -> String {
     let mut out = String::new();

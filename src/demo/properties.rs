@@ -116,13 +116,29 @@ fn object_update(
 
 /// The objects and the paths of a `PropertyFilterSpec`. Traversal is not simulated.
 pub(super) fn objects_and_paths(spec: &Node) -> (Vec<(String, String)>, Vec<String>) {
-    let objects = spec
-        .all("objectSet")
-        .filter_map(|set| set.child("obj"))
+    let objects = spec.all("objectSet").filter_map(|set| set.child("obj"));
+    let objects = objects
         .map(|object| (object.reference_type.clone().unwrap_or_default(), object.text.trim().to_string()));
-    let paths =
-        spec.all("propSet").flat_map(|set| set.all("pathSet")).map(|path| path.text.trim().to_string());
-    (objects.collect(), paths.collect())
+    let mut paths = Vec::new();
+    for set in spec.all("propSet") {
+        if set.child_text("all") == "true" {
+            paths.extend(all_paths(set.child_text("type")).iter().map(|path| (*path).to_string()));
+        }
+        paths.extend(set.all("pathSet").map(|path| path.text.trim().to_string()));
+    }
+    (objects.collect(), paths)
+}
+
+/// The simulated properties of a type, but not those inside others.
+fn all_paths(ty: &str) -> &'static [&'static str] {
+    match ty {
+        "ServiceInstance" => &["content", "serverClock"],
+        "Folder" => &["effectiveRole", "name"],
+        "EventManager" => &["description", "latestEvent", "maxCollector"],
+        "SessionManager" => &["currentSession", "sessionList"],
+        "EventHistoryCollector" => &["latestPage"],
+        _ => &[],
+    }
 }
 
 /// The `val` element of a property; none where it is not set.
@@ -228,6 +244,7 @@ fn content_members(state: &State) -> String {
         soap::reference("perfManager", "PerformanceManager", "PerfMgr"),
         soap::reference("eventManager", "EventManager", "EventManager"),
         soap::reference("taskManager", "TaskManager", "TaskManager"),
+        soap::reference("searchIndex", "SearchIndex", "SearchIndex"),
     ]
     .concat()
 }

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use quick_xml::escape::escape;
 use std::fmt::Write;
 
+use super::descriptions;
+
 /// A name and the reference of a managed object, such as `web-01` and `vm-21`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -117,6 +119,12 @@ impl Draft {
     #[must_use]
     pub fn invisible(self) -> Draft {
         Draft { invisible: true, ..self }
+    }
+
+    /// The severity that filters compare: an `EventEx` has its own, of others it is described.
+    pub(super) fn category(&self) -> &str {
+        let own = self.members.split_once("<severity>").and_then(|(_, rest)| rest.split('<').next());
+        own.filter(|_| self.class == "EventEx").unwrap_or_else(|| descriptions::category(self.topic()))
     }
 
     /// What filters compare: the `eventTypeId`, else the class.

@@ -18,6 +18,9 @@ pub struct Script {
     pub updates_truncated: bool,
     /// A filter with an `eventTypeId` that the vCenter does not describe is refused.
     pub unknown_types_refused: bool,
+    /// A `SOAPAction` with a version that is not listed in `vimServiceVersions.xml` is refused. Clients
+    /// that are newer than their vCenter are common and work, so the default is to accept it.
+    pub unknown_versions_refused: bool,
     /// All events are recorded with this time instead of the present.
     pub frozen_clock: Option<jiff::Timestamp>,
     /// Between the keys of two events lie this many that no event has.
@@ -158,6 +161,8 @@ pub enum Fault {
     HostCommunication,
     /// Something inside, with its reason.
     SystemError(String),
+    /// The version of the API is not spoken here: the URI that was asked for.
+    VersionMismatch(String),
     /// Anything: the type and the fault string. An empty type leaves `detail` empty.
     Other(String, String),
 }

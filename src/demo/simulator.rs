@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::calls::{self, Context, Shared};
 use super::history::History;
 use super::record::{Draft, Record};
-use super::script::{Effect, Rule, Script};
+use super::script::{Effect, Fault, Rule, Script};
 use super::soap;
 use super::state::State;
 use crate::error::Result;
@@ -412,17 +412,12 @@ fn anonymous_cookie(shared: &Shared, context: &Context<'_>) -> Option<String> {
 }
 
 /// A refusal, if the header `SOAPAction` asks for a version that is not spoken here.
-fn unsupported_version(shared: &Shared, request: &InRequest) -> Option<super::script::Fault> {
+fn unsupported_version(shared: &Shared, request: &InRequest) -> Option<Fault> {
     let action = request.header("soapaction")?.trim_matches('"');
     let asked = action.strip_prefix("urn:vim25/")?;
-    let newest = shared.lock().api_version.clone();
-    let known = asked == newest || PRIOR_VERSIONS.contains(&asked);
-    (!known).then(|| {
-        super::script::Fault::Other(
-            String::new(),
-            format!("Unsupported version URI \"{action}\"\n\nwhile parsing SOAP header"),
-        )
-    })
+    let state = shared.lock();
+    let is_known = asked == state.api_version || PRIOR_VERSIONS.contains(&asked);
+    (state.script.unknown_versions_refused && !is_known).then(|| Fault::VersionMismatch(action.to_string()))
 }
 
 const PRIOR_VERSIONS: &[&str] = &[

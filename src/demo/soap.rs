@@ -66,8 +66,12 @@ pub(super) fn fault_answer(fault: &Fault) -> String {
             members(fault)
         )
     };
+    let code = match fault {
+        Fault::VersionMismatch(_) => "VersionMismatchFaultCode",
+        _ => "ServerFaultCode",
+    };
     format!(
-        "{HEAD}<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{}</faultstring>{detail}\
+        "{HEAD}<soapenv:Fault><faultcode>{code}</faultcode><faultstring>{}</faultstring>{detail}\
          </soapenv:Fault>{TAIL}",
         escape(&text)
     )
@@ -122,6 +126,12 @@ fn describe(fault: &Fault) -> (String, String) {
         Fault::HostCommunication => ("HostCommunication", "Unable to communicate with the remote host."),
         Fault::SystemError(reason) => {
             return ("SystemError".into(), format!("A general system error occurred: {reason}"));
+        }
+        Fault::VersionMismatch(uri) => {
+            return (
+                String::new(),
+                format!("Unsupported version URI \"{uri}\"\n\nwhile parsing SOAP envelope"),
+            );
         }
         Fault::Other(ty, text) => (ty.as_str(), text.as_str()),
     };

@@ -63,6 +63,7 @@ pub(super) struct Filter {
     pub(super) end: Option<Timestamp>,
     pub(super) users: Vec<String>,
     pub(super) chain_id: Option<i32>,
+    pub(super) categories: Vec<String>,
     pub(super) types: Vec<String>,
 }
 
@@ -244,6 +245,7 @@ impl Filter {
             && self.end.is_none_or(|end| record.time <= end)
             && (self.types.is_empty() || self.types.iter().any(|ty| ty == draft.topic()))
             && (self.users.is_empty() || self.users.contains(&draft.user))
+            && (self.categories.is_empty() || self.categories.iter().any(|one| one == draft.category()))
             && self.chain_id.is_none_or(|id| id == draft.chain_id.unwrap_or(record.key))
             && self.entity.as_ref().is_none_or(|entity| draft.place.names(entity))
     }
@@ -302,6 +304,8 @@ mod tests {
         assert_eq!(read(Filter { types: vec!["VmPoweredOnEvent".into()], ..Filter::default() }), 3);
         assert_eq!(read(Filter { entity: Some("vm-1".into()), ..Filter::default() }), 3);
         assert_eq!(read(Filter { entity: Some("vm-2".into()), ..Filter::default() }), 0);
+        assert_eq!(read(Filter { categories: vec!["info".into()], ..Filter::default() }), 3);
+        assert_eq!(read(Filter { categories: vec!["error".into()], ..Filter::default() }), 0);
         assert_eq!(read(Filter { chain_id: Some(1), ..Filter::default() }), 1);
     }
 }

@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
 
+use super::history::History;
 use super::random::Random;
 use super::record::{Draft, Record};
 use super::scenes::World;
@@ -30,6 +31,8 @@ pub(super) struct Scene {
 const SCENES_RUNNING: usize = 3;
 /// Key of the first event: a vCenter that has been running for a while.
 const FIRST_KEY: i32 = 48_211;
+/// Events of a repeated history that differ.
+const REPEATED_EVENTS: u64 = 4096;
 /// Stands in the members of a draft for the key of its scene's first event.
 pub(super) const CHAIN: &str = "{chain}";
 
@@ -78,6 +81,24 @@ impl Stream {
     }
 }
 
+/// A history of `count` events that is not held in memory: the first `REPEATED_EVENTS` of the stream
+/// of that seed, over and over, with rising keys from 1 on and one `interval` from event to event.
+pub fn repeated(seed: u64, count: u64, begin: Timestamp, interval: SignedDuration) -> History {
+    let mut stream = Stream::new(seed);
+    let drafts: Vec<Draft> =
+        (0..REPEATED_EVENTS).map(|_| Draft { chain_id: None, ..stream.next(begin) }).collect();
+    let step_us = interval.as_micros() as i64;
+    History::generated(count, move |place| {
+        let passed = SignedDuration::from_micros(step_us.saturating_mul(place as i64));
+        Record {
+            // As vCenter's counter, it runs over to negative numbers.
+            key: place.wrapping_add(1) as i32,
+            time: begin.checked_add(passed).unwrap_or(Timestamp::MAX),
+            draft: drafts[(place % REPEATED_EVENTS) as usize].clone(),
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeSet, HashMap};
@@ -112,6 +133,15 @@ mod tests {
             assert!(!record.draft.members.contains(CHAIN));
         }
         assert!(records.iter().any(|record| record.draft.chain_id != Some(record.key)));
+    }
+
+    #[test]
+    fn a_repeated_history_is_the_stream_again_and_again() {
+        let history = repeated(3, 10_000_000_000, end(), SignedDuration::from_millis(1));
+        let [first, again, late] = [0, 4096, i32::MAX as u64].map(|place| history.get(place).unwrap());
+        assert_eq!((first.key, again.key, late.key), (1, 4097, i32::MIN));
+        assert_eq!(first.draft, again.draft);
+        assert_eq!(again.time.duration_since(first.time), SignedDuration::from_millis(4096));
     }
 
     #[test]

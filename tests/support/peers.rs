@@ -107,25 +107,36 @@ impl Vcsim {
 
     /// All events that it holds, read by pyvmomi.
     pub fn events(&self) -> Vec<Recorded> {
-        self.pyvmomi("events")
-            .iter()
-            .map(|line| Recorded {
-                key: line["key"].as_i64().unwrap(),
-                ty: line["type"].as_str().unwrap().to_string(),
-                vm: line["vm"].as_str().map(str::to_string),
-            })
-            .collect()
+        events(&self.url, USERNAME, PASSWORD)
     }
 
     /// User agents of its sessions, pyvmomi's own left out.
     pub fn session_agents(&self) -> Vec<String> {
-        self.pyvmomi("sessions").iter().map(|line| line["agent"].as_str().unwrap().to_string()).collect()
+        session_agents(&self.url, USERNAME, PASSWORD)
     }
+}
 
-    fn pyvmomi(&self, what: &str) -> Vec<Value> {
-        let lines = python("vsphere.py", &[what, &self.url, USERNAME, PASSWORD], b"");
-        lines.unwrap_or_else(|error| panic!("pyvmomi: {error}")).lines().map(json).collect()
-    }
+/// All events that a vCenter holds, read by pyvmomi.
+pub fn events(url: &str, username: &str, password: &str) -> Vec<Recorded> {
+    pyvmomi(&["events", url, username, password])
+        .iter()
+        .map(|line| Recorded {
+            key: line["key"].as_i64().unwrap(),
+            ty: line["type"].as_str().unwrap().to_string(),
+            vm: line["vm"].as_str().map(str::to_string),
+        })
+        .collect()
+}
+
+/// User agents of a vCenter's sessions, pyvmomi's own left out.
+pub fn session_agents(url: &str, username: &str, password: &str) -> Vec<String> {
+    let sessions = pyvmomi(&["sessions", url, username, password]);
+    sessions.iter().map(|line| line["agent"].as_str().unwrap().to_string()).collect()
+}
+
+fn pyvmomi(arguments: &[&str]) -> Vec<Value> {
+    let lines = python("vsphere.py", arguments, b"");
+    lines.unwrap_or_else(|error| panic!("pyvmomi: {error}")).lines().map(json).collect()
 }
 
 /// A running receiver on the Python CloudEvents SDK.

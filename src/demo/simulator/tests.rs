@@ -14,6 +14,7 @@ const LONG: Duration = Duration::from_secs(20);
 struct Client {
     address: String,
     cookie: String,
+    version: &'static str,
 }
 
 /// An answer: status and the element in the SOAP body.
@@ -21,7 +22,7 @@ type Answered = std::io::Result<(u16, Node)>;
 
 impl Client {
     fn anonymous(simulator: &Simulator) -> Client {
-        Client { address: simulator.address.clone(), cookie: String::new() }
+        Client { address: simulator.address.clone(), cookie: String::new(), version: "8.0.2.0" }
     }
 
     fn login(simulator: &Simulator) -> Client {
@@ -52,8 +53,9 @@ impl Client {
         stream.set_read_timeout(Some(LONG))?;
         write!(
             stream,
-            "POST /sdk HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: test\r\nSOAPAction: urn:vim25/8.0.3.0\r\n\
+            "POST /sdk HTTP/1.1\r\nHost: x\r\nConnection: close\r\nUser-Agent: test\r\nSOAPAction: urn:vim25/{}\r\n\
              Cookie: a=b; vmware_soap_session={}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.version,
             self.cookie,
             body.len()
         )?;
@@ -289,7 +291,11 @@ fn the_long_poll_ends_with_what_it_waits_for() {
         let collector = client.collector("");
         let watch = client.watch(&collector);
         client.wait(&watch, "", 0);
-        let mut waiter = Client { address: client.address.clone(), cookie: client.cookie.clone() };
+        let mut waiter = Client {
+            address: client.address.clone(),
+            cookie: client.cookie.clone(),
+            version: client.version,
+        };
         let calls = simulator.calls("WaitForUpdatesEx");
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| fault_type(&waiter.wait(&watch, "1", 60)).unwrap());
@@ -325,11 +331,33 @@ fn latest_event_and_descriptions_are_properties() {
     assert_eq!(latest(&mut client).as_deref(), Some("1"));
     simulator.script(|script| script.latest_event = LatestEvent::Absent);
     assert_eq!(latest(&mut client), None);
+    let all = "<specSet><propSet><type>EventManager</type><all>true</all></propSet><objectSet><obj \
+               type=\"EventManager\">EventManager</obj></objectSet></specSet>";
+    let all = client.call("RetrieveProperties", "PropertyCollector", "propertyCollector", all);
+    let names = all.child("returnval").unwrap().all("propSet").map(|set| set.child_text("name"));
+    assert_eq!(names.collect::<Vec<_>>(), ["description", "maxCollector"]);
     let unknown = client.property("EventManager", "EventManager", "nonsense");
     assert_eq!(fault_type(&unknown).as_deref(), Some("InvalidProperty"));
     let info = client.property("EventManager", "EventManager", "description.eventInfo");
     let info = info.child("returnval").unwrap().child("objects").unwrap().child("propSet").unwrap();
     assert!(info.child("val").unwrap().all("EventDescriptionEventDetail").count() > 3);
+}
+
+#[test]
+fn a_version_that_is_not_spoken_is_refused_on_demand() {
+    let simulator =
+        Simulator::start(Settings { api_version: "9.9.9.9".into(), ..Settings::default() }).unwrap();
+    let mut client = Client::login(&simulator);
+    let fetched = client.call("Fetch", "EventManager", "EventManager", "<prop>maxCollector</prop>");
+    assert_eq!(fetched.child_text("returnval"), "32", "a known older version");
+    simulator.script(|script| script.unknown_versions_refused = true);
+    client.call("Fetch", "EventManager", "EventManager", "<prop>maxCollector</prop>");
+    client.version = "77.0";
+    let (status, fault) = client.try_call("CurrentTime", "ServiceInstance", "ServiceInstance", "").unwrap();
+    assert_eq!((status, fault.child_text("faultcode")), (500, "VersionMismatchFaultCode"));
+    assert_eq!(fault_type(&fault).as_deref(), Some(""), "a fault without a type");
+    simulator.script(|script| script.unknown_versions_refused = false);
+    assert_eq!(client.try_call("CurrentTime", "ServiceInstance", "ServiceInstance", "").unwrap().0, 200);
 }
 
 #[test]
