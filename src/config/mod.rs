@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub mod file;
 mod kinds;
 pub mod nearest;
+mod pattern;
 pub mod problem;
 mod reader;
 mod routes;
@@ -16,6 +18,8 @@ mod values;
 
 use problem::Problem;
 use secret::Secret;
+
+use crate::pattern::Pattern;
 
 /// Everything a run needs.
 #[derive(Debug)]
@@ -197,6 +201,8 @@ pub struct RouteConfig {
     pub to: String,
     /// Event names, `*` allowed; empty means all.
     pub types: Vec<String>,
+    /// The event pattern that the CloudEvents must match, if any.
+    pub pattern: Option<Arc<Pattern>>,
     /// Which events must stay in order.
     pub order: Order,
     /// Worker threads.

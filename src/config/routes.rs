@@ -24,6 +24,7 @@ pub(super) fn route(
     let from = table.required("from", |value| reference(value, sources));
     let to = table.required("to", |value| reference(value, processors));
     let types = table.get("types", event_names);
+    let pattern = table.get("pattern", Value::pattern);
     let order = table.get("order", |value| {
         value.one_of(&[("entity", Order::Entity), ("strict", Order::Strict), ("none", Order::None)])
     });
@@ -38,6 +39,7 @@ pub(super) fn route(
     });
     Some(RouteConfig {
         types: types.unwrap_or_default(),
+        pattern,
         order,
         workers: workers.unwrap_or(workers_default(order)),
         format: format.unwrap_or_default(),
@@ -83,12 +85,14 @@ pub(super) fn check_duplicates(routes: &[(RouteConfig, Value<'_>)]) {
                 types.sort();
                 types
             };
-            (&other.from, &other.to, other.format, sorted(other))
-                == (&route.from, &route.to, route.format, sorted(route))
+            let pattern =
+                |route: &RouteConfig| route.pattern.as_ref().map(|pattern| pattern.text().to_string());
+            (&other.from, &other.to, other.format, sorted(other), pattern(other))
+                == (&route.from, &route.to, route.format, sorted(route), pattern(route))
         };
         if let Some((other, _)) = routes[..at].iter().find(|(other, _)| same(other)) {
             value.problem(format!(
-                "the same as route `{}`: every event would be delivered twice; remove one or give them different `types`",
+                "the same as route `{}`: every event would be delivered twice; remove one or give them different `types` or `pattern`",
                 other.name
             ));
         }
@@ -101,6 +105,7 @@ fn default_route(name: String, from: String, to: String) -> RouteConfig {
         from,
         to,
         types: Vec::new(),
+        pattern: None,
         order: Order::default(),
         workers: workers_default(Order::default()),
         format: Format::default(),

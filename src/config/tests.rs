@@ -52,6 +52,7 @@ type = "stdout"
 from = "vc01"
 to = "broker"
 types = ["VmPoweredOnEvent", "com.vmware.vc.*"]
+pattern = { data = { Vm = { Name = [{ prefix = "web-" }, { suffix = '"' }] }, Key = [7, 1.5, true] } }
 order = "strict"
 format = "vspheresource"
 retry = { first = "1s", max = "1m", give_up_after = "1h" }
@@ -138,6 +139,10 @@ fn example_is_read() {
     let [power, rest, _] = &config.routes[..] else { panic!("three routes") };
     assert_eq!((power.from.as_str(), power.to.as_str()), ("vc01", "broker"));
     assert_eq!(power.types, ["VmPoweredOnEvent", "com.vmware.vc.*"]);
+    assert_eq!(
+        power.pattern.as_ref().unwrap().text(),
+        r#"{"data":{"Key":[7,1.5,true],"Vm":{"Name":[{"prefix":"web-"},{"suffix":"\""}]}}}"#
+    );
     assert_eq!((power.order, power.workers, power.format), (Order::Strict, 1, Format::Vspheresource));
     let hour = Some(Duration::from_secs(3600));
     let retry =
@@ -189,7 +194,7 @@ fn addresses_are_completed() {
 fn odd_files_are_warned_about() {
     let text = format!(
         "{VCENTER}tls = {{ insecure = true, server_name = \"a\" }}\n{STDOUT}{}\
-         [route.r]\nfrom = \"vc01\"\nto = \"screen\"\n",
+         [route.r]\nfrom = \"vc01\"\nto = \"screen\"\npattern = {{ detail = {{ a = [1] }} }}\n",
         STDOUT.replace("screen", "idle")
     );
     let warnings: Vec<String> = parsed(&text).unwrap().warnings.iter().map(ToString::to_string).collect();
@@ -198,6 +203,7 @@ fn odd_files_are_warned_about() {
         [
             "router.toml:7: source.vc01.tls: `insecure` accepts every certificate, the other keys have no effect",
             "router.toml:12: processor.idle: no route uses it",
+            "router.toml:17: route.r.pattern: `detail` is no attribute of a CloudEvent; members of the event stand below `data`",
         ]
     );
 }
@@ -437,6 +443,19 @@ fn mistakes_are_named_with_place_and_cure() {
             "15: route.r.types[1]: \" b\" is not the name of an event, expected one such as \"VmPoweredOnEvent\" or \"com.vmware.vc.*\"",
         ),
         (
+            "[route.r]\nfrom = 'vc01'\nto = 'screen'\npattern = 'x'",
+            "13: route.r.pattern: event pattern: not JSON: expected value at line 1 column 1",
+        ),
+        (
+            "[route.r]\nfrom = 'vc01'\nto = 'screen'\npattern = { data = { Key = [{ prefx = 'a' }] } }",
+            "13: route.r.pattern: event pattern: data.Key[0]: unknown operator \"prefx\"; known are prefix, suffix, \
+             equals-ignore-case, wildcard, anything-but, numeric, cidr, exists",
+        ),
+        (
+            "[route.r]\nfrom = 'vc01'\nto = 'screen'\npattern = { time = [2026-05-04] }",
+            "13: route.r.pattern: a date in a pattern must stand in quotes",
+        ),
+        (
             "[route.r]\nfrom = 'vc01'\nto = 'screen'\nworkers = 0",
             "13: route.r.workers: expected a whole number from 1 to 1024, found 0",
         ),
@@ -461,12 +480,12 @@ fn mistakes_are_named_with_place_and_cure() {
             "13: route.r.dead_letters.max_size: expected a size such as \"512KiB\", \"64MiB\" or \"1GiB\", found an integer",
         ),
         (
-            "[route.r]\nfrom = 'vc01'\nto = 'screen'\npattern = {}",
-            "13: route.r.pattern: not a known key; known here: from, to, types, order, workers, format, retry, dead_letters",
+            "[route.r]\nfrom = 'vc01'\nto = 'screen'\nextra = {}",
+            "13: route.r.extra: not a known key; known here: from, to, types, pattern, order, workers, format, retry, dead_letters",
         ),
         (
             "[route.a]\nfrom = 'vc01'\nto = 'screen'\n[route.b]\nfrom = 'vc01'\nto = 'screen'",
-            "13: route.b: the same as route `a`: every event would be delivered twice; remove one or give them different `types`",
+            "13: route.b: the same as route `a`: every event would be delivered twice; remove one or give them different `types` or `pattern`",
         ),
         // Syntax.
         ("[route.r", "10:9: unclosed table, expected `]`"),

@@ -24,8 +24,11 @@ use crate::limits::PATTERN_FIELDS_MAX;
 use leaf::Leaf;
 use walk::{Unjudged, Walk};
 
+pub use event::cloud_event;
+
 mod arrays;
 mod compile;
+mod event;
 mod leaf;
 mod number;
 mod scan;
@@ -35,6 +38,7 @@ mod walk;
 /// A compiled event pattern.
 #[derive(Debug)]
 pub struct Pattern {
+    text: Box<str>,
     /// Names of members, from the top of an event (the first node) downwards.
     nodes: Vec<Node>,
     leaves: Vec<Leaf>,
@@ -74,6 +78,7 @@ impl Pattern {
     pub fn compile(json_text: &str) -> Result<Pattern> {
         let compiled = compile::compile(json_text).map_err(|error| error.context("event pattern"))?;
         let mut pattern = Pattern {
+            text: json_text.into(),
             nodes: vec![Node::default()],
             leaves: compiled.leaves,
             branches: compiled.branches,
@@ -85,6 +90,16 @@ impl Pattern {
         }
         pattern.masks = pattern.branches.iter().map(|branch| Bits::of(branch)).collect();
         Ok(pattern)
+    }
+
+    /// What it was compiled from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The names of members at the top of an event that it looks at.
+    pub fn top_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes[0].children.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok())
     }
 
     /// Whether the event, a JSON object, matches.

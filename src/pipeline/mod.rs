@@ -109,6 +109,7 @@ struct Shared {
     source_trouble: Trouble,
     delivery_trouble: Trouble,
     dead_letter_trouble: Trouble,
+    filter_trouble: Trouble,
     identity: Mutex<String>,
     stop: Stop,
 }
@@ -144,8 +145,9 @@ impl Route {
             source_trouble: Trouble::new(who.as_str()),
             delivery_trouble: Trouble::new(who.as_str()),
             dead_letter_trouble: Trouble::new(who.as_str()),
+            filter_trouble: Trouble::new(who.as_str()),
             identity: Mutex::new(identity),
-            filter: Filter::new(&config.types),
+            filter: Filter::new(&config.types, config.pattern.clone()),
             stop: stop_seen,
             who,
             config,
@@ -307,8 +309,19 @@ impl Drop for Notice {
 }
 
 impl Shared {
+    // What cannot be judged is delivered: a filter must not lose anything.
     fn wants(&self, event: &Event) -> bool {
-        self.filter.wants(event)
+        match self.filter.wants(event) {
+            Ok(wanted) => {
+                self.filter_trouble.over();
+                wanted
+            }
+            Err(error) => {
+                let detail = format!("event {}: {error}", event.position.key);
+                self.filter_trouble.happened("pattern", &detail, "delivering it unfiltered");
+                true
+            }
+        }
     }
 
     fn identity(&self) -> String {

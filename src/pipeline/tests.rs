@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::config::{Format, Order, RetryConfig};
+use crate::pattern::Pattern;
 use crate::processor::{Delivery, Failure, Retry, Verdict};
 use crate::source::{Broken, Item, Opened, Page, SourceError};
 use crate::testing::{Folder, event, folder};
@@ -116,6 +117,7 @@ impl Bench {
             from: "a".to_string(),
             to: "b".to_string(),
             types: Vec::new(),
+            pattern: None,
             order: Order::Entity,
             workers: 4,
             format: Format::Router,
@@ -336,6 +338,18 @@ fn at_most_once_sends_once_and_keeps_nothing_on_disk() {
     running.stop();
     assert!(tried.lock().unwrap().values().all(|times| *times == 1));
     assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_pattern_filters_by_content() {
+    let mut bench = Bench::new(1000);
+    bench.config.types = vec!["VmPoweredOnEvent".to_string()];
+    let pattern = r#"{"data":{"Key":[{"numeric":["<",5]},997]},"subject":[{"prefix":"Vm"}]}"#;
+    bench.config.pattern = Some(Arc::new(Pattern::compile(pattern).unwrap()));
+    let running = bench.start(|_| Verdict::delivered());
+    running.wait_acknowledged(6);
+    running.wait("filtered", |running| running.route.view().stats().filtered.get() == 994);
+    assert_eq!(sorted(running.stop()), [0, 1, 2, 3, 4, 997]);
 }
 
 #[test]
