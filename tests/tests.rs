@@ -5,8 +5,6 @@
 
 // Nothing of a test binary can be reached from outside, so that `pub` here means "of a module".
 #![allow(unreachable_pub)]
-// Until every test that the harness serves is here.
-#![allow(dead_code)]
 
 mod support;
 

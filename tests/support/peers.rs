@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::process::Process;
 use super::{SOON, Test, wait_for};
@@ -244,11 +245,18 @@ impl Receiver {
         let first = first.iter().map(Received::key).min().unwrap();
         let mut recorded = vcsim.events();
         recorded.retain(|event| first <= event.key);
-        let accepted = self.wait("all recorded events", |events| {
-            let keys: HashSet<i64> = events.iter().map(Received::key).collect();
-            recorded.iter().all(|event| keys.contains(&event.key))
-        });
-        (recorded, accepted)
+        let end = Instant::now() + SOON;
+        loop {
+            let accepted = self.accepted();
+            let keys: HashSet<i64> = accepted.iter().map(Received::key).collect();
+            let missing: Vec<&Recorded> =
+                recorded.iter().filter(|event| !keys.contains(&event.key)).collect();
+            if missing.is_empty() {
+                return (recorded, accepted);
+            }
+            assert!(Instant::now() < end, "not within {SOON:?}: {missing:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
