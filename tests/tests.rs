@@ -24,6 +24,8 @@ mod demo;
 mod isolation;
 // From the operation to the receiver, on an idle stream.
 mod latency;
+// Functions get what they subscribe to, whatever the gateway answers.
+mod openfaas;
 // The payload of events beside what the Go router printed.
 mod payload;
 // Event patterns against AWS's own engine.
