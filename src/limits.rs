@@ -195,8 +195,10 @@ pub const SERVER_BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const SERVER_IDLE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// For the peer to take an answer.
 pub const SERVER_WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
-/// For an inbound connection to give up its place to a new one.
+/// For one of the inbound requests at work to end, when no place is left for a new connection.
 pub const SERVER_ROOM_WAIT_MAX: Duration = Duration::from_millis(20);
+/// For the thread of an inbound connection that was closed to end: as soon as it gets the processor.
+pub const SERVER_CLOSING_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, such as when no descriptors are left.
 pub const SERVER_ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(50);
 /// For running inbound requests to finish when the server stops.

@@ -124,7 +124,7 @@ impl Server {
         let _ = self.listener.shutdown(Shutdown::Both);
         let _ = acceptor.join();
         let mut connections = self.shared.lock();
-        for entry in connections.open.values().filter(|entry| entry.waiting_since.is_some()) {
+        for entry in connections.open.values().filter(|entry| entry.state != State::Busy) {
             let _ = entry.stream.shutdown(Shutdown::Both);
         }
         let deadline = Instant::now() + limits::SERVER_STOP_WAIT_MAX;
@@ -165,10 +165,19 @@ struct Connections {
 
 struct Entry {
     stream: Arc<TcpStream>,
-    /// Since when the peer owes us bytes; none while a request is worked on.
-    waiting_since: Option<Instant>,
+    state: State,
     /// None until its thread is started.
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    /// Since then the peer owes us bytes. The first of an order: the longest wait is the least.
+    Waiting(Instant),
+    /// A request is worked on.
+    Busy,
+    /// The socket is shut down, the thread about to end.
+    Closing,
 }
 
 impl Shared {
@@ -183,9 +192,11 @@ impl Shared {
 
     /// Notes whether the peer owes us bytes. False when the connection is to end.
     fn set_waiting(&self, id: u64, waiting: bool) -> bool {
-        if let Some(entry) = self.lock().open.get_mut(&id) {
-            entry.waiting_since = waiting.then(Instant::now);
+        let mut connections = self.lock();
+        if let Some(entry) = connections.open.get_mut(&id).filter(|entry| entry.state != State::Closing) {
+            entry.state = if waiting { State::Waiting(Instant::now()) } else { State::Busy };
         }
+        drop(connections);
         // After the note: `stop` raises the signal first and closes what waits afterwards.
         !(waiting && self.stop.is_stopped())
     }
@@ -198,17 +209,20 @@ impl Shared {
     /// A place for a new connection, if need be that of the one that keeps us waiting longest.
     fn admit(&self, stream: &Arc<TcpStream>) -> Option<u64> {
         let mut connections = self.lock();
-        let deadline = Instant::now() + limits::SERVER_ROOM_WAIT_MAX;
+        let begin = Instant::now();
         while self.settings.connections_max <= connections.open.len() {
-            let slowest = connections
-                .open
-                .values_mut()
-                .filter(|entry| entry.waiting_since.is_some())
-                .min_by_key(|entry| entry.waiting_since);
-            if let Some(entry) = slowest {
-                entry.waiting_since = None;
-                let _ = entry.stream.shutdown(Shutdown::Both);
-            }
+            let is_closing = connections.open.values().any(|entry| entry.state == State::Closing);
+            let slowest = connections.open.values_mut().min_by_key(|entry| entry.state);
+            let room_wait_max = match slowest {
+                _ if is_closing => limits::SERVER_CLOSING_WAIT_MAX,
+                Some(Entry { state: state @ State::Waiting(_), stream, .. }) => {
+                    *state = State::Closing;
+                    let _ = stream.shutdown(Shutdown::Both);
+                    limits::SERVER_CLOSING_WAIT_MAX
+                }
+                _ => limits::SERVER_ROOM_WAIT_MAX,
+            };
+            let deadline = begin + room_wait_max;
             if deadline <= Instant::now() || self.stop.is_stopped() {
                 return None;
             }
@@ -216,7 +230,7 @@ impl Shared {
         }
         let id = connections.next_id;
         connections.next_id += 1;
-        let entry = Entry { stream: stream.clone(), waiting_since: Some(Instant::now()), thread: None };
+        let entry = Entry { stream: stream.clone(), state: State::Waiting(Instant::now()), thread: None };
         connections.open.insert(id, entry);
         Some(id)
     }
