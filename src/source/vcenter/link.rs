@@ -39,8 +39,11 @@ impl Link {
         Ok(())
     }
 
-    /// Starts to watch the collector.
+    /// Starts to watch the collector, if it is not watched yet.
     pub(crate) fn start_long_poll(&mut self, name: &str) {
+        if self.wake.is_some() || self.failed {
+            return;
+        }
         self.wake = self.collector.as_ref().and_then(|collector| {
             Wake::start(
                 name,

@@ -125,9 +125,10 @@ impl Vcenter {
         Ok(opened)
     }
 
+    /// Starts the long poll, unless an earlier one still hangs: then `wait` tries again.
     fn start_long_poll(&mut self) {
         if self.abandoned.as_ref().is_some_and(|thread| !thread.is_over()) {
-            log::info!("source {}: an earlier long poll still hangs; polling every second", self.name);
+            log::debug!("source {}: an earlier long poll still hangs; polling meanwhile", self.name);
             return;
         }
         self.abandoned = None;
@@ -226,6 +227,9 @@ impl Source for Vcenter {
         self.warn_if_insecure();
         if self.walk.is_some() {
             return Ok(());
+        }
+        if self.abandoned.as_ref().is_some_and(Ended::is_over) {
+            self.start_long_poll();
         }
         let wake = self.link.as_ref().and_then(|link| link.wake.as_ref());
         let wait = if wake.is_some_and(Wake::is_waiting) { longest } else { self.poll_wait.min(longest) };

@@ -383,6 +383,7 @@ fn the_api_version_is_the_servers_own_wherever_it_tells_it() {
 fn a_long_poll_that_hangs_does_not_hold_the_closing_and_is_not_doubled() {
     let simulator = simulator();
     let mut source = source(&simulator);
+    // What tells the hanging call to end does not reach it.
     simulator.set_fault(Rule::once("WaitForUpdatesEx", Effect::Hang(None)));
     source.open(None).unwrap();
     assert!(simulator.wait_until(SOON, |simulator| simulator.calls("WaitForUpdatesEx") == 1));
@@ -394,6 +395,25 @@ fn a_long_poll_that_hangs_does_not_hold_the_closing_and_is_not_doubled() {
     assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
     simulator.stop();
     source.close();
+}
+
+#[test]
+fn a_long_poll_begins_as_soon_as_the_one_that_hung_has_ended() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    simulator.set_fault(Rule::once("WaitForUpdatesEx", Effect::Hang(Some(Duration::from_secs(1)))));
+    source.open(None).unwrap();
+    assert!(simulator.wait_until(SOON, |simulator| simulator.calls("WaitForUpdatesEx") == 1));
+    // The session is gone, so that nothing can be cancelled and nobody waits for it.
+    simulator.end_sessions();
+    source.open(None).unwrap();
+    let (_source, stop) = stop_signal();
+    let end = Instant::now() + SOON;
+    while source.link.as_ref().unwrap().wake.is_none() {
+        assert!(Instant::now() < end, "events would come by polling for ever");
+        source.wait(&stop, Duration::from_millis(10)).unwrap();
+    }
+    wait_for_long_poll(&source);
 }
 
 #[test]

@@ -133,7 +133,9 @@ impl Wake {
                 }
             }
         }
-        match self.ended.0.recv_timeout(LONG_POLL_JOIN_WAIT_MAX) {
+        // A server that cannot be told will not let go either: no use waiting for it.
+        let patience = if reachable { LONG_POLL_JOIN_WAIT_MAX } else { Duration::ZERO };
+        match self.ended.0.recv_timeout(patience) {
             Err(RecvTimeoutError::Timeout) => (Some(self.ended), reachable),
             _ => (None, reachable),
         }
