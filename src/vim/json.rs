@@ -1,5 +1,7 @@
 //! One page of events: XML in, JSON out, in one pass.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use super::Oddity;
@@ -20,7 +22,10 @@ use crate::error::Error;
 pub fn convert_page(body: &[u8]) -> Result<Vec<PageEntry>, Error> {
     // Invalid UTF-8 is replaced, as Go replaces it when it prints a string; such a page is rare
     // enough to be copied.
-    let page = String::from_utf8_lossy(body);
+    let page = match std::str::from_utf8(body) {
+        Ok(page) => Cow::Borrowed(page),
+        Err(_) => String::from_utf8_lossy(body),
+    };
     Page { text: &page, events: Converter::new(&page) }
         .entries()
         .map_err(|e| Error::new(format!("read a page of events: {}", e.0)))
@@ -85,7 +90,7 @@ impl<'a> Page<'a> {
             return Err(XmlError("the answer is a SOAP fault".into()));
         }
         let mut entries = Vec::new();
-        if !answer.empty {
+        if answer.content.is_none() {
             while let Some(tag) = self.events.xml.child()? {
                 if tag.name == "returnval" {
                     entries.push(self.entry(tag)?);
@@ -102,7 +107,7 @@ impl<'a> Page<'a> {
     fn enter(&mut self, name: &str) -> Result<(), XmlError> {
         let xml = &mut self.events.xml;
         while let Some(tag) = xml.child()? {
-            if tag.name == name && !tag.empty {
+            if tag.name == name && tag.content.is_none() {
                 return Ok(());
             }
             xml.skip(&tag)?;
@@ -111,7 +116,7 @@ impl<'a> Page<'a> {
     }
 
     fn entry(&mut self, tag: Tag<'a>) -> Result<PageEntry, XmlError> {
-        let depth = self.events.xml.depth() - usize::from(!tag.empty);
+        let depth = self.events.xml.depth() - usize::from(tag.content.is_none());
         let reason = match self.events.event(&tag) {
             Ok(()) => None,
             Err(error) => {

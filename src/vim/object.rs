@@ -9,6 +9,8 @@
 //! upper-case letter, and a name that comes again makes an array. An object of an unknown class
 //! keeps the members of the class that stands in its place.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use super::members::Members;
@@ -286,7 +288,10 @@ impl<'a> Converter<'a> {
     }
 
     fn content(&mut self, tag: &Tag<'a>) -> Result<Content<'a>, XmlError> {
-        if tag.empty { Ok(Content::Text("".into())) } else { self.xml.content() }
+        match tag.content {
+            Some(text) => Ok(Content::Text(Cow::Borrowed(text))),
+            None => self.xml.content(),
+        }
     }
 
     fn reference_to(&mut self, tag: &Tag<'a>, text: &str) {

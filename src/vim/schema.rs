@@ -17,8 +17,16 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(include_s
 
 /// All classes, sorted by name.
 pub(super) struct Table {
-    lines: Vec<&'static str>,
+    lines: Vec<Line>,
     classes: Vec<OnceLock<Class>>,
+}
+
+/// One class as the text has it.
+#[derive(Clone, Copy)]
+struct Line {
+    name: &'static str,
+    /// The base class and the members.
+    rest: &'static str,
 }
 
 /// Place of a class in the table.
@@ -82,48 +90,44 @@ pub(super) enum Kind {
 
 impl Table {
     fn new(text: &'static str) -> Table {
-        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let lines = lines.filter_map(|line| line.split_once(':'));
+        let lines: Vec<Line> = lines.map(|(name, rest)| Line { name, rest }).collect();
         let classes = lines.iter().map(|_| OnceLock::new()).collect();
         Table { lines, classes }
     }
 
     /// The class of this name.
     pub(super) fn find(&self, name: &str) -> Option<ClassIndex> {
-        let found = self.lines.binary_search_by(|line| class_name(line).cmp(name));
+        let found = self.lines.binary_search_by(|line| line.name.cmp(name));
         found.ok().and_then(|index| ClassIndex::try_from(index).ok())
     }
 
     /// The class at this place.
     pub(super) fn class(&self, index: ClassIndex) -> &Class {
         let index = usize::from(index);
-        self.classes[index].get_or_init(|| self.read(self.lines[index]))
+        self.classes[index].get_or_init(|| self.read(&self.lines[index]))
     }
 
     /// The class of an array that the schema calls `ArrayOfX`, where X is a class.
     pub(super) fn array_of(&self, element: ClassIndex) -> Class {
-        let name = class_name(self.lines[usize::from(element)]);
+        let name = self.lines[usize::from(element)].name;
         let mut class = Class::new(format!("ArrayOf{name}"));
         class.add(Member::new(name, Kind::Object(element), true), "null");
         class.always = 1;
         class
     }
 
-    fn read(&self, line: &'static str) -> Class {
-        let mut levels = vec![line];
-        let mut base = base_name(line);
+    fn read(&self, line: &Line) -> Class {
+        let mut levels = vec![*line];
         // A table that is not closed would only lose members; its test says that it is closed.
-        while let Some(index) = self.find(base).filter(|_| levels.len() < 32) {
+        while let Some(index) = self.find(levels[levels.len() - 1].base()).filter(|_| levels.len() < 32) {
             levels.push(self.lines[usize::from(index)]);
-            base = base_name(self.lines[usize::from(index)]);
         }
-        let mut class = Class::new(class_name(line).to_owned());
+        let mut class = Class::new(line.name.to_owned());
         for newer in [false, true] {
             for level in levels.iter().rev() {
-                let members = level.split_once(' ').map_or("", |(_, members)| members);
-                let (known, added) = match members.split_once("+ ") {
-                    Some((known, added)) => (known, added),
-                    None => (members, ""),
-                };
+                let (known, added) = level.members();
                 for word in (if newer { added } else { known }).split_ascii_whitespace() {
                     self.read_member(&mut class, word);
                 }
@@ -174,6 +178,18 @@ impl Table {
             "a" => Kind::Any,
             class => self.find(class).map_or(Kind::Any, Kind::Object),
         }
+    }
+}
+
+impl Line {
+    fn base(&self) -> &'static str {
+        self.rest.split_once(' ').map_or(self.rest, |(base, _)| base)
+    }
+
+    /// Members that the Go router knew, and newer ones.
+    fn members(&self) -> (&'static str, &'static str) {
+        let members = self.rest.split_once(' ').map_or("", |(_, members)| members);
+        members.split_once("+ ").unwrap_or((members, ""))
     }
 }
 
@@ -233,27 +249,19 @@ impl Member {
     }
 }
 
-fn class_name(line: &'static str) -> &'static str {
-    line.split_once(':').map_or(line, |(name, _)| name)
-}
-
-fn base_name(line: &'static str) -> &'static str {
-    let behind = line.split_once(':').map_or("", |(_, behind)| behind);
-    behind.split_once(' ').map_or(behind, |(base, _)| base)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn members(line: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let words = line.split_ascii_whitespace().skip(1).filter(|word| *word != "+");
-        words.map(|word| word.split_once('=').unwrap_or((word, "")))
+    fn kinds(line: &Line) -> impl Iterator<Item = &'static str> {
+        let (known, newer) = line.members();
+        let words = known.split_ascii_whitespace().chain(newer.split_ascii_whitespace());
+        words.map(|word| word.split_once('=').map_or("", |(_, kind)| kind))
     }
 
     #[test]
     fn sorted_without_doubles() {
-        let names: Vec<&str> = TABLE.lines.iter().map(|line| class_name(line)).collect();
+        let names: Vec<&str> = TABLE.lines.iter().map(|line| line.name).collect();
         assert!(names.is_sorted_by(|a, b| a < b));
         assert!(TABLE.lines.len() < usize::from(ClassIndex::MAX));
     }
@@ -261,13 +269,13 @@ mod tests {
     #[test]
     fn closed_under_bases_and_kinds() {
         for line in &TABLE.lines {
-            let base = base_name(line);
-            assert!(base.is_empty() || TABLE.find(base).is_some(), "{line}");
-            for (_, kind) in members(line) {
+            let (name, base) = (line.name, line.base());
+            assert!(base.is_empty() || TABLE.find(base).is_some(), "{name}");
+            for kind in kinds(line) {
                 let class = kind.trim_start_matches('~').trim_end_matches(['*', '?']);
-                assert!(!kind.ends_with("?*") && !kind.ends_with("*?"), "{line}");
-                assert!(class.len() < 2 || TABLE.find(class).is_some(), "{line}");
-                assert!("ebiyfdtxras".contains(class) || 1 < class.len(), "{line}");
+                assert!(!kind.ends_with("?*") && !kind.ends_with("*?"), "{name}");
+                assert!(class.len() < 2 || TABLE.find(class).is_some(), "{name}");
+                assert!("ebiyfdtxras".contains(class) || 1 < class.len(), "{name}");
             }
         }
     }
@@ -286,10 +294,10 @@ mod tests {
 
     #[test]
     fn holds_all_events_and_what_they_are_made_of() {
-        let is_event = |line: &&&'static str| {
-            let mut name = class_name(line);
+        let is_event = |line: &&Line| {
+            let mut name = line.name;
             while let Some(index) = TABLE.find(name).filter(|_| name != "Event") {
-                name = base_name(TABLE.lines[usize::from(index)]);
+                name = TABLE.lines[usize::from(index)].base();
             }
             name == "Event"
         };

@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 
 use quick_xml::Reader;
+use quick_xml::events::Event;
 use quick_xml::events::attributes::Attributes;
-use quick_xml::events::{BytesStart, Event};
 
 use crate::limits::XML_DEPTH_MAX;
 
@@ -22,7 +22,7 @@ pub(super) struct XmlError(pub(super) String);
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
-    /// An element begins. When it is `empty`, no `Close` follows.
+    /// An element begins. When its content is known already, no `Close` follows.
     Open(Tag<'a>),
     /// Characters of the innermost element, references resolved.
     Text(Cow<'a, str>),
@@ -43,8 +43,8 @@ pub(super) struct Tag<'a> {
     pub(super) reference: Option<&'a str>,
     /// The unqualified `serverGuid` attribute of a managed object reference.
     pub(super) server: Option<&'a str>,
-    /// The element has no content and no end tag.
-    pub(super) empty: bool,
+    /// All that is in the element, if it is known already: text without markup.
+    pub(super) content: Option<&'a str>,
     /// Where the element begins in the page.
     pub(super) begin: usize,
 }
@@ -79,8 +79,8 @@ struct Prefix<'a> {
 pub(super) struct Xml<'a> {
     page: &'a str,
     reader: Reader<&'a [u8]>,
-    /// Where `reader` began in the page.
-    base: usize,
+    /// The reader has not yet looked at what comes next, so that it can be moved over it.
+    movable: bool,
     /// Qualified names of the elements around the current place.
     open: Vec<&'a str>,
     prefixes: Vec<Prefix<'a>>,
@@ -89,8 +89,9 @@ pub(super) struct Xml<'a> {
 impl<'a> Xml<'a> {
     /// Stands before the first byte.
     pub(super) fn new(page: &'a str) -> Xml<'a> {
-        let base = if page.starts_with('\u{feff}') { 3 } else { 0 };
-        Xml { page, reader: reader_at(page, base), base, open: Vec::new(), prefixes: Vec::new() }
+        let begin = if page.starts_with('\u{feff}') { 3 } else { 0 };
+        let reader = reader_at(page, begin);
+        Xml { page, reader, movable: true, open: Vec::new(), prefixes: Vec::new() }
     }
 
     /// How many elements are open.
@@ -100,25 +101,32 @@ impl<'a> Xml<'a> {
 
     /// The place in the page, in bytes from its begin.
     pub(super) fn position(&self) -> usize {
-        self.base + self.reader.buffer_position() as usize
+        self.page.len() - self.reader.get_ref().len()
     }
 
     /// Goes on at `position`, with the outermost `depth` elements open.
     pub(super) fn resume(&mut self, position: usize, depth: usize) {
         self.reader = reader_at(self.page, position);
-        self.base = position;
+        self.movable = true;
         self.open.truncate(depth);
         self.prefixes.retain(|p| p.depth <= depth);
     }
 
     /// The next step.
     pub(super) fn step(&mut self) -> Result<Step<'a>, XmlError> {
+        if self.movable
+            && let Some(step) = self.tag()?
+        {
+            return Ok(step);
+        }
         loop {
             let begin = self.position();
             let event = self.reader.read_event().map_err(|e| XmlError(e.to_string()))?;
+            // After text the reader has already decided that markup comes.
+            self.movable = !matches!(event, Event::Text(_));
             return match event {
-                Event::Start(start) => Ok(Step::Open(self.open(start, begin, false)?)),
-                Event::Empty(start) => Ok(Step::Open(self.open(start, begin, true)?)),
+                Event::Start(start) => Ok(Step::Open(self.open(begin, start.len(), None)?)),
+                Event::Empty(start) => Ok(Step::Open(self.open(begin, start.len(), Some(""))?)),
                 Event::End(end) => self.close(end.name().as_ref()),
                 Event::Text(text) => Ok(Step::Text(normal_newlines(text.into_inner()))),
                 Event::CData(data) => Ok(Step::Text(normal_newlines(data.into_inner()))),
@@ -130,7 +138,28 @@ impl<'a> Xml<'a> {
         }
     }
 
-    /// Reads on after an `Open` that was not empty: the text up to the first child or the end.
+    /// Moves over a tag, and over the content behind it if that is text without markup. A page is
+    /// made of these, and the general reader is twice as slow with them; whatever looks in any way
+    /// unusual, and all errors, are left to it.
+    fn tag(&mut self) -> Result<Option<Step<'a>>, XmlError> {
+        let rest: &'a [u8] = self.reader.get_ref();
+        if let [b'<', b'/', end @ ..] = rest {
+            let name = self.open.last().map_or("", |name| *name);
+            let Some([b'>', behind @ ..]) = end.strip_prefix(name.as_bytes()) else { return Ok(None) };
+            *self.reader.get_mut() = behind;
+            return self.close(name).map(Some);
+        }
+        let Some(Start { blank, length, content, behind }) = Start::find(rest) else { return Ok(None) };
+        let begin = self.position() + blank;
+        let text = begin + 1 + length + 1;
+        let content = content.and_then(|content| self.page.get(text..text + content));
+        *self.reader.get_mut() = behind;
+        let empty = self.page[..text].ends_with("/>");
+        let (length, content) = if empty { (length - 1, Some("")) } else { (length, content) };
+        self.open(begin, length, content).map(|tag| Some(Step::Open(tag)))
+    }
+
+    /// Reads on after an `Open` whose content is not known: the text up to the first child or the end.
     pub(super) fn content(&mut self) -> Result<Content<'a>, XmlError> {
         let mut text = Cow::Borrowed("");
         loop {
@@ -156,7 +185,7 @@ impl<'a> Xml<'a> {
 
     /// Reads to the end of an element that has just begun.
     pub(super) fn skip(&mut self, tag: &Tag<'a>) -> Result<(), XmlError> {
-        if tag.empty {
+        if tag.content.is_some() {
             return Ok(());
         }
         let outer = self.depth() - 1;
@@ -166,16 +195,16 @@ impl<'a> Xml<'a> {
         Ok(())
     }
 
-    fn open(&mut self, start: BytesStart<'_>, begin: usize, empty: bool) -> Result<Tag<'a>, XmlError> {
-        let name_end = start.name().as_ref().len();
-        // The event borrows from the reader's call; the page itself lives longer.
-        let content = self.page.get(begin + 1..begin + 1 + start.len()).unwrap_or_default();
-        let qualified = content.get(..name_end).unwrap_or_default();
-        let mut tag = Tag { name: local(qualified), empty, begin, ..Tag::default() };
-        if name_end < content.len() {
-            self.attributes(&mut tag, content, name_end);
+    /// Opens the element whose tag begins at `begin` and has `length` bytes between its brackets.
+    fn open(&mut self, begin: usize, length: usize, content: Option<&'a str>) -> Result<Tag<'a>, XmlError> {
+        let markup = self.page.get(begin + 1..begin + 1 + length).unwrap_or_default();
+        let name_end = markup.bytes().position(|b| b.is_ascii_whitespace()).unwrap_or(markup.len());
+        let qualified = &markup[..name_end];
+        let mut tag = Tag { name: local(qualified), content, begin, ..Tag::default() };
+        if name_end < markup.len() {
+            self.attributes(&mut tag, markup, name_end);
         }
-        if !empty {
+        if content.is_none() {
             if XML_DEPTH_MAX <= self.open.len() {
                 return Err(XmlError(format!("elements are nested deeper than {XML_DEPTH_MAX}")));
             }
@@ -184,39 +213,46 @@ impl<'a> Xml<'a> {
         Ok(tag)
     }
 
-    fn attributes(&mut self, tag: &mut Tag<'a>, content: &'a str, name_end: usize) {
+    fn attributes(&mut self, tag: &mut Tag<'a>, markup: &'a str, name_end: usize) {
         let before = self.prefixes.len();
         let depth = self.open.len() + 1;
-        let mut types: Option<(&str, &'a str)> = None;
-        for attribute in Attributes::new(content, name_end).with_checks(false).flatten() {
+        let mut typed: Option<(&str, &'a str)> = None;
+        for attribute in Attributes::new(markup, name_end).with_checks(false).flatten() {
             // Values of the attributes that matter are names: they need no reference.
             let Cow::Borrowed(value) = attribute.value else { continue };
-            match attribute.key.0.split_once(':') {
-                Some(("xmlns", name)) => self.prefixes.push(Prefix { depth, name, namespace: value }),
-                None if attribute.key.0 == "type" => tag.reference = Some(value),
-                None if attribute.key.0 == "serverGuid" => tag.server = Some(value),
-                // Which prefix is right is known only when all declarations are read.
-                Some((prefix, "type")) if types.is_none() || prefix == "xsi" => {
-                    types = Some((prefix, value));
+            let key = attribute.key.0;
+            match key {
+                "type" => tag.reference = Some(value),
+                "serverGuid" => tag.server = Some(value),
+                _ => {
+                    if let Some(name) = key.strip_prefix("xmlns:") {
+                        self.prefixes.push(Prefix { depth, name, namespace: value });
+                    } else if let Some(prefix) = key.strip_suffix(":type") {
+                        // One that is known already counts; for another a declaration may follow.
+                        typed = typed.filter(|(other, _)| self.is_xsi(other)).or(Some((prefix, value)));
+                    }
                 }
-                _ => {}
             }
         }
-        if let Some((prefix, value)) = types {
-            // An undeclared `xsi` is meant as what everybody means by it; Go reads it so as well.
-            let namespace = self.namespace(prefix);
-            if namespace == Some(XSI) || (namespace.is_none() && prefix == "xsi") {
-                tag.class = Some(self.class(value.trim()));
-            }
+        if let Some((prefix, value)) = typed
+            && self.is_xsi(prefix)
+        {
+            tag.class = Some(self.class(value.trim()));
         }
-        if tag.empty {
+        if tag.content.is_some() {
             self.prefixes.truncate(before);
         }
     }
 
+    /// An undeclared `xsi` is meant as what everybody means by it; Go reads it so as well.
+    fn is_xsi(&self, prefix: &str) -> bool {
+        self.namespace(prefix).map_or(prefix == "xsi", |namespace| namespace == XSI)
+    }
+
     fn class(&self, value: &'a str) -> Class<'a> {
-        match value.split_once(':') {
-            Some((prefix, name)) => match self.namespace(prefix) {
+        let name = local(value);
+        match value.strip_suffix(name).and_then(|prefix| prefix.strip_suffix(':')) {
+            Some(prefix) => match self.namespace(prefix) {
                 Some(XSD) => Class::BuiltIn(name),
                 None if prefix == "xsd" => Class::BuiltIn(name),
                 _ => Class::Vim(name),
@@ -242,6 +278,58 @@ impl<'a> Xml<'a> {
             None => Err(XmlError(format!("`</{name}>` ends nothing"))),
         }
     }
+}
+
+/// A start tag in front of everything else.
+struct Start<'a> {
+    /// White space before it.
+    blank: usize,
+    /// Bytes between its brackets.
+    length: usize,
+    /// Bytes of what is in the element, if that is text without markup.
+    content: Option<usize>,
+    /// What comes behind the tag, or behind the element if its content is known.
+    behind: &'a [u8],
+}
+
+impl<'a> Start<'a> {
+    fn find(rest: &'a [u8]) -> Option<Start<'a>> {
+        // White space before a start tag is never part of a value.
+        let blank = rest.iter().position(|b| !b.is_ascii_whitespace())?;
+        let [b'<', inside @ ..] = &rest[blank..] else { return None };
+        if !inside.first()?.is_ascii_alphabetic() {
+            return None;
+        }
+        let mut quote = None;
+        let length = inside.iter().position(|&byte| match (quote, byte) {
+            (None, b'>') => true,
+            (None, b'"' | b'\'') => {
+                quote = Some(byte);
+                false
+            }
+            (Some(open), _) if open == byte => {
+                quote = None;
+                false
+            }
+            _ => false,
+        })?;
+        let (markup, behind) = (&inside[..length], &inside[length + 1..]);
+        if markup.ends_with(b"/") {
+            return Some(Start { blank, length, content: None, behind });
+        }
+        let name_end = markup.iter().position(u8::is_ascii_whitespace).unwrap_or(length);
+        Some(match text_before_end(behind, &markup[..name_end]) {
+            Some((content, behind)) => Start { blank, length, content: Some(content), behind },
+            None => Start { blank, length, content: None, behind },
+        })
+    }
+}
+
+/// How long the text is that ends with the end tag of this name, and what comes behind the tag.
+fn text_before_end<'a>(rest: &'a [u8], name: &[u8]) -> Option<(usize, &'a [u8])> {
+    let length = rest.iter().position(|b| matches!(b, b'<' | b'&' | b'\r'))?;
+    let end = rest[length..].strip_prefix(b"</")?;
+    Some((length, end.strip_prefix(name)?.strip_prefix(b">")?))
 }
 
 fn reader_at(page: &str, position: usize) -> Reader<&[u8]> {
@@ -272,6 +360,9 @@ fn normal_newlines(text: Cow<'_, str>) -> Cow<'_, str> {
 
 /// An attribute's value with its references resolved.
 pub(super) fn unescape(value: &str) -> Cow<'_, str> {
+    if !value.as_bytes().contains(&b'&') {
+        return Cow::Borrowed(value);
+    }
     let mut parts = value.split('&');
     let mut text = Cow::Borrowed(parts.next().unwrap_or_default());
     for part in parts {
