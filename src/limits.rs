@@ -171,6 +171,8 @@ pub const TROUBLE_REMINDER: Duration = Duration::from_secs(60);
 /// Default time for in-flight deliveries when stopping.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// Signals within this time of the first repeat it; later ones end the process at once.
+pub const SIGNAL_ECHO_MAX: Duration = Duration::from_millis(500);
 /// While stopping, what is still awaited is said this often.
 pub const SHUTDOWN_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for the last checkpoint after the time of grace.

@@ -36,5 +36,7 @@ mod peers;
 mod refusals;
 // Stopped or killed in mid-stream, nothing is missing.
 mod restart;
+// How the router ends when a sink does not answer.
+mod stopping;
 // House rules of the source code.
 mod tidy;

@@ -2,10 +2,12 @@
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::time::Instant;
 
 use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::error::{Context, Result};
+use crate::limits::SIGNAL_ECHO_MAX;
 use crate::router::Router;
 use crate::stop::{StopSource, stop_signal};
 
@@ -36,12 +38,16 @@ pub fn run(config: &Config) -> std::result::Result<(), Failure> {
 pub fn watch_signals(source: StopSource) -> Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).context(|| "take over SIGTERM and SIGINT")?;
     let watch = move || {
-        let mut seen = 0;
+        let mut first: Option<Instant> = None;
         for signal in signals.forever() {
-            seen += 1;
-            if 1 < seen {
-                log::warn!("second signal: ending at once, events in flight may be repeated");
-                std::process::exit(1);
+            match first {
+                None => first = Some(Instant::now()),
+                // `timeout` signals the process and its group, a shell passes Ctrl-C on: one wish
+                Some(first) if first.elapsed() < SIGNAL_ECHO_MAX => continue,
+                Some(_) => {
+                    log::warn!("second signal: ending at once, events in flight may be repeated");
+                    std::process::exit(1);
+                }
             }
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
             log::info!("{name}: stopping; a second signal ends at once");

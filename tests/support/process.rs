@@ -68,20 +68,20 @@ impl Process {
     fn line(&mut self, what: &str, find: impl Fn(&Process) -> Option<String>) -> String {
         let name = self.name.clone();
         wait_for(&format!("{what} of {name}"), SOON, || {
-            let ended = self.child.try_wait().unwrap();
+            // the last words of a process that has ended may still be on their way
+            let ended =
+                self.child.try_wait().unwrap().filter(|_| self.readers.iter().all(JoinHandle::is_finished));
             let line = find(self);
             assert!(line.is_some() || ended.is_none(), "{name} ended ({}) before: {what}", ended.unwrap());
             line
         })
     }
 
-    /// Sends a signal by name, such as `TERM`.
-    pub fn signal(&self, signal: &str) {
-        let status = Command::new("sh")
-            .args(["-c", &format!("kill -{signal} {}", self.child.id())])
-            .status()
-            .expect("run sh");
-        assert!(status.success(), "kill -{signal} of {}", self.name);
+    /// Sends signals by name right after each other, such as `TERM` or `TERM INT`.
+    pub fn signal(&self, signals: &str) {
+        let script = format!("for signal in {signals}; do kill -$signal {} || exit; done", self.child.id());
+        let status = Command::new("sh").args(["-c", &script]).status().expect("run sh");
+        assert!(status.success(), "kill -{signals} of {}", self.name);
     }
 
     /// A signal, then the end.
