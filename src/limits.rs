@@ -55,6 +55,8 @@ pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const RECONNECT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See `RECONNECT_WAIT_MIN`.
 pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How soon changed credentials are noticed while a refused login waits.
+pub const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
 /// Wait after a refused login, so that no account is locked.
 pub const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);
 

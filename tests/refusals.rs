@@ -1,6 +1,8 @@
 //! Addresses and accounts that are wrong: `check` says what is wrong and exits with 1; `run` says
 //! the same in one line and goes on trying.
 
+use event_router::demo::simulator::{Settings, Simulator};
+
 use crate::support::peers::{PASSWORD, USERNAME, Vcsim};
 use crate::support::scripted::{Answer, Scripted};
 use crate::support::{SOON, Test, closed_port, wait_for};
@@ -108,7 +110,7 @@ fn wrong_password() {
          and whether the account is locked or its password expired",
         vcsim.url
     );
-    refused(&vcsim.url, "wr0ng-password", "login", &text, "180 s");
+    refused(&vcsim.url, "wr0ng-password", "login", &text, "180 s, or when the credentials change");
 }
 
 #[test]
@@ -159,4 +161,28 @@ fn vcenter_that_comes_later_is_read() {
     });
     assert_eq!(router.end_by("TERM").code, Some(0));
     assert_eq!(vcsim.session_agents(), [""; 0]);
+}
+
+#[test]
+fn a_corrected_password_file_lets_the_router_in_at_once() {
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    let test = Test::new("corrected");
+    test.write("password", "wr0ng\n");
+    test.write(
+        "router.toml",
+        &format!(
+            "[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = {{ file = \"password\" }}\n\
+             [processor.screen]\ntype = \"stdout\"\n",
+            simulator.url(),
+            simulator.username()
+        ),
+    );
+    let mut router = test.start(&["run"]);
+    router.log_line(&["InvalidLogin", "or when the credentials change"]);
+    assert_eq!(simulator.counts().logins_refused, 1);
+    test.write("password", &format!("{}\n", simulator.password()));
+    router.log_line(&["the credentials have changed"]);
+    router.log_line(&["reading"]);
+    assert_eq!(simulator.counts().logins_refused, 1, "the account must not be locked");
+    assert_eq!(router.end_by("TERM").code, Some(0));
 }

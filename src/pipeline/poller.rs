@@ -2,14 +2,14 @@
 //! hands events to the lanes. A full queue blocks it: that is the back-pressure.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::event::{Event, Position};
 use crate::limits::{
-    DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT, RECONNECT_WAIT_MAX,
-    RECONNECT_WAIT_MIN,
+    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT,
+    RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN,
 };
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
@@ -37,7 +37,7 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse:
     while !shared.stop.is_stopped() {
         match poller.open_and_read(source) {
             Ok(()) => break,
-            Err(error) => poller.wait_after(&error),
+            Err(error) => poller.wait_after(&error, source),
         }
     }
     source.close();
@@ -249,7 +249,7 @@ impl Poller<'_> {
         }
     }
 
-    fn wait_after(&mut self, error: &SourceError) {
+    fn wait_after(&mut self, error: &SourceError, source: &dyn Source) {
         let shared = self.shared;
         self.pulse.resting();
         shared.stats.connected.store(false, Ordering::Relaxed);
@@ -259,9 +259,17 @@ impl Poller<'_> {
             SourceFailure::Misconfigured => ("misconfigured", RECONNECT_WAIT_MAX),
             SourceFailure::LoginRefused => ("login refused", LOGIN_REFUSED_WAIT),
         };
-        let consequence = format!("trying again in {:.0} s", wait.as_secs_f64().ceil());
+        let refused = error.failure == SourceFailure::LoginRefused;
+        let sooner = if refused { ", or when the credentials change" } else { "" };
+        let consequence = format!("trying again in {:.0} s{sooner}", wait.as_secs_f64().ceil());
         shared.source_trouble.happened(reason, &error.to_string(), &consequence);
-        shared.stop.wait(wait);
+        let until = Instant::now() + wait;
+        while Instant::now() < until && !shared.stop.wait((until - Instant::now()).min(CREDENTIALS_TICK)) {
+            if refused && source.has_new_credentials() {
+                log::info!(target: shared.who.as_str(), "the credentials have changed: logging in again");
+                return;
+            }
+        }
     }
 }
 

@@ -22,6 +22,12 @@ pub trait Source: Send {
     /// Waits until new events are likely, `longest` has passed, or stop.
     fn wait(&mut self, stop: &Stop, longest: Duration) -> Result<(), SourceError>;
 
+    /// Whether the credentials are others than those of the last login, so that a refused login may
+    /// be tried again at once.
+    fn has_new_credentials(&self) -> bool {
+        false
+    }
+
     /// Gives back what the source holds at the other side (collector, session). Best effort.
     fn close(&mut self);
 }

@@ -85,6 +85,7 @@ impl Vcenter {
             pages_fit: 0,
             poll_wait: POLL_WAIT_MIN,
             insecure_warned: None,
+            tried: None,
             stall: Stall::new(StallTiming::default(), Instant::now()),
             seen: Seen::from(Timestamp::UNIX_EPOCH),
             resume: Timestamp::UNIX_EPOCH,
@@ -203,6 +204,7 @@ impl Source for Vcenter {
         // kept, to be given back as soon as it can be.
         let mut session = Session::greet(&self.client, &self.config.address)?;
         self.close();
+        self.tried = self.credentials();
         session.login(&self.config.username, &self.config.password)?;
         let identity = ServerIdentity::new(&self.config.address, &session.content);
         self.link = Some(Link::new(session, identity));
