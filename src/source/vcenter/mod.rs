@@ -64,6 +64,8 @@ pub struct Vcenter {
     walk: Option<Walk>,
     // The collector is not the one that the source was opened with: it may repeat events.
     replaced: bool,
+    // Fingerprint of the credentials of the last login.
+    tried: Option<u64>,
 }
 
 impl Vcenter {
@@ -175,6 +177,14 @@ impl Vcenter {
         self.pages_fit = 0;
         let text = format!("{failed}; trying pages of {} from here", self.page_events_max);
         SourceError { error: Error::new(text), ..failed }
+    }
+
+    /// A fingerprint of the credentials as they are now; none while they cannot be read.
+    fn credentials(&self) -> Option<u64> {
+        let (username, password) = (self.config.username.read().ok()?, self.config.password.read().ok()?);
+        let mut hasher = std::hash::DefaultHasher::new();
+        (username, password).hash(&mut hasher);
+        Some(hasher.finish())
     }
 
     fn warn_if_insecure(&mut self) {
