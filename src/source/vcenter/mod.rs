@@ -5,6 +5,7 @@
 
 use crossbeam_channel::select;
 use jiff::Timestamp;
+use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::config::{Format, VcenterConfig};
