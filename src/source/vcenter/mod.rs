@@ -262,6 +262,11 @@ impl Source for Vcenter {
         Ok(())
     }
 
+    fn has_new_credentials(&self) -> bool {
+        let now = self.credentials();
+        now.is_some() && now != self.tried
+    }
+
     fn close(&mut self) {
         if let Some(link) = self.link.take() {
             self.abandoned = link.give_back().or(self.abandoned.take());
