@@ -8,6 +8,9 @@ pub const PAGE_EVENTS_MAX: usize = 1000;
 pub const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements inside each other in one page; vCenter's own nest less than 20 deep.
 pub const XML_DEPTH_MAX: usize = 200;
+/// Different members of one object that are unknown, newer than the table's first version or out of
+/// order; vCenter's largest class has fewer than 200 members.
+pub const OBJECT_MEMBERS_MAX: usize = 1000;
 /// Oddities that are reported of one event; the rest of them is only not reported.
 pub const EVENT_ODDITIES_MAX: usize = 8;
 /// Bytes of one oddity's name that are reported.

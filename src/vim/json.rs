@@ -164,9 +164,9 @@ fn end_of_element(page: &str, begin: usize) -> Option<usize> {
     while let Some(found) = rest[at..].find('<') {
         at += found;
         let markup = &rest[at..];
-        if let Some(end) = skip_over(markup, "<!--", "-->").or_else(|| skip_over(markup, "<![CDATA[", "]]>"))
-        {
-            at += end;
+        let opaque = [("<!--", "-->"), ("<![CDATA[", "]]>")];
+        if let Some((begin, end)) = opaque.into_iter().find(|(begin, _)| markup.starts_with(begin)) {
+            at += begin.len() + markup[begin.len()..].find(end)? + end.len();
             continue;
         }
         let closing = markup.starts_with("</");
@@ -187,111 +187,4 @@ fn end_of_element(page: &str, begin: usize) -> Option<usize> {
         at += 1;
     }
     None
-}
-
-fn skip_over(markup: &str, begin: &str, end: &str) -> Option<usize> {
-    let inside = markup.strip_prefix(begin)?;
-    Some(begin.len() + inside.find(end)? + end.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(events: &str) -> String {
-        format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
-             xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
-             xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
-             xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">\n<soapenv:Body>\n\
-             <ReadNextEventsResponse xmlns=\"urn:vim25\">{events}</ReadNextEventsResponse>\n\
-             </soapenv:Body>\n</soapenv:Envelope>"
-        )
-    }
-
-    fn event(class: &str, key: i64, members: &str) -> String {
-        format!(
-            "<returnval xsi:type=\"{class}\"><key>{key}</key><chainId>{key}</chainId>\
-             <createdTime>2021-03-10T05:21:22.413999Z</createdTime><userName>root</userName>\
-             {members}</returnval>"
-        )
-    }
-
-    fn convert(events: &str) -> Vec<PageEntry> {
-        convert_page(page(events).as_bytes()).unwrap()
-    }
-
-    fn only(events: &str) -> VimEvent {
-        match convert(events).pop() {
-            Some(PageEntry::Event(event)) => event,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn event_of_a_virtual_machine() {
-        let vm = "<vm><name>t</name><vm type=\"VirtualMachine\">vm-56</vm></vm>";
-        let event = only(&event("VmPoweredOnEvent", -3, vm));
-        assert_eq!(event.class, "VmPoweredOnEvent");
-        assert_eq!(event.key, -3);
-        assert_eq!(event.created, "2021-03-10T05:21:22.413999Z".parse().unwrap());
-        assert_eq!(event.object.as_deref(), Some("vm-56"));
-        let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
-        assert_eq!(data["Key"], -3);
-        assert_eq!(data["Vm"]["Vm"]["Value"], "vm-56");
-    }
-
-    #[test]
-    fn broken_event_leaves_the_others() {
-        let events = [
-            event("VmPoweredOnEvent", 1, ""),
-            event("VmPoweredOnEvent", 2, "<vm><name></vm>"),
-            "<returnval><key>3</key></returnval>".to_owned(),
-            event("VmPoweredOnEvent", 4, ""),
-        ];
-        let entries = convert(&events.concat());
-        assert!(matches!(&entries[0], PageEntry::Event(e) if e.key == 1));
-        let PageEntry::Broken(broken) = &entries[1] else { panic!() };
-        assert_eq!((broken.key, broken.created.is_some()), (Some(2), true));
-        assert_eq!(broken.raw, events[1].as_bytes());
-        let PageEntry::Broken(broken) = &entries[2] else { panic!() };
-        assert_eq!(broken.reason, "the event has no valid createdTime");
-        assert_eq!(broken.raw, events[2].as_bytes());
-        assert!(matches!(&entries[3], PageEntry::Event(e) if e.key == 4));
-        assert_eq!(entries.len(), 4);
-    }
-
-    #[test]
-    fn any_prefix_and_nested_declarations() {
-        let text = "<S:Envelope xmlns:S='http://schemas.xmlsoap.org/soap/envelope/'><S:Header/>\
-            <S:Body><v:R xmlns:v='urn:vim25'><!-- c --><v:returnval \
-            xmlns:i='http://www.w3.org/2001/XMLSchema-instance' i:type='v:AlarmEvent'>\
-            <v:key>7</v:key><v:createdTime>2021-03-10T05:21:22+02:00</v:createdTime>\
-            </v:returnval></v:R></S:Body></S:Envelope>";
-        let entries = convert_page(text.as_bytes()).unwrap();
-        assert!(matches!(&entries[..], [PageEntry::Event(e)] if e.class == "AlarmEvent"));
-    }
-
-    #[test]
-    fn unusable_pages() {
-        let whole = page(&event("VmPoweredOnEvent", 1, ""));
-        for cut in [0, 1, 50, 300, 400, whole.len() - 20, whole.len() - 1] {
-            assert!(convert_page(&whole.as_bytes()[..cut]).is_err(), "cut at {cut}");
-        }
-        let fault = whole.replace("ReadNextEventsResponse", "Fault");
-        assert!(convert_page(fault.as_bytes()).is_err());
-        assert!(convert_page(b"<html><body>502</body></html>").is_err());
-        assert_eq!(convert(""), []);
-    }
-
-    #[test]
-    fn text_of_all_kinds() {
-        let text = "<fullFormattedMessage>a&lt;b<![CDATA[<&\r\n]]><!-- no -->&#x41;&#8;\u{1}&nbsp; & \
-            \u{2028}\"\\</fullFormattedMessage>";
-        let event = only(&event("VmPoweredOnEvent", 1, text));
-        let data = String::from_utf8(event.data).unwrap();
-        let expected = "\"FullFormattedMessage\":\"a\\u003cb\\u003c\\u0026\\nA\u{fffd}\u{fffd}\
-            \\u0026nbsp; \\u0026 \\u2028\\\"\\\\\"";
-        assert!(data.contains(expected), "{data}");
-    }
 }

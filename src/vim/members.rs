@@ -3,6 +3,8 @@
 
 use super::scalar;
 use super::schema::Class;
+use super::xml::XmlError;
+use crate::limits::OBJECT_MEMBERS_MAX;
 
 /// Place of members that the class does not know: behind all others, in the order of their coming.
 const UNKNOWN: usize = usize::MAX;
@@ -23,7 +25,16 @@ struct Member {
 impl Members {
     /// Adds one value of the member at `place` of `class`; `None` when the class does not know it.
     /// Tells whether the name came again although it should not.
-    pub(super) fn add(&mut self, class: &Class, place: Option<usize>, name: &str, value: &[u8]) -> bool {
+    ///
+    /// # Errors
+    /// There are already more different ones than any real object has.
+    pub(super) fn add(
+        &mut self,
+        class: &Class,
+        place: Option<usize>,
+        name: &str,
+        value: &[u8],
+    ) -> Result<bool, XmlError> {
         let known = place.and_then(|place| class.members.get(place));
         let place = place.unwrap_or(UNKNOWN);
         let same = |m: &&mut Member| m.place == place && (place != UNKNOWN || m.name == name);
@@ -32,11 +43,14 @@ impl Members {
             member.array = true;
             member.values.push(b',');
             member.values.extend_from_slice(value);
-            return unexpected;
+            return Ok(unexpected);
+        }
+        if OBJECT_MEMBERS_MAX <= self.members.len() {
+            return Err(XmlError(format!("an object has more than {OBJECT_MEMBERS_MAX} unusual members")));
         }
         let array = known.is_some_and(|m| m.array);
         self.members.push(Member { place, name: name.to_owned(), array, values: value.to_vec() });
-        false
+        Ok(false)
     }
 
     /// Ends the object that began at `begin` of `out` and has its members before the place `next`

@@ -15,6 +15,8 @@ mod members;
 mod object;
 mod scalar;
 mod schema;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tree;
 mod xml;
 

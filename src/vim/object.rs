@@ -145,7 +145,7 @@ impl<'a> Converter<'a> {
                     if is_event {
                         self.read_head(tag.name, value);
                     }
-                    if others.add(class, place, tag.name, &self.out[value..]) {
+                    if others.add(class, place, tag.name, &self.out[value..])? {
                         self.note(OddityKind::Value, &class.name, tag.name);
                     }
                     self.out.truncate(value);
@@ -279,7 +279,7 @@ impl<'a> Converter<'a> {
         while let Some(tag) = child {
             let value = self.out.len();
             self.structural(&tag)?;
-            members.add(&class, None, tag.name, &self.out[value..]);
+            members.add(&class, None, tag.name, &self.out[value..])?;
             self.out.truncate(value);
             child = self.xml.child()?;
         }

@@ -8,7 +8,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use quick_xml::events::attributes::Attributes;
 
-use crate::limits::XML_DEPTH_MAX;
+use crate::limits::{ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX};
 
 /// The namespace of the `type` attribute that names an element's class.
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -216,28 +216,22 @@ impl<'a> Xml<'a> {
     fn attributes(&mut self, tag: &mut Tag<'a>, markup: &'a str, name_end: usize) {
         let before = self.prefixes.len();
         let depth = self.open.len() + 1;
-        let mut typed: Option<(&str, &'a str)> = None;
-        for attribute in Attributes::new(markup, name_end).with_checks(false).flatten() {
-            // Values of the attributes that matter are names: they need no reference.
-            let Cow::Borrowed(value) = attribute.value else { continue };
-            let key = attribute.key.0;
+        let mut typed = false;
+        for (key, value) in attributes_of(markup, name_end) {
             match key {
                 "type" => tag.reference = Some(value),
                 "serverGuid" => tag.server = Some(value),
-                _ => {
-                    if let Some(name) = key.strip_prefix("xmlns:") {
-                        self.prefixes.push(Prefix { depth, name, namespace: value });
-                    } else if let Some(prefix) = key.strip_suffix(":type") {
-                        // One that is known already counts; for another a declaration may follow.
-                        typed = typed.filter(|(other, _)| self.is_xsi(other)).or(Some((prefix, value)));
-                    }
-                }
+                _ => match key.strip_prefix("xmlns:") {
+                    Some(name) => self.prefixes.push(Prefix { depth, name, namespace: value }),
+                    None => typed |= key.ends_with(":type"),
+                },
             }
         }
-        if let Some((prefix, value)) = typed
-            && self.is_xsi(prefix)
-        {
-            tag.class = Some(self.class(value.trim()));
+        if typed {
+            // Which prefix is right is known only now that all declarations are read.
+            let mut types = attributes_of(markup, name_end)
+                .filter(|(key, _)| key.strip_suffix(":type").is_some_and(|prefix| self.is_xsi(prefix)));
+            tag.class = types.next().map(|(_, value)| self.class(value.trim()));
         }
         if tag.content.is_some() {
             self.prefixes.truncate(before);
@@ -274,8 +268,11 @@ impl<'a> Xml<'a> {
                 }
                 Ok(Step::Close)
             }
-            Some(expected) => Err(XmlError(format!("the element `{expected}` ends with `</{name}>`"))),
-            None => Err(XmlError(format!("`</{name}>` ends nothing"))),
+            Some(expected) => {
+                let (expected, name) = (short(expected), short(name));
+                Err(XmlError(format!("the element {expected:?} ends with {name:?}")))
+            }
+            None => Err(XmlError(format!("the end of {:?} ends nothing", short(name)))),
         }
     }
 }
@@ -332,6 +329,16 @@ fn text_before_end<'a>(rest: &'a [u8], name: &[u8]) -> Option<(usize, &'a [u8])>
     Some((length, end.strip_prefix(name)?.strip_prefix(b">")?))
 }
 
+/// Names and values as they are written: the values that matter are names and need no reference.
+fn attributes_of(markup: &str, name_end: usize) -> impl Iterator<Item = (&str, &str)> {
+    let mut attributes = Attributes::new(markup, name_end);
+    attributes.with_checks(false);
+    attributes.flatten().filter_map(|attribute| match attribute.value {
+        Cow::Borrowed(value) => Some((attribute.key.into_inner(), value)),
+        Cow::Owned(_) => None,
+    })
+}
+
 fn reader_at(page: &str, position: usize) -> Reader<&[u8]> {
     let mut reader = Reader::from_str(page.get(position..).unwrap_or_default());
     let config = reader.config_mut();
@@ -348,6 +355,11 @@ pub(super) fn local(qualified: &str) -> &str {
         Some(colon) => &qualified[colon + 1..],
         None => qualified,
     }
+}
+
+/// As much of a name as belongs in a message.
+pub(super) fn short(name: &str) -> &str {
+    &name[..name.floor_char_boundary(ODDITY_NAME_BYTES_MAX)]
 }
 
 /// Line ends as XML wants them: CR LF and a lone CR both become LF.

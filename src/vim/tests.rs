@@ -1,0 +1,365 @@
+use super::json::{BrokenEvent, PageEntry, VimEvent, convert_page};
+use super::{Oddity, OddityKind};
+use crate::limits::{EVENT_ODDITIES_MAX, OBJECT_MEMBERS_MAX, ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX};
+
+fn page(events: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
+         xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+         xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
+         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">\n<soapenv:Body>\n\
+         <ReadNextEventsResponse xmlns=\"urn:vim25\">{events}</ReadNextEventsResponse>\n\
+         </soapenv:Body>\n</soapenv:Envelope>"
+    )
+}
+
+fn event(class: &str, key: i64, members: &str) -> String {
+    format!(
+        "<returnval xsi:type=\"{class}\"><key>{key}</key><chainId>{key}</chainId>\
+         <createdTime>2021-03-10T05:21:22.413999Z</createdTime><userName>root</userName>\
+         {members}</returnval>"
+    )
+}
+
+fn convert(events: &str) -> Vec<PageEntry> {
+    convert_page(page(events).as_bytes()).unwrap()
+}
+
+fn only(events: &str) -> VimEvent {
+    match convert(events).pop() {
+        Some(PageEntry::Event(event)) => event,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn event_of_a_virtual_machine() {
+    let vm = "<vm><name>t</name><vm type=\"VirtualMachine\">vm-56</vm></vm>";
+    let event = only(&event("VmPoweredOnEvent", -3, vm));
+    assert_eq!(event.class, "VmPoweredOnEvent");
+    assert_eq!(event.key, -3);
+    assert_eq!(event.created, "2021-03-10T05:21:22.413999Z".parse().unwrap());
+    assert_eq!(event.object.as_deref(), Some("vm-56"));
+    let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
+    assert_eq!(data["Key"], -3);
+    assert_eq!(data["Vm"]["Vm"]["Value"], "vm-56");
+}
+
+#[test]
+fn broken_event_leaves_the_others() {
+    let events = [
+        event("VmPoweredOnEvent", 1, ""),
+        event("VmPoweredOnEvent", 2, "<vm><name></vm>"),
+        "<returnval><key>3</key></returnval>".to_owned(),
+        event("VmPoweredOnEvent", 4, ""),
+    ];
+    let entries = convert(&events.concat());
+    assert!(matches!(&entries[0], PageEntry::Event(e) if e.key == 1));
+    let PageEntry::Broken(broken) = &entries[1] else { panic!() };
+    assert_eq!((broken.key, broken.created.is_some()), (Some(2), true));
+    assert_eq!(broken.raw, events[1].as_bytes());
+    let PageEntry::Broken(broken) = &entries[2] else { panic!() };
+    assert_eq!(broken.reason, "the event has no valid createdTime");
+    assert_eq!(broken.raw, events[2].as_bytes());
+    assert!(matches!(&entries[3], PageEntry::Event(e) if e.key == 4));
+    assert_eq!(entries.len(), 4);
+}
+
+#[test]
+fn any_prefix_and_nested_declarations() {
+    let text = "<S:Envelope xmlns:S='http://schemas.xmlsoap.org/soap/envelope/'><S:Header/>\
+        <S:Body><v:R xmlns:v='urn:vim25'><!-- c --><v:returnval \
+        xmlns:i='http://www.w3.org/2001/XMLSchema-instance' i:type='v:AlarmEvent'>\
+        <v:key>7</v:key><v:createdTime>2021-03-10T05:21:22+02:00</v:createdTime>\
+        </v:returnval></v:R></S:Body></S:Envelope>";
+    let entries = convert_page(text.as_bytes()).unwrap();
+    assert!(matches!(&entries[..], [PageEntry::Event(e)] if e.class == "AlarmEvent"));
+}
+
+#[test]
+fn unusable_pages() {
+    let whole = page(&event("VmPoweredOnEvent", 1, ""));
+    for cut in [0, 1, 50, 300, 400, whole.len() - 20, whole.len() - 1] {
+        assert!(convert_page(&whole.as_bytes()[..cut]).is_err(), "cut at {cut}");
+    }
+    let fault = whole.replace("ReadNextEventsResponse", "Fault");
+    assert!(convert_page(fault.as_bytes()).is_err());
+    assert!(convert_page(b"<html><body>502</body></html>").is_err());
+    assert_eq!(convert(""), []);
+}
+
+#[test]
+fn text_of_all_kinds() {
+    let text = "<fullFormattedMessage>a&lt;b<![CDATA[<&\r\n]]><!-- no -->&#x41;&#8;\u{1}&nbsp; & \
+        \u{2028}\"\\</fullFormattedMessage>";
+    let event = only(&event("VmPoweredOnEvent", 1, text));
+    let data = String::from_utf8(event.data).unwrap();
+    let expected = "\"FullFormattedMessage\":\"a\\u003cb\\u003c\\u0026\\nA\u{fffd}\u{fffd}\
+        \\u0026nbsp; \\u0026 \\u2028\\\"\\\\\"";
+    assert!(data.contains(expected), "{data}");
+}
+
+fn data(event: &VimEvent) -> serde_json::Value {
+    serde_json::from_slice(&event.data).unwrap()
+}
+
+fn text(event: &VimEvent) -> &str {
+    std::str::from_utf8(&event.data).unwrap()
+}
+
+fn oddity(kind: OddityKind, name: &str) -> Oddity {
+    Oddity { kind, name: name.into() }
+}
+
+/// All members of the base class, as they are when nothing else is said.
+const BASE: &str = r#"{"Key":1,"ChainId":1,"CreatedTime":"2021-03-10T05:21:22.413999Z","UserName":"root","Datacenter":null,"ComputeResource":null,"Host":null,"Vm":null,"Ds":null,"Net":null,"Dvs":null,"FullFormattedMessage":"","ChangeTag":"""#;
+
+#[test]
+fn absent_members_are_null_empty_or_zero() {
+    let event = only(&event("VmPoweredOnEvent", 1, ""));
+    assert_eq!(text(&event), format!("{BASE},\"Template\":false}}"));
+    assert_eq!(event.object, None);
+}
+
+#[test]
+fn unknown_class_keeps_the_base_and_adds_what_came() {
+    let own = "<flag>true</flag><item type=\"ContentLibraryItem\">urn:1</item><part>a</part><part>b</part>\
+        <deep><inner xsi:type=\"xsd:int\">7</inner><none/></deep><key2 xsi:type=\"KeyValue\"><key>k</key></key2>";
+    let event = only(&event("FooEvent", 1, own));
+    assert_eq!(event.class, "FooEvent");
+    let expected = format!(
+        "{BASE},\"Flag\":\"true\",\"Item\":{{\"Type\":\"ContentLibraryItem\",\"Value\":\"urn:1\"}},\
+         \"Part\":[\"a\",\"b\"],\"Deep\":{{\"Inner\":7,\"None\":\"\"}},\"Key2\":{{\"Key\":\"k\",\"Value\":\"\"}}}}"
+    );
+    assert_eq!(text(&event), expected);
+    assert_eq!(event.odd[0], oddity(OddityKind::Class, "FooEvent"));
+    assert_eq!(event.odd[1], oddity(OddityKind::Member, "Event.flag"));
+}
+
+#[test]
+fn event_without_a_class_is_an_event() {
+    let plain = event("X", 1, "").replace(" xsi:type=\"X\"", "");
+    let event = only(&plain);
+    assert_eq!((event.class.as_str(), text(&event)), ("Event", format!("{BASE}}}").as_str()));
+    assert_eq!(event.odd, []);
+}
+
+#[test]
+fn event_class_and_reference_that_other_clients_refuse() {
+    let spec = "<hostSubSpec><name>n</name><createdTime>2021-03-10T05:21:22Z</createdTime>\
+        <data>AQ==</data></hostSubSpec>";
+    let update = only(&event("HostSubSpecificationUpdateEvent", 1, spec));
+    assert_eq!(data(&update)["HostSubSpec"]["Name"], "n");
+    assert_eq!(data(&update)["HostSubSpec"]["Data"], "QVE9PQ==");
+    let entity = "<source><name>i</name><entity type=\"ContentLibraryItem\">urn:1</entity></source>";
+    let alarm = only(&event("AlarmStatusChangedEvent", 1, entity));
+    assert_eq!(data(&alarm)["Source"]["Entity"]["Type"], "ContentLibraryItem");
+    assert_eq!((update.odd, alarm.odd), (vec![], vec![]));
+}
+
+#[test]
+fn members_of_the_future_stand_behind_the_known() {
+    let event = only(&event(
+        "VmPoweredOnEvent",
+        1,
+        "<soon>1</soon><template>true</template><soon>2</soon><vm><name>n</name><later/></vm>",
+    ));
+    let vm = r#""Vm":{"Name":"n","Vm":{"Type":"","Value":""},"Later":""}"#;
+    let expected = format!("{BASE},\"Template\":true,\"Soon\":[\"1\",\"2\"]}}").replace("\"Vm\":null", vm);
+    assert_eq!(text(&event), expected);
+    let odd = ["VmPoweredOnEvent.soon", "VmEventArgument.later"];
+    assert_eq!(event.odd, odd.map(|name| oddity(OddityKind::Member, name)));
+}
+
+#[test]
+fn members_newer_than_the_go_router_have_their_kinds() {
+    let info = "<info><key>task-1</key><progressDetails><key>a</key><value xsi:type=\"xsd:long\">5</value>\
+        </progressDetails><activationId>x</activationId></info>";
+    let event = only(&event("TaskEvent", 1, info));
+    let behind = text(&event).split_once("\"RootTaskKey\"").unwrap().1;
+    assert_eq!(behind, r#":"","ActivationId":"x","ProgressDetails":[{"Key":"a","Value":5}]}}"#);
+    assert_eq!(event.odd, []);
+}
+
+#[test]
+fn members_in_any_order_and_twice() {
+    let event = only(&event(
+        "EventEx",
+        1,
+        "<message>m</message><arguments><key>a</key></arguments><severity>info</severity>\
+         <arguments><key>b</key></arguments><eventTypeId>x.y</eventTypeId><message>n</message>",
+    ));
+    let own = r#","EventTypeId":"x.y","Severity":"info","Message":["m","n"],"Arguments":[{"Key":"a","Value":null},{"Key":"b","Value":null}],"ObjectId":"","ObjectType":"","ObjectName":"","Fault":null}"#;
+    assert_eq!(text(&event), format!("{BASE}{own}"));
+    assert_eq!((event.event_type_id.as_deref(), event.severity.as_deref()), (Some("x.y"), Some("info")));
+    assert_eq!(event.odd, [oddity(OddityKind::Value, "EventEx.message")]);
+}
+
+#[test]
+fn unknown_types_of_members_keep_what_they_hold() {
+    let fault = "<fault><fault xsi:type=\"FooFault\"><faultMessage><key>k</key></faultMessage><own>1</own></fault>\
+        <localizedMessage>l</localizedMessage></fault>";
+    let arguments = "<arguments><key>a</key><value xsi:type=\"Bar\"><x>1</x></value></arguments>\
+        <arguments><key>b</key><value xsi:type=\"BarState\">on</value></arguments>\
+        <arguments><key>c</key><value>bare</value></arguments>\
+        <arguments><key>d</key><value xsi:type=\"ArrayOfString\"><string>s</string></value></arguments>\
+        <arguments><key>e</key><value xsi:type=\"ArrayOfHostSystemResource\"><y/></value></arguments>\
+        <arguments><key>f</key><value xsi:type=\"ArrayOfKeyValue\"><KeyValue><key>k</key></KeyValue></value></arguments>";
+    let event = only(&event("EventEx", 1, &format!("{arguments}{fault}")));
+    let data = data(&event);
+    let values: Vec<String> =
+        data["Arguments"].as_array().unwrap().iter().map(|argument| argument["Value"].to_string()).collect();
+    let expected = [
+        r#"{"X":"1"}"#,
+        r#""on""#,
+        r#""bare""#,
+        r#"{"String":["s"]}"#,
+        r#"{"Y":""}"#,
+        r#"{"KeyValue":[{"Key":"k","Value":""}]}"#,
+    ];
+    assert_eq!(values, expected);
+    assert_eq!(data["Fault"]["Fault"]["FaultMessage"][0]["Key"], "k");
+    assert_eq!(data["Fault"]["Fault"]["Own"], "1");
+    assert_eq!(data["Fault"]["LocalizedMessage"], "l");
+    let odd = ["Bar", "ArrayOfHostSystemResource", "FooFault"].map(|name| oddity(OddityKind::Type, name));
+    assert!(odd.iter().all(|odd| event.odd.contains(odd)), "{:?}", event.odd);
+}
+
+#[test]
+fn values_that_their_members_should_not_have() {
+    let own = "<template>maybe</template><host>text</host><ds><name><b>1</b></name></ds>\
+        <fullFormattedMessage><p>a</p><p>b</p></fullFormattedMessage>";
+    let event = only(&event("VmPoweredOnEvent", 1, own));
+    let data = data(&event);
+    assert_eq!(data["Template"], "maybe");
+    assert_eq!(data["Host"], "text");
+    assert_eq!(data["Ds"]["Name"], serde_json::json!({"B": "1"}));
+    assert_eq!(data["FullFormattedMessage"], serde_json::json!({"P": ["a", "b"]}));
+    assert!(event.odd.iter().all(|odd| odd.kind == OddityKind::Value) && event.odd.len() == 4);
+}
+
+#[test]
+fn object_is_the_most_telling_one() {
+    let about =
+        |name: &str, id: &str| format!("<{name}><name>n</name><{name} type=\"T\">{id}</{name}></{name}>");
+    let all = ["datacenter", "computeResource", "host", "vm", "ds", "net", "dvs"];
+    for (best, expected) in [(7, "vm"), (3, "host"), (2, "computeResource"), (1, "datacenter")] {
+        let members: String = all[..best].iter().map(|name| about(name, name)).collect();
+        assert_eq!(only(&event("VmEvent", 1, &members)).object.as_deref(), Some(expected));
+    }
+    let storage: String = all[4..].iter().map(|name| about(name, name)).collect();
+    assert_eq!(only(&event("Event", 1, &storage)).object.as_deref(), Some("ds"));
+    let by_id = "<objectId>host-9</objectId>";
+    assert_eq!(only(&event("EventEx", 1, by_id)).object.as_deref(), Some("host-9"));
+    let both = format!("{}{by_id}", about("vm", "vm-1"));
+    assert_eq!(only(&event("EventEx", 1, &both)).object.as_deref(), Some("vm-1"));
+}
+
+#[test]
+fn large_events() {
+    let arguments =
+        "<arguments><key>k</key><value xsi:type=\"xsd:string\">v</value></arguments>".repeat(10_000);
+    let wide = only(&event("EventEx", 1, &arguments));
+    assert_eq!(data(&wide)["Arguments"].as_array().unwrap().len(), 10_000);
+    let message = "é&lt;x".repeat(1_000_000);
+    let long = only(&event("EventEx", 1, &format!("<fullFormattedMessage>{message}</fullFormattedMessage>")));
+    assert_eq!(data(&long)["FullFormattedMessage"].as_str().unwrap().len(), 4_000_000);
+}
+
+#[test]
+fn what_is_no_text_is_replaced() {
+    let mut body =
+        page(&event("VmPoweredOnEvent", 1, "<changeTag>a#b\u{1}&#x2;&#xD800;\u{b}</changeTag>")).into_bytes();
+    let at = body.iter().position(|byte| *byte == b'#').unwrap();
+    body[at] = 0xff;
+    let Some(PageEntry::Event(event)) = convert_page(&body).unwrap().pop() else { panic!() };
+    assert_eq!(data(&event)["ChangeTag"], "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+}
+
+#[test]
+fn too_much_of_anything_breaks_only_its_event() {
+    let deep = format!("{}{}", "<a>".repeat(XML_DEPTH_MAX), "</a>".repeat(XML_DEPTH_MAX));
+    let wide: String = (0..=OBJECT_MEMBERS_MAX).map(|n| format!("<m{n}/>")).collect();
+    let many: String = (0..50).map(|n| format!("<m{n}/>")).collect();
+    let name = "n".repeat(10_000);
+    let bodies = [&deep, &wide, &many, &format!("<{name}/>"), &format!("<a></{name}>"), ""];
+    let events: String = bodies.iter().map(|own| event("VmPoweredOnEvent", 1, own)).collect();
+    let entries = convert(&events);
+    let reasons: Vec<String> = entries.iter().map(|entry| reason(entry).to_string()).collect();
+    assert_eq!(reasons[0], format!("elements are nested deeper than {XML_DEPTH_MAX}"));
+    assert_eq!(reasons[1], format!("an object has more than {OBJECT_MEMBERS_MAX} unusual members"));
+    assert!(reasons[4].starts_with("the element \"a\" ends with \"nnn") && reasons[4].len() < 200);
+    let PageEntry::Event(many) = &entries[2] else { panic!("{}", reasons[2]) };
+    assert_eq!(many.odd.len(), EVENT_ODDITIES_MAX);
+    let PageEntry::Event(named) = &entries[3] else { panic!("{}", reasons[3]) };
+    assert_eq!(named.odd[0].name.len(), ODDITY_NAME_BYTES_MAX);
+    assert!(matches!(entries[5], PageEntry::Event(_)));
+}
+
+fn reason(entry: &PageEntry) -> &str {
+    match entry {
+        PageEntry::Broken(BrokenEvent { reason, .. }) => reason,
+        PageEntry::Event(_) => "",
+    }
+}
+
+#[test]
+fn one_of_a_hundred_is_broken() {
+    for broken in [
+        "<returnval><key>x</key>",
+        "<returnval><!-- </returnval> --><![CDATA[</returnval>]]></vm>",
+        "<returnval><a><returnval>inner</returnval></b></a>",
+        "<returnval><",
+        "<returnval></>",
+    ] {
+        let mut events: Vec<String> = (0..100).map(|key| event("VmPoweredOnEvent", key, "")).collect();
+        events[50] = format!("{broken}</returnval>");
+        let entries = convert(&events.concat());
+        assert!(reason(&entries[50]).len() > 5, "{broken}");
+        let delivered = entries.iter().filter(|entry| matches!(entry, PageEntry::Event(_))).count();
+        assert_eq!((entries.len(), delivered), (100, 99), "{broken}");
+    }
+}
+
+#[test]
+fn keys_and_times_that_are_none() {
+    let sound = event("VmPoweredOnEvent", 7, "");
+    for (from, to, expected) in [
+        ("<key>7</key>", "", "the event has no valid key"),
+        ("<key>7</key>", "<key>seven</key>", "the event has no valid key"),
+        ("<key>7</key>", "<key><a/></key>", "the event has no valid key"),
+        ("2021-03-10T05", "2021-13-10T05", "the event has no valid createdTime"),
+        ("22.413999Z", "22.413999", "the event has no valid createdTime"),
+    ] {
+        let entries = convert(&sound.replace(from, to));
+        assert_eq!(reason(&entries[0]), expected, "{to}");
+    }
+    assert_eq!(only(&event("VmPoweredOnEvent", -2147483648, "")).key, -2147483648);
+}
+
+#[test]
+fn types_under_any_prefix() {
+    let class = |attributes: &str| {
+        let plain = event("X", 1, "").replace(" xsi:type=\"X\"", &format!(" {attributes}"));
+        only(&plain).class
+    };
+    let declared = "xmlns:i='http://www.w3.org/2001/XMLSchema-instance'";
+    assert_eq!(class(&format!("i:type='AlarmEvent' {declared}")), "AlarmEvent");
+    assert_eq!(class(&format!("{declared} o:type='Wrong' i:type = \"vim25:AlarmEvent\"")), "AlarmEvent");
+    assert_eq!(class(&format!("i:type='AlarmEvent' o:type='Wrong' {declared}")), "AlarmEvent");
+    assert_eq!(class("xmlns:xsi='urn:other' xsi:type='Wrong'"), "Event");
+    assert_eq!(class("type='Wrong'"), "Event");
+}
+
+#[test]
+fn white_space_comments_and_empty_elements() {
+    let spaced = event("VmPoweredOnEvent", 1, "<vm>\n <name> n </name>\n <vm type='V'/></vm><host/>")
+        .replace("<key>1</key>", "<key> 1<!-- one --></key>")
+        .replace("><", ">\n<?pi?><!-- < & -->\n<");
+    let event = only(&spaced);
+    assert_eq!(event.key, 1);
+    let data = data(&event);
+    assert_eq!(data["Vm"], serde_json::json!({"Name": " n ", "Vm": {"Type": "V", "Value": ""}}));
+    assert_eq!(data["Host"], serde_json::json!({"Name": "", "Host": {"Type": "", "Value": ""}}));
+    assert_eq!(event.odd, []);
+}
