@@ -24,6 +24,8 @@ use crate::stop::Stop;
 pub struct Router {
     routes: Vec<Route>,
     exits: Receiver<Exit>,
+    // The threads of each route that have not ended.
+    running: Vec<Vec<Role>>,
     grace: Duration,
     // Held as long as the router runs: the lock ends with the file.
     _lock: Option<File>,
@@ -47,12 +49,17 @@ impl Router {
             match started {
                 Ok(route) => routes.push(route),
                 Err(error) => {
-                    Router { routes, exits, grace: config.shutdown_grace, _lock: lock }.shut_down();
+                    Router::watch(routes, exits, config, lock).shut_down();
                     return Err(error);
                 }
             }
         }
-        Ok(Router { routes, exits, grace: config.shutdown_grace, _lock: lock })
+        Ok(Router::watch(routes, exits, config, lock))
+    }
+
+    fn watch(routes: Vec<Route>, exits: Receiver<Exit>, config: &Config, lock: Option<File>) -> Router {
+        let running = routes.iter().map(Route::roles).collect();
+        Router { routes, exits, running, grace: config.shutdown_grace, _lock: lock }
     }
 
     /// Watches the routes until `stop`, then takes them down.
@@ -81,6 +88,7 @@ impl Router {
 
     fn unexpected(&mut self, exit: Option<Exit>) -> Error {
         let Some(exit) = exit else { return Error::new("all threads are gone") };
+        forget(&mut self.running, &exit);
         let name = self.routes[exit.route].name();
         let role = format!("{:?}", exit.role).to_lowercase();
         exit.failure
@@ -90,11 +98,11 @@ impl Router {
 
     /// Stops reading, lets deliveries in flight finish for the time of grace, writes the last
     /// checkpoints.
-    fn shut_down(self) {
+    fn shut_down(mut self) {
         for route in &self.routes {
             route.stop();
         }
-        let mut running: Vec<Vec<Role>> = self.routes.iter().map(Route::roles).collect();
+        let mut running = std::mem::take(&mut self.running);
         let deadline = Instant::now() + self.grace;
         let is_busy = |roles: &[Vec<Role>]| roles.iter().flatten().any(|role| *role != Role::Keeper);
         while is_busy(&running) && Instant::now() < deadline {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, io_text};
 use crate::limits::CHECKPOINT_BYTES_MAX;
 use crate::pipeline::ledger::Progress;
 use crate::pipeline::window::Window;
@@ -100,9 +100,15 @@ impl CheckpointFile {
     /// the disk holds, so the caller must stop.
     pub fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
         let text = encode(checkpoint)?;
-        self.write_fresh(text.as_bytes()).context(|| format!("write {}", self.fresh.display()))?;
-        self.keep_previous().context(|| format!("write {}", self.previous.display()))?;
-        std::fs::rename(&self.fresh, &self.path).context(|| format!("replace {}", self.path.display()))?;
+        self.write_fresh(text.as_bytes())
+            .map_err(|error| io_text(&error))
+            .context(|| format!("write {}", self.fresh.display()))?;
+        self.keep_previous()
+            .map_err(|error| io_text(&error))
+            .context(|| format!("write {}", self.previous.display()))?;
+        std::fs::rename(&self.fresh, &self.path)
+            .map_err(|error| io_text(&error))
+            .context(|| format!("replace {}", self.path.display()))?;
         sync_folder(&self.folder)
     }
 
@@ -130,13 +136,18 @@ impl CheckpointFile {
 
 /// Makes renames and new names in a folder durable.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|folder| folder.sync_all()).context(|| format!("sync {}", folder.display()))
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| io_text(&error))
+        .context(|| format!("sync {}", folder.display()))
 }
 
 fn read_file(path: &Path) -> Result<Option<Checkpoint>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.context(|| format!("read checkpoint {}", path.display()))?,
+        opened => opened
+            .map_err(|error| io_text(&error))
+            .context(|| format!("read checkpoint {}", path.display()))?,
     };
     let mut text = Vec::new();
     file.take(CHECKPOINT_BYTES_MAX)

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::cloudevents::{self, CloudEvent};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, io_text};
 use crate::processor::Failure;
 use crate::source::Broken;
 
@@ -88,7 +88,7 @@ impl DeadLetters {
         // A panic of another appender cannot leave the file worse than a crash would.
         let _alone = self.appending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let intent = || format!("write dead letters {}", self.path.display());
-        let mut file = self.open_locked().context(intent)?;
+        let mut file = self.open_locked().map_err(|error| io_text(&error)).context(intent)?;
         let size = file.metadata().context(intent)?.len();
         if self.bytes_max < size + lines.len() as u64 {
             return Err(Error::new(format!(
@@ -98,7 +98,7 @@ impl DeadLetters {
                 self.bytes_max
             )));
         }
-        append_lines(&mut file, lines).context(intent)?;
+        append_lines(&mut file, lines).map_err(|error| io_text(&error)).context(intent)?;
         if size == 0
             && let Some(folder) = self.path.parent()
         {
