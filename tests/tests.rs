@@ -26,6 +26,8 @@ mod isolation;
 mod latency;
 // Functions get what they subscribe to, whatever the gateway answers.
 mod openfaas;
+// The same with OpenFaaS's own gateway, proxy and queue.
+mod openfaas_gateway;
 // The payload of events beside what the Go router printed.
 mod payload;
 // Event patterns against AWS's own engine.

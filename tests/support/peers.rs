@@ -322,7 +322,8 @@ pub fn ruler() -> Command {
     command
 }
 
-fn program(name: &str) -> PathBuf {
+/// A program among the peers.
+pub fn program(name: &str) -> PathBuf {
     installed("bin").join(name)
 }
 
