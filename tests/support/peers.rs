@@ -19,7 +19,7 @@ pub struct Vcsim {
     pub sha256: String,
     /// Its certificate in PEM, likewise.
     pub certificate: String,
-    _process: Process,
+    process: Process,
 }
 
 /// The account of every [`Vcsim`]: characters that XML must escape included.
@@ -55,12 +55,7 @@ impl Vcsim {
         let mut process = Process::start("vcsim", command);
         let started = json(&process.first_line());
         let text = |name: &str| started[name].as_str().unwrap_or_default().to_string();
-        Vcsim {
-            url: text("url"),
-            sha256: text("sha256"),
-            certificate: text("certificate"),
-            _process: process,
-        }
+        Vcsim { url: text("url"), sha256: text("sha256"), certificate: text("certificate"), process }
     }
 
     /// `[source.NAME]` of router.toml. Over HTTPS the simulator's certificate is not verified.
@@ -138,6 +133,12 @@ pub fn session_agents(url: &str, username: &str, password: &str) -> Vec<String> 
 fn pyvmomi(arguments: &[&str]) -> Vec<Value> {
     let lines = python("vsphere.py", arguments, b"");
     lines.unwrap_or_else(|error| panic!("pyvmomi: {error}")).lines().map(json).collect()
+}
+
+impl Drop for Vcsim {
+    fn drop(&mut self) {
+        self.process.end_input();
+    }
 }
 
 /// A running receiver on the Python CloudEvents SDK.

@@ -4,9 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{SOON, wait_for};
+
+/// Time for a peer to end by itself; then it is killed.
+const PEER_END_MAX: Duration = Duration::from_secs(5);
 
 /// A running process. Dropped, it is killed and waited for.
 pub struct Process {
@@ -16,7 +19,7 @@ pub struct Process {
     stderr: Lines,
     readers: Vec<JoinHandle<()>>,
     /// Peers end when their standard input does.
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
 }
 
 /// How a process ended.
@@ -40,7 +43,7 @@ impl Process {
         let (stdout, first) = collect(child.stdout.take().unwrap());
         let (stderr, second) = collect(child.stderr.take().unwrap());
         let stdin = child.stdin.take();
-        Process { name: name.to_string(), child, stdout, stderr, readers: vec![first, second], _stdin: stdin }
+        Process { name: name.to_string(), child, stdout, stderr, readers: vec![first, second], stdin }
     }
 
     /// The lines of standard output so far.
@@ -93,6 +96,15 @@ impl Process {
     /// The exit code (none after a signal), once it has ended.
     pub fn has_ended(&mut self) -> Option<Option<i32>> {
         self.child.try_wait().unwrap().map(|status| status.code())
+    }
+
+    /// Lets a peer end by itself, so that it takes its temporary files with it.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+        let end = Instant::now() + PEER_END_MAX;
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits for the end.
