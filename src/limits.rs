@@ -54,6 +54,9 @@ pub const KEY_SUSPICIOUS: i64 = 2_000_000_000;
 /// second.
 pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Positions older than this are looked up in the source's history, which may have been purged.
+pub const PURGE_CHECK_AGE: Duration = Duration::from_secs(3600);
+
 /// First and longest wait between attempts to connect to a source.
 pub const RECONNECT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See `RECONNECT_WAIT_MIN`.

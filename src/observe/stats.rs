@@ -26,6 +26,8 @@ pub struct RouteStats {
     pub dead_lettered: Counter,
     /// Events given up without a trace on disk (at-most-once only).
     pub lost: Counter,
+    /// Spans of events that the source no longer had when the route came back to them.
+    pub gaps: Counter,
     /// Times the source was opened again after the first.
     pub reconnects: Counter,
     /// The source is open.

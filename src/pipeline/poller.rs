@@ -32,8 +32,16 @@ pub(crate) enum Start {
 
 /// Reads until stop.
 pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse: &Pulse) {
-    let mut poller =
-        Poller { shared, pulse, issued: None, identity: None, failures: 0, start, key_warned: false };
+    let mut poller = Poller {
+        shared,
+        pulse,
+        issued: None,
+        identity: None,
+        failures: 0,
+        start,
+        key_warned: false,
+        purged_after: None,
+    };
     while !shared.stop.is_stopped() {
         match poller.open_and_read(source) {
             Ok(()) => break,
@@ -54,6 +62,8 @@ struct Poller<'a> {
     failures: u32,
     start: Start,
     key_warned: bool,
+    // The source has purged what came after this time.
+    purged_after: Option<Timestamp>,
 }
 
 struct Issued {
@@ -72,6 +82,7 @@ impl Poller<'_> {
         if !self.take_position(source, &opened)? {
             return Ok(());
         }
+        self.purged_after = opened.is_purged.then_some(opened.begin);
         if 0 < self.failures {
             self.shared.stats.reconnects.add(1);
         }
@@ -184,6 +195,7 @@ impl Poller<'_> {
         let stats = &self.shared.stats;
         stats.read.add(1);
         stats.read_key(position.key);
+        self.tell_gap(position);
         self.warn_about_key(position.key);
         log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
         if !self.shared.wants(&event) {
@@ -229,6 +241,14 @@ impl Poller<'_> {
             self.remember(position);
         }
         true
+    }
+
+    fn tell_gap(&mut self, first: Position) {
+        let Some(begin) = self.purged_after.take() else { return };
+        self.shared.stats.gaps.add(1);
+        let end = first.time;
+        log::error!(target: self.shared.who.as_str(), "gap: the source no longer has its events from {begin} to {end}: its retention is \
+             shorter than the time that this route was away; they are lost");
     }
 
     fn is_new(&self, position: Position) -> bool {

@@ -41,7 +41,13 @@ impl Source for History {
         let begin = begin.unwrap_or(Timestamp::from_second(START).unwrap());
         self.next = (begin.as_second() - START).max(0);
         let description = "a test history".to_string();
-        Ok(Opened { identity: "one".to_string(), begin, now: Timestamp::now(), description })
+        Ok(Opened {
+            identity: "one".to_string(),
+            begin,
+            now: Timestamp::now(),
+            description,
+            is_purged: false,
+        })
     }
 
     fn read(&mut self) -> std::result::Result<Page, SourceError> {

@@ -43,6 +43,9 @@ pub struct Opened {
     pub now: Timestamp,
     /// For the log: product, version, how it is read.
     pub description: String,
+    /// The source's retention has passed `begin`: events between it and the oldest one that is left
+    /// are gone.
+    pub is_purged: bool,
 }
 
 /// Some events in order.

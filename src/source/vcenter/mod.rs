@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Format, VcenterConfig};
 use crate::error::{Error, Result};
 use crate::http::client::{Client, ClientSettings};
-use crate::limits::{POLL_WAIT_MAX, POLL_WAIT_MIN, VCENTER_CONNECTIONS_MAX};
+use crate::limits::{POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP, VCENTER_CONNECTIONS_MAX};
 use crate::source::{Broken, Item, Opened, Page, Source, SourceError};
 use crate::stop::Stop;
 use crate::vim::json::{PageEntry, convert_page};
@@ -114,10 +114,13 @@ impl Vcenter {
         let Some(link) = &mut self.link else { return Err(not_open()) };
         let now = link.session.server_time()?;
         let begin = begin.unwrap_or(now);
+        let is_purged = self.is_purged(begin, now)?;
+        let Some(link) = &mut self.link else { return Err(not_open()) };
         link.collect(begin, None)?;
         let content = &link.session.content;
         let description = format!("{}, API {}", content.full_name, link.session.version);
-        let opened = Opened { identity: content.instance_uuid.clone(), begin, now, description };
+        let identity = content.instance_uuid.clone();
+        let opened = Opened { identity, begin, now, description, is_purged };
         self.start_long_poll();
         self.poll_wait = POLL_WAIT_MIN;
         self.seen = Seen::from(begin);
@@ -127,6 +130,19 @@ impl Vcenter {
         self.replaced = false;
         self.stall.reopened(Instant::now());
         Ok(opened)
+    }
+
+    /// Whether the server's retention has passed an old position: nothing is left of what was there
+    /// when the position was taken, our own login at the least.
+    fn is_purged(&mut self, begin: Timestamp, now: Timestamp) -> Result<bool, SourceError> {
+        let age = Duration::try_from(now.duration_since(begin)).unwrap_or_default();
+        if age < PURGE_CHECK_AGE {
+            return Ok(false);
+        }
+        let Some(link) = &mut self.link else { return Err(not_open()) };
+        let position = begin.checked_add(RESUME_OVERLAP).unwrap_or(begin);
+        link.collect(Timestamp::UNIX_EPOCH, Some(position))?;
+        Ok(self.read_page()?.is_empty())
     }
 
     /// Starts the long poll, unless an earlier one still hangs: then `wait` tries again.
