@@ -471,7 +471,7 @@ fn a_small_page_is_enlarged_first() {
     let mut config = config(&simulator);
     config.page_size = 10;
     let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap().with_stall_timing(FAST);
-    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    source.open(Some(simulator.now() - Duration::from_secs(60))).unwrap();
     assert_eq!(read_keys(&mut source, 2), [keys[0], keys[51]].map(i64::from));
     assert_eq!(simulator.counts().calls["CreateCollectorForEvents"], 1, "the first rung was enough");
     assert_eq!(source.page_events_max, 10);
