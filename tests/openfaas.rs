@@ -362,7 +362,7 @@ fn functions_come_and_go_while_running() {
 fn check_lists_the_topics_and_invokes_nothing() {
     let script = Arc::new(Script::default());
     script.deploy("a", "VmPoweredOnEvent, VmPoweredOffEvent", &[ok]);
-    script.deploy("b", POWERED_ON, &[ok]);
+    script.deploy("b", "VmPoweredOnEvent,VmPowerdOnEvent", &[ok]);
     let gateway = start_gateway("127.0.0.1:0", &script);
     let address = gateway.address();
     let bench = Bench::new(&address.to_string(), "", "", "");
@@ -373,6 +373,8 @@ fn check_lists_the_topics_and_invokes_nothing() {
         lines,
         [
             format!("ok   processor functions: http://{address}: functions that subscribe: 2").as_str(),
+            "warn processor functions: topic VmPowerdOnEvent: b.fn; vCenter has no events of this name, did you mean \
+             VmPoweredOnEvent?",
             "ok   processor functions: topic VmPoweredOffEvent: a.fn",
             "ok   processor functions: topic VmPoweredOnEvent: a.fn, b.fn",
         ]

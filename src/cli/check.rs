@@ -1,16 +1,20 @@
 //! `router check`: everything that is wrong with a configuration, and with what it names.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
 use super::Exit;
 use crate::config::file::{self, Overrides};
+use crate::config::nearest::nearest;
 use crate::config::{
     Config, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind,
 };
 use crate::error::io_text;
 use crate::http::client::{Client, ClientSettings, Request, SendErrorKind, url_text};
 use crate::processor::openfaas::gateway::Gateway;
+use crate::processor::openfaas::topics::TopicMap;
+use crate::source::vcenter::event_types::event_types;
 use crate::source::vcenter::probe::{Outcome, probe};
 
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
@@ -30,7 +34,7 @@ pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut
     if !offline {
         state_dir(&config, &mut report);
         config.sources.iter().for_each(|source| check_source(source, &mut report));
-        config.processors.iter().for_each(|processor| check_processor(processor, &mut report));
+        config.processors.iter().for_each(|processor| check_processor(processor, &config, &mut report));
     }
     report.end(Exit::Failed)
 }
@@ -131,12 +135,45 @@ fn check_source(source: &SourceConfig, report: &mut Report<'_>) {
     }
 }
 
-fn check_processor(processor: &ProcessorConfig, report: &mut Report<'_>) {
+fn check_processor(processor: &ProcessorConfig, config: &Config, report: &mut Report<'_>) {
     let subject = format!("processor {}", processor.name);
     match &processor.kind {
         ProcessorKind::Stdout => report.ok(&subject, "prints on standard output"),
         ProcessorKind::Knative(config) => check_knative(&subject, config, report),
-        ProcessorKind::Openfaas(config) => check_openfaas(&subject, config, report),
+        ProcessorKind::Openfaas(openfaas) => {
+            if let Some(topics) = check_openfaas(&subject, openfaas, report) {
+                check_topics(&subject, &topics, &event_types_for(&processor.name, config), report);
+            }
+        }
+    }
+}
+
+/// The names of all events that can reach a processor; none when a vCenter does not tell its own,
+/// for which the check of the source has the reason.
+fn event_types_for(processor: &str, config: &Config) -> Option<BTreeSet<String>> {
+    let routes = config.routes.iter().filter(|route| route.to == processor);
+    let mut names = BTreeSet::new();
+    for route in routes {
+        let source = config.sources.iter().find(|source| source.name == route.from)?;
+        let SourceKind::Vcenter(vcenter) = &source.kind;
+        let types = event_types(vcenter).ok().filter(|types| !types.is_empty())?;
+        names.extend(types.into_iter().map(|known| known.id));
+    }
+    Some(names)
+}
+
+/// Who wants what, and which topics are no event of any vCenter: mistyped, most likely.
+fn check_topics(subject: &str, map: &TopicMap, known: &Option<BTreeSet<String>>, report: &mut Report<'_>) {
+    for topic in map.topics() {
+        let line = format!("topic {topic}: {}", map.targets(topic).join(", "));
+        match known {
+            Some(known) if !known.contains(topic) => {
+                let near = nearest(topic, known.iter().map(String::as_str));
+                let hint = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
+                report.warn(subject, &format!("{line}; vCenter has no events of this name{hint}"));
+            }
+            _ => report.ok(subject, &line),
+        }
     }
 }
 
@@ -174,15 +211,16 @@ fn check_knative(subject: &str, config: &KnativeConfig, report: &mut Report<'_>)
     }
 }
 
-/// Lists the functions as a run would, and shows who wants what. No function is invoked.
-fn check_openfaas(subject: &str, config: &OpenfaasConfig, report: &mut Report<'_>) {
-    let gateway = match Gateway::new(config, true) {
-        Ok(gateway) => gateway,
-        Err(error) => return report.fail(subject, &error.to_string()),
-    };
-    let map = match gateway.list(&|| false) {
+/// Lists the functions as a run would. No function is invoked.
+fn check_openfaas(subject: &str, config: &OpenfaasConfig, report: &mut Report<'_>) -> Option<TopicMap> {
+    let listed = Gateway::new(config, true)
+        .and_then(|gateway| gateway.list(&|| false).map_err(|failure| failure.error));
+    let map = match listed {
         Ok(map) => map,
-        Err(failure) => return report.fail(subject, &failure.error.to_string()),
+        Err(error) => {
+            report.fail(subject, &error.to_string());
+            return None;
+        }
     };
     let address = url_text(&config.address);
     match map.functions() {
@@ -190,10 +228,8 @@ fn check_openfaas(subject: &str, config: &OpenfaasConfig, report: &mut Report<'_
             .warn(subject, &format!("{address}: no function has an annotation topic: no event has a taker")),
         count => report.ok(subject, &format!("{address}: functions that subscribe: {count}")),
     }
-    for topic in map.topics() {
-        report.ok(subject, &format!("topic {topic}: {}", map.targets(topic).join(", ")));
-    }
     map.oddities().iter().for_each(|oddity| report.warn(subject, &format!("{oddity}; left out")));
+    Some(map)
 }
 
 /// What to do where the error itself does not know.

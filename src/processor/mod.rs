@@ -21,6 +21,14 @@ pub trait Processor: Send + Sync {
     /// empty. Every call ends within the processor's own deadline.
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>);
 
+    /// Delivers one event as `deliver` does, and adds a line for a person about each target and what
+    /// it answered, where there is more to say than the verdict does.
+    fn deliver_aloud(&self, delivery: Delivery, _lines: &mut Vec<String>) -> Option<Verdict> {
+        let mut verdicts = Vec::new();
+        self.deliver(&[delivery], &mut verdicts);
+        verdicts.pop()
+    }
+
     /// What became of the calls to each target, for processors that have several. As many as there
     /// are names in the sink, up to a limit.
     fn target_counts(&self) -> Vec<TargetCount> {

@@ -47,6 +47,23 @@ pub struct Answer {
     pub duration: Duration,
 }
 
+impl Answer {
+    /// `status 200 in 0.012 s, call 7b5e...: done`, or the failure.
+    pub fn text(&self) -> String {
+        let seconds = self.duration.as_secs_f64();
+        let response = match &self.result {
+            Ok(response) => response,
+            Err(error) => return format!("{error} in {seconds:.3} s"),
+        };
+        let call = response
+            .header("x-call-id")
+            .map_or_else(String::new, |call| format!(", call {}", answer::excerpt(call.as_bytes())));
+        let excerpt = answer::excerpt(&response.body);
+        let separator = if excerpt.is_empty() { "" } else { ": " };
+        format!("status {} in {seconds:.3} s{call}{separator}{excerpt}", response.status)
+    }
+}
+
 impl Gateway {
     /// A gateway that was not called yet. `at_least_once` allows to send a second time when a kept
     /// connection turns out to be closed.

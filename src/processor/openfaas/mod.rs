@@ -33,7 +33,6 @@ use crate::limits::{
     FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_INTERVAL_MIN, LISTING_NEWER_WAIT,
     THREAD_STACK_BYTES,
 };
-use crate::processor::answer;
 use crate::processor::{Delivery, Failure, Processor, Retry, TargetCount, Verdict};
 
 /// Invokes the functions of one gateway.
@@ -59,7 +58,8 @@ impl Openfaas {
         Ok(Openfaas { who, gateway, watch, counts: Counts::default(), helpers: AtomicUsize::new(0) })
     }
 
-    fn deliver_one(&self, delivery: &Delivery) -> Verdict {
+    /// `said` hears about every function and what it answered.
+    fn deliver_one(&self, delivery: &Delivery, said: &mut dyn FnMut(&Target, &Answer)) -> Verdict {
         let ce = &delivery.event.ce;
         let topic = ce.name();
         let targets = match self.targets(delivery, topic) {
@@ -74,7 +74,7 @@ impl Openfaas {
         let began = Instant::now();
         let mut failures = Vec::new();
         for (target, answer) in self.invoke_all(&targets, topic, &body) {
-            self.say(&target, &answer);
+            said(&target, &answer);
             let failure = self.gateway.judge(&target, &answer);
             self.counts.add(&target, failure.is_none());
             failures.extend(failure.and_then(|failure| self.unless_removed(failure, topic, began)));
@@ -179,27 +179,26 @@ impl Openfaas {
             })
             .ok()
     }
-
-    fn say(&self, target: &Target, answer: &Answer) {
-        if !log::log_enabled!(log::Level::Debug) {
-            return;
-        }
-        let (who, seconds) = (self.who.as_str(), answer.duration.as_secs_f64());
-        match &answer.result {
-            Ok(response) => {
-                let call = answer::excerpt(response.header("x-call-id").unwrap_or("none").as_bytes());
-                log::debug!(target: who, "{target}: status {} in {seconds:.3} s, call {call}", response.status);
-            }
-            Err(error) => log::debug!(target: who, "{target}: {error} in {seconds:.3} s"),
-        }
-    }
 }
 
 impl Processor for Openfaas {
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         // The map would grow old unnoticed. A panic is a fault of the program, so let it end.
         assert!(!self.watch.is_dead(), "{}: the thread that lists functions has ended", self.who);
-        verdicts.extend(batch.iter().map(|delivery| self.deliver_one(delivery)));
+        let said = &mut |target: &Target, answer: &Answer| {
+            log::debug!(target: self.who.as_str(), "{target}: {}", answer.text());
+        };
+        verdicts.extend(batch.iter().map(|delivery| self.deliver_one(delivery, said)));
+    }
+
+    fn deliver_aloud(&self, delivery: Delivery, lines: &mut Vec<String>) -> Option<Verdict> {
+        let topic = delivery.event.ce.name();
+        let verdict = self
+            .deliver_one(&delivery, &mut |target, answer| lines.push(format!("{target}: {}", answer.text())));
+        if verdict.unmatched {
+            lines.push(format!("no function of {} subscribes to {topic}", self.gateway.text()));
+        }
+        Some(verdict)
     }
 
     fn target_counts(&self) -> Vec<TargetCount> {

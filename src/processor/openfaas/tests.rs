@@ -240,6 +240,28 @@ fn only_the_function_that_failed_is_tried_again() {
 }
 
 #[test]
+fn person_hears_what_each_function_answered() {
+    let script = Arc::new(Script::default());
+    script.functions(&[("a", "VmPoweredOnEvent"), ("b", "VmPoweredOnEvent")]);
+    script.set("/function/a.fn", &[&status("200 OK\r\nX-Call-Id: c-1", "done\n")]);
+    script.set("/function/b.fn", &[&status("400 Bad", "no\nsuch machine")]);
+    let server = start(&script);
+    let openfaas = openfaas(&server);
+    let mut lines = Vec::new();
+    let verdict = openfaas.deliver_aloud(delivery(0, &[]), &mut lines).unwrap();
+    assert_eq!(verdict.failures.len(), 1);
+    lines.sort();
+    let [a, b] = &lines[..] else { panic!("{lines:?}") };
+    assert!(a.starts_with("a.fn: status 200 in 0.") && a.ends_with(" s, call c-1: done"), "{a}");
+    assert!(b.starts_with("b.fn: status 400 in 0.") && b.ends_with(" s: no such machine"), "{b}");
+    let mut lines = Vec::new();
+    let mut other = delivery(0, &[]);
+    other.event.ce.subject = Some("Other".into());
+    assert_eq!(openfaas.deliver_aloud(other, &mut lines), Some(Verdict::unmatched()));
+    assert_eq!(lines, [format!("no function of {} subscribes to Other", server.url(""))]);
+}
+
+#[test]
 fn nothing_is_judged_before_the_first_listing() {
     let script = Arc::new(Script::default());
     let server = start(&script);

@@ -19,6 +19,7 @@ use crate::vim::json::{PageEntry, convert_page};
 mod collector;
 mod connection;
 mod convert;
+pub mod event_types;
 mod ladder;
 mod link;
 pub mod probe;

@@ -272,8 +272,17 @@ pub(crate) fn updates(answer: &Node) -> Result<Option<UpdateSet>, AnswerError> {
 /// not have the property, as vcsim.
 ///
 /// # Errors
-/// `missingSet` faults, as faults.
+/// As [`property`].
 pub(crate) fn latest_event(answer: &Node) -> Result<Option<Latest>, AnswerError> {
+    Ok(property(answer)?.and_then(latest_of))
+}
+
+/// The value in the answer to `RetrievePropertiesEx` of one property: none when it is not set, or
+/// the server does not have it.
+///
+/// # Errors
+/// `missingSet` faults, as faults.
+pub(crate) fn property(answer: &Node) -> Result<Option<&Node>, AnswerError> {
     let Some(result) = answer.child("returnval") else { return Ok(None) };
     for object in result.all("objects") {
         if let Some(fault) = missing_fault(object) {
@@ -285,7 +294,7 @@ pub(crate) fn latest_event(answer: &Node) -> Result<Option<Latest>, AnswerError>
         }
         for property in object.all("propSet") {
             if let Some(value) = property.child("val") {
-                return Ok(latest_of(value));
+                return Ok(Some(value));
             }
         }
     }

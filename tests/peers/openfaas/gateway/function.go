@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // call is one line of the record.
@@ -29,11 +28,10 @@ type call struct {
 }
 
 // function answers with the statuses of its variable "statuses", one after the other and the last
-// one again and again, after the time of its variable "delay".
+// one again and again.
 type function struct {
 	name   string
 	record string
-	delay  time.Duration
 
 	mutex    sync.Mutex
 	statuses []int
@@ -51,7 +49,6 @@ func newFunction(name string, getenv func(string) string, record string) http.Ha
 			f.statuses = append(f.statuses, status)
 		}
 	}
-	f.delay, _ = time.ParseDuration(getenv("delay"))
 	return f
 }
 
@@ -64,7 +61,6 @@ func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		log.Print(err)
 		return
 	}
-	time.Sleep(f.delay)
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	status := f.statuses[0]
