@@ -176,7 +176,7 @@ fn killed_before_any_call_nothing_is_missing() {
         ("rename", 1),
         ("link,linkat", disk),
         ("unlink,unlinkat", disk),
-        ("openat", 7),
+        ("open,openat", 7),
         ("all", others),
     ] {
         let visited = visit_all(&bench, calls, "signal=SIGKILL", step);

@@ -105,11 +105,12 @@ fn event_id(namespace: Uuid, key: i64, created: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::source::vcenter::soap::Reference;
 
-    fn server(instance_uuid: &str) -> ServerIdentity {
+    /// A vCenter 8 with this instanceUuid.
+    pub(crate) fn server(instance_uuid: &str) -> ServerIdentity {
         let none = Reference { ty: String::new(), value: String::new() };
         let content = ServiceContent {
             root_folder: none.clone(),

@@ -316,4 +316,6 @@ fn page_error(body: &[u8], error: Error) -> CallError {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
