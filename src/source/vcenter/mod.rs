@@ -316,6 +316,6 @@ fn page_error(body: &[u8], error: Error) -> CallError {
 }
 
 #[cfg(test)]
-mod golden;
+mod golden_tests;
 #[cfg(test)]
 mod tests;
