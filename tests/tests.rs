@@ -42,5 +42,7 @@ mod refusals;
 mod restart;
 // How the router ends when a sink does not answer.
 mod stopping;
+// One sample event, without a vCenter.
+mod send;
 // House rules of the source code.
 mod tidy;

@@ -217,7 +217,8 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
 
 /// The code before the unit tests, which stand at the end of a file.
 fn without_tests(code: &str) -> &str {
-    code.find("\n#[cfg(test)]\nmod tests {").map_or(code, |end| &code[..=end])
+    let heads = ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(test)]\npub(super) mod tests {"];
+    heads.iter().find_map(|head| code.find(head)).map_or(code, |end| &code[..=end])
 }
 
 /// First lines and lengths of all functions, in code that rustfmt formatted: a body ends at the

@@ -37,6 +37,11 @@ pub(super) enum Command {
         route: Option<String>,
         action: checkpoint::Action,
     },
+    Send {
+        route: Option<String>,
+        name: String,
+        data: Option<PathBuf>,
+    },
     DeadLetters {
         route: Option<String>,
         action: dead_letters::Action,
@@ -92,6 +97,8 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     valued("events", None, "N"),
     valued("rate", None, "R"),
     valued("route", None, "NAME"),
+    valued("type", None, "TYPE"),
+    valued("data", None, "FILE"),
     switch("help", Some('h')),
     switch("version", Some('V')),
 ];
@@ -122,6 +129,17 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
                 text.parse().ok().filter(|rate: &f64| *rate > 0.0 && *rate <= 1e6)
             })?;
             Ok(Command::Demo(DemoOptions { events, rate }))
+        },
+    },
+    CommandSpec {
+        name: "send",
+        help: help::SEND,
+        read: |given| {
+            let route = given.value("route", "a name", |text| Some(text.to_string()))?;
+            let name = given.value("type", "an event's name", |text| Some(text.to_string()))?;
+            let data = given.take("data").flatten().map(PathBuf::from);
+            let name = name.unwrap_or_else(|| "VmPoweredOnEvent".to_string());
+            Ok(Command::Send { route, name, data })
         },
     },
     CommandSpec {

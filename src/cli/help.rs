@@ -11,6 +11,7 @@ Commands:
   run           Read events and deliver them until SIGTERM or Ctrl-C; the default
   check         List what is wrong with the configuration and the endpoints that it names
   demo          Print the events of a simulated vCenter, without any configuration
+  send          Send one sample event and show what the sink answers
   checkpoint    Show or set where routes go on reading
   dead-letters  List or redeliver the events that a sink refused for good
 
@@ -66,6 +67,21 @@ Usage: router demo [--events N] [--rate R]
 Options:
       --events N  Stop after N events; without --rate they come as fast as they can be printed
       --rate R    Events per second, 2 if neither option is given
+";
+
+/// `router send --help`.
+pub(super) const SEND: &str = "\
+Sends one sample event through the processor of a route and shows what came back, so that a function
+can be tried without touching a virtual machine. No vCenter is asked and no position is changed.
+
+Usage: router send [-c FILE] [--route NAME] [--type TYPE] [--data FILE]
+
+Options:
+      --route NAME  The route; may be left out where there is one
+      --type TYPE   The event's class, or the eventTypeId of an EventEx; VmPoweredOnEvent without it
+      --data FILE   JSON for the event's data, instead of a sample
+
+Exit codes: 0 acknowledged; 1 refused, or nobody subscribes to the event.
 ";
 
 /// `router checkpoint --help`.

@@ -18,6 +18,7 @@ mod dead_letters;
 mod demo;
 mod help;
 pub mod run;
+mod send;
 
 use args::{Command, Invocation};
 
@@ -75,6 +76,9 @@ fn execute(invocation: &Invocation) -> Exit {
         },
         Command::Demo(options) => end(demo::demo(options, &invocation.overrides)),
         Command::Run => with_config(invocation, |config| run::run(&config)),
+        Command::Send { route, name, data } => with_config(invocation, |config| {
+            send::send(&config, route.as_deref(), name, data.as_deref(), &mut io::stdout())
+        }),
         Command::DeadLetters { route, action } => with_config(invocation, |config| {
             dead_letters::dead_letters(&config, route.as_deref(), *action, &mut io::stdout())
         }),

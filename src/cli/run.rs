@@ -21,9 +21,10 @@ pub fn run(config: &Config) -> std::result::Result<(), Failure> {
     watch_signals(source).map_err(refused)?;
     let router = Router::start(config).map_err(refused)?;
     log::info!(
-        "event-router {} started: {} routes from {}",
+        "event-router {} started: {} {} from {}",
         env!("CARGO_PKG_VERSION"),
         router.routes().len(),
+        if router.routes().len() == 1 { "route" } else { "routes" },
         config.file.display()
     );
     router.run(&stop)?;

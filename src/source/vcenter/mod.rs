@@ -23,6 +23,7 @@ pub mod event_types;
 mod ladder;
 mod link;
 pub mod probe;
+pub mod sample;
 mod session;
 mod soap;
 pub mod stall;
