@@ -2,10 +2,10 @@
 
 use event_router::vim::OddityKind;
 use event_router::vim::json::{PageEntry, VimEvent, convert_page};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use crate::support::Test;
-use crate::support::peers::run_go;
+use crate::support::peers::{PASSWORD, USERNAME, Vcsim, run_go};
+use crate::support::{SOON, Test, wait_for};
 
 /// Every how many events at most one may differ for a known reason.
 const EVENTS_PER_EXCUSE_MIN: usize = 15;
@@ -54,6 +54,29 @@ fn schema_is_what_its_generator_makes() {
     let schema = run_go("vimschema-newer", &[reference.to_str().unwrap()], b"");
     let ours = include_bytes!("../src/vim/schema.txt");
     assert!(schema == ours, "src/vim/schema.txt is not what tests/peers/vimschema makes");
+}
+
+#[test]
+#[ignore = "needs vcsim and the oracle: run tests/run"]
+fn posted_events_agree_with_the_go_router() {
+    let test = Test::new("posted");
+    let vcsim = Vcsim::start(1, false);
+    test.write("router.toml", &(vcsim.source("vc01") + "[processor.screen]\ntype = \"stdout\"\n"));
+    let mut router = test.start(&["run", "-c", "router.toml"]);
+    router.log_line(&["reading"]);
+    let posted = run_go("oracle", &["post", &vcsim.url, USERNAME, PASSWORD], b"");
+    let posted: usize = std::str::from_utf8(&posted).unwrap().trim().parse().unwrap();
+    assert!(400 < posted, "{posted} events");
+    wait_for("the posted events", SOON, || (posted < router.stdout().len()).then_some(()));
+    let expected = run_go("oracle", &["read", &vcsim.url, USERNAME, PASSWORD], b"");
+    let expected: HashSet<&str> = std::str::from_utf8(&expected).unwrap().lines().collect();
+    let printed = router.stdout();
+    router.end_by("TERM");
+    for line in &printed {
+        let (_, data) = line.split_once("\"data\":").unwrap();
+        let (data, _) = data.rsplit_once(",\"vsphereapiversion\":").unwrap();
+        assert!(expected.contains(data), "the Go router prints nothing like {data}");
+    }
 }
 
 /// Why an event may differ from what the Go router printed.

@@ -58,7 +58,7 @@ func generate(seed int64, out *bufio.Writer) error {
 		out.WriteString(page)
 		var lines bytes.Buffer
 		buffer := bufio.NewWriter(&lines)
-		if err := printPage([]byte(page), buffer); err != nil {
+		if err := printPage(page, buffer); err != nil {
 			return fmt.Errorf("%w in %s", err, page)
 		}
 		buffer.Flush()

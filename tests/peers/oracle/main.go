@@ -3,6 +3,10 @@
 //
 //	oracle generate SEED   pages of made-up events, and what the Go router prints of them
 //	oracle decode          what the Go router prints of the page on standard input
+//	oracle post URL USER PASSWORD
+//	                       has a vCenter record one event of every class, prints how many
+//	oracle read URL USER PASSWORD
+//	                       what the Go router prints of the events that a vCenter holds
 //
 // A generated page is a line "BYTES EVENTS", the page, and one line for each event, with the JSON.
 // The last line is "BYTES 0" of a text that names the classes that occurred.
@@ -10,7 +14,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,9 +22,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
-	"github.com/vmware/govmomi/vim25/xml"
 )
 
 func main() {
@@ -46,30 +47,27 @@ func run(arguments []string, out *bufio.Writer) error {
 			return err
 		}
 		return generate(seed, out)
+	case len(arguments) == 4 && arguments[0] == "post":
+		return post(arguments[1], arguments[2], arguments[3], out)
+	case len(arguments) == 4 && arguments[0] == "read":
+		return read(arguments[1], arguments[2], arguments[3], out)
 	case len(arguments) == 1 && arguments[0] == "decode":
 		page, err := io.ReadAll(os.Stdin)
 		if err != nil {
 			return err
 		}
-		return printPage(page, out)
+		return printPage(string(page), out)
 	}
-	return errors.New("usage: oracle generate SEED | decode")
+	return errors.New("usage: oracle generate SEED | decode | post URL USER PASSWORD | read URL USER PASSWORD")
 }
 
 // printPage prints the events of one answer of ReadNextEvents, a line each.
-func printPage(page []byte, out *bufio.Writer) error {
-	var envelope struct {
-		Body methods.ReadNextEventsBody
-	}
-	decoder := xml.NewDecoder(bytes.NewReader(page))
-	decoder.TypeFunc = types.TypeFunc()
-	if err := decoder.Decode(&envelope); err != nil {
+func printPage(page string, out *bufio.Writer) error {
+	events, err := decode(page)
+	if err != nil {
 		return err
 	}
-	if envelope.Body.Res == nil {
-		return errors.New("the page is no answer of ReadNextEvents")
-	}
-	return printEvents(envelope.Body.Res.Returnval, out)
+	return printEvents(events, out)
 }
 
 func printEvents(events []types.BaseEvent, out *bufio.Writer) error {
