@@ -43,6 +43,17 @@ pub struct Event {
     pub lane: Lane,
     /// What the processor sends.
     pub ce: CloudEvent,
+    /// What the source could not explain in it. It is delivered all the same.
+    pub oddities: Vec<Oddity>,
+}
+
+/// Something in an event that the source's schema does not explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oddity {
+    /// What is unknown: a bounded word for metrics.
+    pub kind: &'static str,
+    /// Its name, which the source's other side decides.
+    pub name: String,
 }
 
 impl Event {

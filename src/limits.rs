@@ -54,6 +54,8 @@ pub const KEY_SUSPICIOUS: i64 = 2_000_000_000;
 /// second.
 pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Names of unknown classes and members that a route logs once each.
+pub const ODDITY_NAMES_MAX: usize = 1000;
 /// Positions older than this are looked up in the source's history, which may have been purged.
 pub const PURGE_CHECK_AGE: Duration = Duration::from_secs(3600);
 

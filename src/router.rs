@@ -160,7 +160,7 @@ fn summary(route: &View) -> String {
         None => "well".to_string(),
     };
     format!(
-        "{state}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, \
+        "{state}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, odd {}, \
          waiting {}, lag {:.1} s, settled to {}, last key {}",
         stats.read.get(),
         stats.delivered.get(),
@@ -168,6 +168,7 @@ fn summary(route: &View) -> String {
         stats.unmatched.get(),
         stats.retried.sum(),
         stats.dead_lettered.get(),
+        stats.oddities.sum(),
         gauge.outstanding,
         route.lag_seconds(),
         gauge.time,

@@ -96,7 +96,11 @@ fn deliver(
     let position = Position { key: 0, time: jiff::Timestamp::UNIX_EPOCH };
     let pending = if letter.target.is_empty() { Vec::new() } else { vec![letter.target.clone()] };
     // No attempts yet: the named target is meant, whatever the sink lists by now.
-    let delivery = Delivery { event: Event { position, lane: Lane::COMMON, ce }, attempts: 0, pending };
+    let delivery = Delivery {
+        event: Event { position, lane: Lane::COMMON, ce, oddities: Vec::new() },
+        attempts: 0,
+        pending,
+    };
     let mut verdicts = Vec::new();
     sender.deliver(&[delivery], &mut verdicts);
     let verdict = verdicts.pop().unwrap_or_else(Verdict::delivered);

@@ -1,6 +1,7 @@
 //! The poller thread of a route: opens the source where the route stands, reads pages, filters, and
 //! hands events to the lanes. A full queue blocks it: that is the back-pressure.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::event::{Event, Position};
 use crate::limits::{
-    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT,
+    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT, ODDITY_NAMES_MAX,
     RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN,
 };
 use crate::observe::stats::Pulse;
@@ -41,6 +42,7 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse:
         start,
         key_warned: false,
         purged_after: None,
+        oddities_told: HashSet::new(),
     };
     while !shared.stop.is_stopped() {
         match poller.open_and_read(source) {
@@ -64,6 +66,8 @@ struct Poller<'a> {
     key_warned: bool,
     // The source has purged what came after this time.
     purged_after: Option<Timestamp>,
+    // Names of oddities that were logged.
+    oddities_told: HashSet<String>,
 }
 
 struct Issued {
@@ -196,6 +200,7 @@ impl Poller<'_> {
         stats.read.add(1);
         stats.read_key(position.key);
         self.tell_gap(position);
+        self.tell_oddities(&event);
         self.warn_about_key(position.key);
         log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
         if !self.shared.wants(&event) {
@@ -241,6 +246,21 @@ impl Poller<'_> {
             self.remember(position);
         }
         true
+    }
+
+    // Once per name; beyond the limit of names they are only counted.
+    fn tell_oddities(&mut self, event: &Event) {
+        for odd in &event.oddities {
+            self.shared.stats.oddities.add(odd.kind);
+            if ODDITY_NAMES_MAX <= self.oddities_told.len() || self.oddities_told.contains(&odd.name) {
+                continue;
+            }
+            self.oddities_told.insert(odd.name.clone());
+            log::info!(
+                target: self.shared.who.as_str(),
+                "unknown {} {} in {}: delivered as it came, by its structure", odd.kind, odd.name, event.ce.name()
+            );
+        }
     }
 
     fn tell_gap(&mut self, first: Position) {

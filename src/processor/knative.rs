@@ -147,7 +147,11 @@ mod tests {
             extensions: vec![("vsphereapiversion".into(), "8.0.3.0".into())],
         };
         let position = Position { key: 1, time: "2026-01-02T03:04:05Z".parse().unwrap() };
-        Delivery { event: Event { position, lane: Lane::COMMON, ce }, attempts: 0, pending: Vec::new() }
+        Delivery {
+            event: Event { position, lane: Lane::COMMON, ce, oddities: Vec::new() },
+            attempts: 0,
+            pending: Vec::new(),
+        }
     }
 
     fn deliver(knative: &Knative) -> Verdict {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::soap::ServiceContent;
 use crate::cloudevents::CloudEvent;
 use crate::config::Format;
-use crate::event::{Event, Lane, Position};
+use crate::event::{Event, Lane, Oddity, Position};
 use crate::vim::json::VimEvent;
 
 /// Namespace of event identifiers where the server has no UUID of its own: a random constant of
@@ -87,6 +87,7 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             data: vim.data,
             extensions,
         },
+        oddities: vim.odd.into_iter().map(|odd| Oddity { kind: odd.kind.label(), name: odd.name }).collect(),
     }
 }
 
