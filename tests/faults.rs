@@ -260,7 +260,8 @@ fn an_unknown_class_is_delivered_and_said_once() {
     let bench = Bench::new("unknown-class", Settings::default());
     let mut router = bench.start();
     let foo = || Draft::vm("FooEvent", "web-1", "vm-1");
-    let keys: Vec<i64> = bench.simulator.push_many([foo(), foo(), foo()]).into_iter().map(i64::from).collect();
+    let keys: Vec<i64> =
+        bench.simulator.push_many([foo(), foo(), foo()]).into_iter().map(i64::from).collect();
     bench.expect("unknown events", &keys);
     router.log_line(&["unknown class FooEvent"]);
     let log = bench.stop("unknown class", router);
