@@ -69,9 +69,10 @@ fn posted_events_agree_with_the_go_router() {
     let posted: usize = std::str::from_utf8(&posted).unwrap().trim().parse().unwrap();
     assert!(400 < posted, "{posted} events");
     wait_for("the posted events", SOON, || (posted < router.stdout().len()).then_some(()));
+    // Taken before the oracle reads: its own logout is recorded after that.
+    let printed = router.stdout();
     let expected = run_go("oracle", &["read", &vcsim.url, USERNAME, PASSWORD], b"");
     let expected: HashSet<&str> = std::str::from_utf8(&expected).unwrap().lines().collect();
-    let printed = router.stdout();
     router.end_by("TERM");
     for line in &printed {
         let (_, data) = line.split_once("\"data\":").unwrap();
