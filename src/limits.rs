@@ -162,6 +162,45 @@ pub const LISTING_NEWER_WAIT: Duration = Duration::from_secs(3);
 pub const DEAD_LETTER_HOLD: Duration = Duration::from_secs(5);
 /// The longest wait that a sink's `Retry-After` can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// First and longest wait after EventBridge asked for less.
+pub const THROTTLED_WAIT_MIN: Duration = Duration::from_secs(1);
+/// See `THROTTLED_WAIT_MIN`.
+pub const THROTTLED_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Wait after AWS refused the router itself: its credentials, its rights, its clock.
+pub const DENIED_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of one request to EventBridge where the file does not say: AWS's limit, rounded down.
+pub const PUT_EVENTS_BYTES_DEFAULT: u64 = 1_000_000;
+/// The same in China.
+pub const PUT_EVENTS_BYTES_CHINA_DEFAULT: u64 = 262_144;
+/// The rule of an EventBridge processor is read again this often, where the file does not say.
+pub const RULE_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
+/// The shortest interval that can be set.
+pub const RULE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// First wait after a rule could not be read; it doubles up to the interval.
+pub const RULE_RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
+/// How long one delivery waits for the first reading of the rule before it is parked.
+pub const RULE_FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Pages of ListRules, of 100 rules each.
+pub const RULE_PAGES_MAX: usize = 100;
+/// Credentials are renewed this long before they end.
+pub const CREDENTIALS_AHEAD: Duration = Duration::from_secs(300);
+/// Credentials from a file, which has no end, are read again this often.
+pub const CREDENTIALS_FILE_AGE_MAX: Duration = Duration::from_secs(300);
+/// First and longest wait after credentials could not be renewed.
+pub const CREDENTIALS_RETRY_WAIT_MIN: Duration = Duration::from_secs(5);
+/// See `CREDENTIALS_RETRY_WAIT_MIN`.
+pub const CREDENTIALS_RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Bytes of a shared file of AWS, and of an answer with credentials.
+pub const CREDENTIALS_BYTES_MAX: usize = 256 * 1024;
+/// Profiles that refer to each other.
+pub const CREDENTIALS_PROFILES_MAX: usize = 8;
+/// Deadline of a call of the security token service.
+pub const STS_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Deadline of a call of the credentials endpoint of a container.
+pub const CONTAINER_CALL_WAIT_MAX: Duration = Duration::from_secs(7);
+/// Deadline of a call of the metadata service of an instance.
+pub const INSTANCE_CALL_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// Fields of one event pattern; a multiple of 64.
 pub const PATTERN_FIELDS_MAX: usize = 512;
 /// Combinations of the `$or` lists of one event pattern: AWS's own maximum.

@@ -13,6 +13,7 @@ use crate::error::{Context, Error, Result, io_text};
 use crate::limits::{KEEPER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
 use crate::pipeline::{Exit, Role, Route, RouteParts, View};
 use crate::processor::Processor;
+use crate::processor::eventbridge::Eventbridge;
 use crate::processor::knative::Knative;
 use crate::processor::openfaas::Openfaas;
 use crate::processor::stdout::Stdout;
@@ -219,6 +220,11 @@ pub fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Resul
         ProcessorKind::Knative(knative) => {
             let sender =
                 Knative::new(knative, at_least_once).context(|| format!("processor {}", processor.name))?;
+            Ok(Arc::new(sender))
+        }
+        ProcessorKind::Eventbridge(eventbridge) => {
+            let sender = Eventbridge::new(&processor.name, eventbridge, at_least_once)
+                .context(|| format!("processor {}", processor.name))?;
             Ok(Arc::new(sender))
         }
         ProcessorKind::Openfaas(openfaas) => {

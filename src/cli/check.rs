@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use super::Exit;
 use crate::config::file::{self, Overrides};
 use crate::config::nearest::nearest;
 use crate::config::{
-    Config, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind,
+    Config, EventbridgeConfig, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig,
+    SourceKind,
 };
 use crate::error::io_text;
 use crate::http::client::{Client, ClientSettings, Request, SendErrorKind, url_text};
+use crate::processor::eventbridge::credentials::chain::Environment;
+use crate::processor::eventbridge::failure::Class;
+use crate::processor::eventbridge::{self, rules};
 use crate::processor::openfaas::gateway::Gateway;
 use crate::processor::openfaas::topics::TopicMap;
 use crate::source::vcenter::event_types::event_types;
@@ -145,6 +150,7 @@ fn check_processor(processor: &ProcessorConfig, config: &Config, report: &mut Re
                 check_topics(&subject, &topics, &event_types_for(&processor.name, config), report);
             }
         }
+        ProcessorKind::Eventbridge(config) => check_eventbridge(&processor.name, &subject, config, report),
     }
 }
 
@@ -230,6 +236,36 @@ fn check_openfaas(subject: &str, config: &OpenfaasConfig, report: &mut Report<'_
     }
     map.oddities().iter().for_each(|oddity| report.warn(subject, &format!("{oddity}; left out")));
     Some(map)
+}
+
+/// Looks for credentials and the rule as a run would, and puts an empty list of events on the bus:
+/// AWS refuses it, but only after it has looked at the signature.
+fn check_eventbridge(name: &str, subject: &str, config: &EventbridgeConfig, report: &mut Report<'_>) {
+    let api = match eventbridge::api(name, config, &Environment::of_process(), true) {
+        Ok(api) => api,
+        Err(error) => return report.fail(subject, &error.to_string()),
+    };
+    match api.credentials.current() {
+        Ok(credentials) => report.ok(subject, &format!("credentials from {}", credentials.origin)),
+        Err(error) => return report.fail(subject, &error.to_string()),
+    }
+    let deadline = Instant::now() + api.timeout;
+    match api.call("PutEvents", br#"{"Entries":[]}"#, deadline) {
+        Err(error) if error.class != Class::Never => return report.fail(subject, &error.text),
+        _ => report.ok(subject, &format!("{} takes the signature", url_text(&api.url))),
+    }
+    let Some(arn) = &config.rule else { return };
+    let bus = config.event_bus.as_deref().unwrap_or(&arn.bus);
+    match rules::read(&api, arn, bus) {
+        Err(error) => report.fail(subject, &error.text),
+        Ok(rule) => match rule.pattern() {
+            Err(error) => report.fail(subject, &format!("rule {}: {error}", arn.text)),
+            Ok(pattern) if rule.is_enabled() => {
+                report.ok(subject, &format!("rule {} forwards what matches {}", arn.text, pattern.text()));
+            }
+            Ok(_) => report.warn(subject, &format!("rule {} is disabled: its targets get nothing", arn.text)),
+        },
+    }
 }
 
 /// What to do where the error itself does not know.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod aws;
 pub mod file;
 mod kinds;
 pub mod nearest;
@@ -16,6 +17,7 @@ pub mod secret;
 mod url;
 mod values;
 
+use aws::{AwsKeys, RuleArn};
 use problem::Problem;
 use secret::Secret;
 
@@ -124,8 +126,39 @@ pub enum ProcessorKind {
     Stdout,
     /// A Knative destination or any CloudEvents endpoint.
     Knative(KnativeConfig),
+    /// A bus of AWS EventBridge.
+    Eventbridge(EventbridgeConfig),
     /// The functions of an OpenFaaS gateway.
     Openfaas(OpenfaasConfig),
+}
+
+/// Settings of a bus of AWS EventBridge.
+#[derive(Clone, Debug)]
+pub struct EventbridgeConfig {
+    /// The region of the bus.
+    pub region: String,
+    /// Name or ARN of the bus; none means that of the rule, or the default bus.
+    pub event_bus: Option<String>,
+    /// Only what this rule matches is sent.
+    pub rule: Option<RuleArn>,
+    /// How often the rule is read again.
+    pub refresh: Duration,
+    /// Keys; none means the AWS credential chain.
+    pub keys: Option<AwsKeys>,
+    /// The profile of the shared files, in place of what the environment says.
+    pub profile: Option<String>,
+    /// Address in place of the region's.
+    pub endpoint: Option<String>,
+    /// Use the endpoint with FIPS 140 cryptography.
+    pub fips: bool,
+    /// Use the endpoint with IPv4 and IPv6.
+    pub dual_stack: bool,
+    /// Bytes of one request, as EventBridge counts them.
+    pub bytes_max: u64,
+    /// Deadline of one delivery.
+    pub timeout: Duration,
+    /// How the connection is made.
+    pub connection: ConnectionConfig,
 }
 
 /// Settings of a Knative destination.

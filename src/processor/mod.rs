@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::event::Event;
 
 pub mod answer;
+pub mod eventbridge;
 pub mod knative;
 pub mod openfaas;
 pub mod stdout;

@@ -1,0 +1,114 @@
+//! What a file says about AWS: keys, and the ARN of a rule.
+
+use super::reader::Value;
+use super::secret::Secret;
+use crate::error::{Error, Result};
+
+/// Keys in the file; without them the AWS credential chain is asked.
+#[derive(Clone, Debug)]
+pub struct AwsKeys {
+    /// `access_key_id`.
+    pub access_key_id: Secret,
+    /// `secret_access_key`.
+    pub secret_access_key: Secret,
+    /// `session_token`, of temporary keys.
+    pub session_token: Option<Secret>,
+}
+
+/// A rule's ARN: `arn:PARTITION:events:REGION:ACCOUNT:rule/[BUS/]NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleArn {
+    /// As it was written.
+    pub text: String,
+    /// Where the rule is.
+    pub region: String,
+    /// Whose it is.
+    pub account: String,
+    /// The bus; the default bus is called `default`.
+    pub bus: String,
+    /// The name of the rule.
+    pub name: String,
+}
+
+impl RuleArn {
+    /// Takes an ARN apart.
+    ///
+    /// # Errors
+    /// When it is not that of a rule.
+    pub fn parse(text: &str) -> Result<RuleArn> {
+        let wrong = || {
+            Error::new(format!(
+                "{text:?} is not the ARN of a rule, expected one such as \
+                 \"arn:aws:events:eu-central-1:123456789012:rule/bus/name\""
+            ))
+        };
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let [scheme, _, service, region, account, resource] = parts[..] else { return Err(wrong()) };
+        let rest = resource.strip_prefix("rule/").ok_or_else(wrong)?;
+        let (bus, name) = rest.rsplit_once('/').unwrap_or(("default", rest));
+        let complete = [region, account, bus, name].iter().all(|part| !part.is_empty());
+        if scheme != "arn" || service != "events" || !complete {
+            return Err(wrong());
+        }
+        Ok(RuleArn {
+            text: text.to_string(),
+            region: region.to_string(),
+            account: account.to_string(),
+            bus: bus.to_string(),
+            name: name.to_string(),
+        })
+    }
+}
+
+impl Value<'_> {
+    /// The ARN of a rule.
+    pub(super) fn rule_arn(&self) -> Option<RuleArn> {
+        match RuleArn::parse(self.string()?) {
+            Ok(arn) => Some(arn),
+            Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    /// The name of a region, such as `eu-central-1`: it becomes a part of host names.
+    pub(super) fn region(&self) -> Option<String> {
+        let text = self.string()?;
+        let fits = !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if fits {
+            Some(text.to_string())
+        } else {
+            self.refuse(format!("{text:?} is not a region such as \"eu-central-1\""))
+        }
+    }
+
+    /// A string that is not empty.
+    pub(super) fn word(&self) -> Option<String> {
+        match self.string()? {
+            "" => self.refuse("is empty"),
+            text => Some(text.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_of_rules() {
+        let rule = RuleArn::parse("arn:aws:events:eu-central-1:123456789012:rule/vm").unwrap();
+        assert_eq!((&*rule.bus, &*rule.name, &*rule.account), ("default", "vm", "123456789012"));
+        let rule = RuleArn::parse("arn:aws-cn:events:cn-north-1:1:rule/aws.partner/a.com/b/vm").unwrap();
+        assert_eq!((&*rule.bus, &*rule.name, &*rule.region), ("aws.partner/a.com/b", "vm", "cn-north-1"));
+        for wrong in [
+            "",
+            "vm",
+            "arn:aws:events:eu-central-1:123456789012:event-bus/vm",
+            "arn:aws:sns:eu-central-1:123456789012:rule/vm",
+            "arn:aws:events::123456789012:rule/vm",
+            "arn:aws:events:eu-central-1:123456789012:rule/",
+        ] {
+            assert!(RuleArn::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

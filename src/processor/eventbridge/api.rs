@@ -1,0 +1,184 @@
+//! Signed calls of EventBridge: `POST /`, AWS JSON 1.1. A call that AWS refuses for its credentials or
+//! its clock is made once more with fresh ones.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+
+use super::credentials::{Credentials, Store};
+use super::failure::{Class, classify_request, code_and_message};
+use super::sign::{Scope, signed_headers};
+use crate::error::Result;
+use crate::http::client::{Client, Request, Response, SendErrorKind, url_text};
+use crate::limits::LISTING_BODY_BYTES_MAX;
+use crate::processor::answer;
+
+/// Differences of clocks below this are no reason for a refusal.
+const SKEW_SECONDS_MIN: i64 = 5;
+
+/// Calls EventBridge in one region.
+pub struct Api {
+    /// Who speaks in the log.
+    pub who: String,
+    /// Reaches the endpoint.
+    pub client: Client,
+    /// The endpoint.
+    pub url: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Signs them.
+    pub credentials: Store,
+    /// Deadline of one call, repetitions included.
+    pub timeout: Duration,
+    /// Whether a request may be sent again when a kept connection turns out to be closed.
+    pub repeat_if_stale: bool,
+    /// Seconds that the clock of AWS is ahead of ours, once it has complained.
+    pub skew: AtomicI64,
+}
+
+/// Why a call has no result.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// What to do about it.
+    pub class: Class,
+    /// A bounded word for metrics.
+    pub reason: &'static str,
+    /// What was tried, on what, and what came back.
+    pub text: String,
+    /// Certainly nothing was processed.
+    pub unsent: bool,
+    /// What `Retry-After` asks for.
+    pub after: Option<Duration>,
+}
+
+impl CallError {
+    fn new(class: Class, reason: &'static str, text: String) -> CallError {
+        CallError { class, reason, text, unsent: false, after: None }
+    }
+}
+
+impl Api {
+    /// Calls an operation, such as `PutEvents`, and gives the body of its 200 by `deadline`.
+    ///
+    /// # Errors
+    /// No answer, or any other status.
+    pub fn call(
+        &self,
+        operation: &'static str,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, CallError> {
+        let mut credentials = self.keys(self.credentials.current())?;
+        let (mut renewed, mut corrected) = (false, false);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answer = self.send(operation, &credentials, body, left)?;
+            if answer.status == 200 {
+                return Ok(answer.body);
+            }
+            let error = self.refusal(operation, &answer);
+            match error.class {
+                Class::Credentials if !renewed => {
+                    renewed = true;
+                    let fresh = self.keys(self.credentials.renew(&credentials))?;
+                    if fresh == credentials {
+                        return Err(error);
+                    }
+                    credentials = fresh;
+                }
+                Class::Skew if !corrected && self.correct_clock(&answer) => corrected = true,
+                _ => return Err(error),
+            }
+        }
+    }
+
+    fn keys<T>(&self, keys: Result<T>) -> Result<T, CallError> {
+        keys.map_err(|error| CallError {
+            unsent: true,
+            ..CallError::new(Class::Credentials, "credentials", error.to_string())
+        })
+    }
+
+    fn send(
+        &self,
+        operation: &'static str,
+        credentials: &Credentials,
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        let target = format!("AWSEvents.{operation}");
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
+        let scope = Scope { service: "events", region: &self.region, time: self.time() };
+        let intent = || format!("{operation} at {}", url_text(&self.url));
+        let signed = signed_headers(credentials, scope, &self.url, &headers, body).map_err(|error| {
+            CallError::new(Class::Denied, "credentials", error.context(intent()).to_string())
+        })?;
+        let signed: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let request = Request {
+            method: "POST",
+            url: &self.url,
+            headers: &[&headers[..], &signed].concat(),
+            body,
+            timeout,
+            body_bytes_max: LISTING_BODY_BYTES_MAX,
+            repeat_if_stale: self.repeat_if_stale,
+        };
+        self.client.send(&request).map_err(|error| {
+            let class = if error.kind == SendErrorKind::Request { Class::Denied } else { Class::Later };
+            let text = format!("{operation}: {error}");
+            CallError { unsent: error.unsent, ..CallError::new(class, error.kind.reason(), text) }
+        })
+    }
+
+    fn refusal(&self, operation: &str, answer: &Response) -> CallError {
+        let (code, message) = code_and_message(answer.header("x-amzn-errortype"), &answer.body);
+        let (class, reason) = classify_request(answer.status, &code, &message);
+        let said = match code.as_str() {
+            "" => answer::summary(answer),
+            code => format!("{code}: {} (status {})", answer::excerpt(message.as_bytes()), answer.status),
+        };
+        let text = format!("{operation} at {}: {said}{}", url_text(&self.url), cure(class, &code));
+        CallError { after: answer::retry_after_of(answer), ..CallError::new(class, reason, text) }
+    }
+
+    /// Now, by the clock of AWS.
+    fn time(&self) -> SystemTime {
+        let skew = self.skew.load(Ordering::Relaxed);
+        let shift = Duration::from_secs(skew.unsigned_abs());
+        let now = SystemTime::now();
+        let shifted = if skew < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
+        shifted.unwrap_or(now)
+    }
+
+    /// Takes over the time of an answer; false when it is what we signed with.
+    fn correct_clock(&self, answer: &Response) -> bool {
+        let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        let Some(date) = date else { return false };
+        let skew = date.timestamp().as_second() - Timestamp::now().as_second();
+        let before = self.skew.swap(skew, Ordering::Relaxed);
+        if (skew - before).abs() < SKEW_SECONDS_MIN {
+            return false;
+        }
+        log::warn!(target: self.who.as_str(), "this machine's clock differs from that of AWS by {skew} s: requests are signed with theirs; correct the clock");
+        true
+    }
+}
+
+/// What to do about what AWS refuses.
+fn cure(class: Class, code: &str) -> &'static str {
+    match (class, code) {
+        (Class::Credentials, "ExpiredToken" | "ExpiredTokenException") => {
+            "; the session token has ended: provide a new one"
+        }
+        (Class::Credentials, _) => "; does the access key exist, in this partition of AWS?",
+        (Class::Denied, "InvalidSignatureException" | "SignatureDoesNotMatch") => {
+            "; is secret_access_key right, and the region?"
+        }
+        (Class::Denied, "AccessDenied" | "AccessDeniedException") => "; allow it in IAM",
+        (Class::Denied, "ResourceNotFoundException") => "; is the name of the bus right, and the region?",
+        (Class::Denied, "") => "; is this an endpoint of EventBridge?",
+        (Class::Skew, _) => "; is this machine's clock right?",
+        _ => "",
+    }
+}

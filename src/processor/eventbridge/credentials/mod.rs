@@ -1,0 +1,241 @@
+//! AWS credentials: kept in memory, renewed by a thread ahead of their end.
+//!
+//! ```text
+//!              fetched                    5 min before the end
+//!   none ------------------> valid -------------------------------> renewing
+//!    ^                         ^  ^                                  |     |
+//!    |                         |  +------------- renewed ------------+     | failed: the old ones
+//!    +---- ended, not renewed -+-------------------------------------------+ stay until their end
+//! ```
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::error::{Context, Error, Result};
+use crate::limits::{
+    CREDENTIALS_AHEAD, CREDENTIALS_FILE_AGE_MAX, CREDENTIALS_RETRY_WAIT_MAX, CREDENTIALS_RETRY_WAIT_MIN,
+    THREAD_STACK_BYTES,
+};
+use crate::observe::trouble::Trouble;
+
+pub mod chain;
+mod metadata;
+mod profile;
+mod sts;
+
+use chain::Chain;
+
+/// Keys that sign requests.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Names the keys.
+    pub access_key_id: String,
+    /// The secret.
+    pub secret_access_key: String,
+    /// Of temporary credentials.
+    pub session_token: Option<String>,
+    /// When they end, if they do.
+    pub expires: Option<Timestamp>,
+    /// Where they come from, for messages.
+    pub origin: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "credentials from {}", self.origin)
+    }
+}
+
+/// The credentials of a processor. Dropped, its thread ends; nobody waits for that.
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    who: String,
+    chain: Chain,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Held while credentials are fetched, so that only one thread does.
+    fetching: Mutex<()>,
+    trouble: Trouble,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Credentials>>,
+    /// When and why they could not be fetched the last time.
+    failure: Option<(Instant, Error)>,
+    stopped: bool,
+}
+
+impl Store {
+    /// Starts to fetch and to renew. `name` is the processor's.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(name: &str, chain: Chain) -> Result<Store> {
+        let who = format!("processor {name}");
+        let shared = Arc::new(Shared {
+            trouble: Trouble::new(who.as_str()),
+            who,
+            chain,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            fetching: Mutex::new(()),
+        });
+        if !shared.chain.is_configured() {
+            let shared = shared.clone();
+            std::thread::Builder::new()
+                .name(format!("aws-keys:{name}"))
+                .stack_size(THREAD_STACK_BYTES)
+                .spawn(move || shared.renew_ahead())
+                .context(|| "start a thread")?;
+        }
+        Ok(Store { shared })
+    }
+
+    /// Credentials that are valid now.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn current(&self) -> Result<Arc<Credentials>> {
+        if self.shared.chain.is_configured() {
+            return self.shared.chain.resolve().map(Arc::new);
+        }
+        match self.shared.valid() {
+            Some(credentials) => Ok(credentials),
+            None => self.shared.fetch(None),
+        }
+    }
+
+    /// Other credentials than `refused`, which AWS does not take although they seem valid.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn renew(&self, refused: &Credentials) -> Result<Arc<Credentials>> {
+        if self.shared.chain.is_configured() {
+            return self.current();
+        }
+        self.shared.fetch(Some(refused))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.lock().stopped = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn valid(&self) -> Option<Arc<Credentials>> {
+        let current = self.lock().current.clone()?;
+        current.expires.is_none_or(|end| Timestamp::now() < end).then_some(current)
+    }
+
+    /// Fetches, unless another thread did meanwhile or failed a moment ago.
+    fn fetch(&self, refused: Option<&Credentials>) -> Result<Arc<Credentials>> {
+        let _one = self.fetching.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(valid) = self.valid().filter(|valid| refused != Some(&**valid)) {
+            return Ok(valid);
+        }
+        if let Some((when, error)) = &self.lock().failure
+            && when.elapsed() < CREDENTIALS_RETRY_WAIT_MIN
+        {
+            return Err(error.clone());
+        }
+        self.fetch_now()
+    }
+
+    fn fetch_now(&self) -> Result<Arc<Credentials>> {
+        let fetched = self.chain.resolve();
+        let mut state = self.lock();
+        match fetched {
+            Ok(credentials) => {
+                let credentials = Arc::new(credentials);
+                if state.current.as_ref().is_none_or(|before| before.origin != credentials.origin) {
+                    log::info!(target: self.who.as_str(), "AWS credentials come from {}", credentials.origin);
+                }
+                state.current = Some(credentials.clone());
+                state.failure = None;
+                drop(state);
+                self.changed.notify_all();
+                Ok(credentials)
+            }
+            Err(error) => {
+                state.failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn renew_ahead(&self) {
+        let mut after_failure = CREDENTIALS_RETRY_WAIT_MIN;
+        loop {
+            let renewed = {
+                let _one = self.fetching.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                self.fetch_now()
+            };
+            let wait = match renewed {
+                Ok(credentials) => {
+                    self.trouble.over();
+                    after_failure = CREDENTIALS_RETRY_WAIT_MIN;
+                    renewal_wait(&credentials, self.chain.is_file(&credentials), Timestamp::now())
+                }
+                Err(error) => {
+                    let consequence = match self.valid().and_then(|valid| valid.expires) {
+                        Some(end) => format!("the ones in use are valid until {end:.0}, trying again"),
+                        None => "events wait, trying again".to_string(),
+                    };
+                    self.trouble.happened("credentials", &error.to_string(), &consequence);
+                    let wait = after_failure;
+                    after_failure = (wait * 2).min(CREDENTIALS_RETRY_WAIT_MAX);
+                    Some(wait)
+                }
+            };
+            if self.pause(wait) {
+                return;
+            }
+        }
+    }
+
+    /// Waits, for ever if `wait` is none; true when the thread must end.
+    fn pause(&self, wait: Option<Duration>) -> bool {
+        let state = self.lock();
+        let stopped = |state: &mut State| !state.stopped;
+        match wait {
+            Some(wait) => {
+                let waited = self.changed.wait_timeout_while(state, wait, stopped);
+                waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0.stopped
+            }
+            None => {
+                let waited = self.changed.wait_while(state, stopped);
+                waited.unwrap_or_else(|poisoned| poisoned.into_inner()).stopped
+            }
+        }
+    }
+}
+
+/// How long credentials are used before they are renewed: until five minutes before their end, or
+/// half of what is left of short ones. Those of a file are read again after a while; others that
+/// have no end are kept.
+fn renewal_wait(credentials: &Credentials, is_file: bool, now: Timestamp) -> Option<Duration> {
+    match credentials.expires {
+        Some(end) => {
+            let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+            Some(left.saturating_sub(CREDENTIALS_AHEAD).max(left / 2).max(CREDENTIALS_RETRY_WAIT_MIN))
+        }
+        None => is_file.then_some(CREDENTIALS_FILE_AGE_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests;

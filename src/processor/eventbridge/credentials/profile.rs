@@ -1,0 +1,81 @@
+//! The shared files of AWS: `~/.aws/config` and `~/.aws/credentials`. Pure.
+
+use std::collections::BTreeMap;
+
+/// Settings of one profile, by key in lower case.
+pub(super) type Profile = BTreeMap<String, String>;
+
+/// The profiles of both files. What stands in the credentials file wins.
+#[derive(Debug, Default)]
+pub(super) struct Profiles {
+    profiles: BTreeMap<String, Profile>,
+}
+
+impl Profiles {
+    /// Reads the texts of the files; an absent file is an empty one.
+    pub(super) fn parse(config: &str, credentials: &str) -> Profiles {
+        let mut profiles = Profiles::default();
+        profiles.add(config, |section| match section {
+            "default" => Some("default"),
+            // Other sections, such as [sso-session x], are no profiles.
+            _ => section.strip_prefix("profile ").map(str::trim),
+        });
+        profiles.add(credentials, Some);
+        profiles
+    }
+
+    /// The profile of a name.
+    pub(super) fn get(&self, name: &str) -> Option<&Profile> {
+        self.profiles.get(name)
+    }
+
+    fn add<'t>(&mut self, text: &'t str, name_of: impl Fn(&'t str) -> Option<&'t str>) {
+        let mut current = None;
+        for line in text.lines() {
+            let trimmed = line.trim();
+            if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+                continue;
+            }
+            if let Some(section) = trimmed.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+                current = name_of(section.trim()).map(str::to_string);
+                if let Some(name) = &current {
+                    self.profiles.entry(name.clone()).or_default();
+                }
+                continue;
+            }
+            // What is indented belongs to the setting above, such as `s3 =`.
+            let nested = line.starts_with([' ', '\t']);
+            if let (Some(name), Some((key, value)), false) = (&current, line.split_once('='), nested) {
+                let value = [" #", " ;", "\t#", "\t;"].iter().fold(value, |value, comment| {
+                    value.split_once(comment).map_or(value, |(value, _)| value)
+                });
+                let profile = self.profiles.entry(name.clone()).or_default();
+                profile.insert(key.trim().to_ascii_lowercase(), value.trim().to_string());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_files_make_one_list() {
+        let config = "# comment\n[default]\nregion = eu-central-1\naws_access_key_id = old\n\
+            [profile  events ]\nrole_arn=arn:aws:iam::1:role/r  # why\nsource_profile = default\n\
+            s3 =\n  max_concurrent_requests = 20\n[sso-session x]\nsso_region = a\n[stray]\nx = 1\n";
+        let credentials = "[default]\r\nAWS_ACCESS_KEY_ID = AKID\r\naws_secret_access_key = a=b/c+#d\r\n\
+            ; comment\n[other]\naws_session_token=t\nno equals sign\n";
+        let profiles = Profiles::parse(config, credentials);
+        let value = |name: &str, key: &str| profiles.get(name).and_then(|p| p.get(key)).cloned();
+        assert_eq!(value("default", "aws_access_key_id").as_deref(), Some("AKID"));
+        assert_eq!(value("default", "aws_secret_access_key").as_deref(), Some("a=b/c+#d"));
+        assert_eq!(value("default", "region").as_deref(), Some("eu-central-1"));
+        assert_eq!(value("events", "role_arn").as_deref(), Some("arn:aws:iam::1:role/r"));
+        assert_eq!(value("events", "source_profile").as_deref(), Some("default"));
+        assert_eq!(value("events", "max_concurrent_requests"), None);
+        assert_eq!(value("other", "aws_session_token").as_deref(), Some("t"));
+        assert!(profiles.get("x").is_none() && profiles.get("stray").is_none());
+    }
+}
