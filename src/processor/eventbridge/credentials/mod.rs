@@ -179,11 +179,9 @@ impl Shared {
 
     fn renew_ahead(&self) {
         let mut after_failure = CREDENTIALS_RETRY_WAIT_MIN;
+        // A delivery may have been faster with the first ones.
+        let mut renewed = self.fetch(None);
         loop {
-            let renewed = {
-                let _one = self.fetching.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                self.fetch_now()
-            };
             let wait = match renewed {
                 Ok(credentials) => {
                     self.trouble.over();
@@ -204,6 +202,8 @@ impl Shared {
             if self.pause(wait) {
                 return;
             }
+            let _one = self.fetching.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            renewed = self.fetch_now();
         }
     }
 
