@@ -50,6 +50,9 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(40);
 
 /// A key beyond this is close to the end of vCenter's signed 32-bit counter.
 pub const KEY_SUSPICIOUS: i64 = 2_000_000_000;
+/// How far below the key before it an event's key may lie: events that are recorded side by side can
+/// change places.
+pub const KEY_DISORDER_MAX: i64 = 1000;
 /// The longest a poller waits for a wake-up before it reads again: 50 idle routes make 10 calls a
 /// second.
 pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);

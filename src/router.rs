@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded, select};
+use jiff::Timestamp;
 
 use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
 use crate::error::{Context, Error, Result, io_text};
@@ -172,7 +173,7 @@ fn summary(route: &View) -> String {
         stats.oddities.sum(),
         gauge.outstanding,
         route.lag_seconds(),
-        gauge.time,
+        if gauge.time == Timestamp::MIN { "nothing yet".to_string() } else { gauge.time.to_string() },
         stats.last_key().map_or_else(|| "none".to_string(), |key| key.to_string()),
     )
 }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::event::{Event, Position};
 use crate::limits::{
-    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT, ODDITY_NAMES_MAX,
-    RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN,
+    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_DISORDER_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT,
+    ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN,
 };
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
@@ -41,6 +41,7 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse:
         failures: 0,
         start,
         key_warned: false,
+        last_key: None,
         purged_after: None,
         oddities_told: HashSet::new(),
     };
@@ -64,6 +65,8 @@ struct Poller<'a> {
     failures: u32,
     start: Start,
     key_warned: bool,
+    // Of the event that was new last.
+    last_key: Option<i64>,
     // The source has purged what came after this time.
     purged_after: Option<Timestamp>,
     // Names of oddities that were logged.
@@ -83,9 +86,7 @@ impl Poller<'_> {
         let opened = source.open(begin)?;
         self.pulse.resting();
         self.shared.stats.source_clock(opened.now);
-        if !self.take_position(source, &opened)? {
-            return Ok(());
-        }
+        let Some(opened) = self.take_position(source, opened)? else { return Ok(()) };
         self.purged_after = opened.is_purged.then_some(opened.begin);
         if 0 < self.failures {
             self.shared.stats.reconnects.add(1);
@@ -127,9 +128,13 @@ impl Poller<'_> {
         }
     }
 
-    // After the first opening the start is recorded before anything is read. False when the route
-    // is to stop.
-    fn take_position(&mut self, source: &mut dyn Source, opened: &Opened) -> Result<bool, SourceError> {
+    // After the first opening the start is recorded before anything is read. Gives what the source
+    // was opened with in the end; none when the route is to stop.
+    fn take_position(
+        &mut self,
+        source: &mut dyn Source,
+        opened: Opened,
+    ) -> Result<Option<Opened>, SourceError> {
         let known = match &self.start {
             Start::Checkpoint { identity, .. } => self.identity.as_deref().or(Some(identity.as_str())),
             Start::Now => self.identity.as_deref(),
@@ -145,8 +150,9 @@ impl Poller<'_> {
         if let Some(issued) = &mut self.issued {
             if changed {
                 issued.window = Window::restore(issued.window.newest(), []);
+                self.last_key = None;
             }
-            return Ok(true);
+            return Ok(Some(opened));
         }
         let (start, mut window) = match &self.start {
             Start::Checkpoint { progress, .. } => (progress.start, progress.settled.clone()),
@@ -157,16 +163,18 @@ impl Poller<'_> {
         }
         let start = self.bound_replay(start, &mut window, opened.now);
         self.shared.queue.begin(start, window.clone());
+        self.last_key = window.newest_key();
         let bounded = window.newest().is_none_or(|newest| overlap_before(newest) < start);
         self.issued = Some(Issued { start, window });
         if self.shared.keeps_checkpoint && !self.shared.queue.wait_durable() {
-            return Ok(false);
+            return Ok(None);
         }
-        // The source may have been opened before a bound moved the start.
+        // The source may have been opened before a bound moved the start. What lies before it was
+        // skipped by choice, and is no gap.
         if bounded && opened.begin < start {
-            source.open(Some(start))?;
+            return source.open(Some(start)).map(Some);
         }
-        Ok(true)
+        Ok(Some(opened))
     }
 
     // `replay_max`: an operator's choice to skip what is older, said with begin and end.
@@ -281,7 +289,13 @@ impl Poller<'_> {
         }
     }
 
+    // Both are only said: keys tell events apart, and nothing is concluded from their order.
     fn warn_about_key(&mut self, key: i64) {
+        let last = self.last_key.replace(key);
+        if let Some(last) = last.filter(|last| 0 <= key && key.saturating_add(KEY_DISORDER_MAX) < *last) {
+            log::warn!(target: self.shared.who.as_str(), "the source's event keys went back from {last} to {key}: its database was restored \
+                 or began anew; going on by time, some events may be repeated");
+        }
         if !self.key_warned && !(0..=KEY_SUSPICIOUS).contains(&key) {
             self.key_warned = true;
             log::warn!(target: self.shared.who.as_str(), "event key {key}: vCenter's event counter is about to overflow or has; a known vCenter \

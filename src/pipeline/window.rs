@@ -46,6 +46,11 @@ impl Window {
         self.newest
     }
 
+    /// The highest key of the newest second.
+    pub fn newest_key(&self) -> Option<i64> {
+        self.seconds.last_key_value()?.1.ranges().map(|(_, last)| last).last()
+    }
+
     /// Where reading must begin so that nothing after the newest event, or late beside it, is
     /// missed.
     pub fn resume(&self) -> Option<Timestamp> {
@@ -154,6 +159,9 @@ mod tests {
         assert!(window.contains(at(10_999, 499)));
         assert!(!window.contains(at(10_000, 500)));
         assert!(!window.contains(at(11_000, 499)));
+        window.insert(at(11_000, 7));
+        window.insert(at(11_000, 3));
+        assert_eq!(window.newest_key(), Some(7));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod peers;
 pub mod process;
 pub mod random;
 pub mod scripted;
+pub mod stream;
 
 use process::{Exit, Process};
 
