@@ -7,7 +7,9 @@ pub const PAGE_EVENTS_MAX: usize = 1000;
 /// Bytes of one answer of vCenter: a page of 1000 events of 50 KB each fits.
 pub const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements inside each other in one page; vCenter's own nest less than 20 deep.
-pub const XML_DEPTH_MAX: usize = 200;
+pub const XML_DEPTH_MAX: usize = 60;
+/// Objects and arrays inside each other that JSON readers take, serde_json among them.
+const JSON_DEPTH_MAX: usize = 128;
 /// Different members of one object that are unknown, newer than the table's first version or out of
 /// order; vCenter's largest class has fewer than 200 members.
 pub const OBJECT_MEMBERS_MAX: usize = 1000;
@@ -270,6 +272,8 @@ pub const SIMULATOR_CONNECTIONS_MAX: usize = 512;
 /// The simulated vCenter keeps an idle connection this long.
 pub const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 
+// An element can make an array with an object in it.
+const _: () = assert!(2 * XML_DEPTH_MAX < JSON_DEPTH_MAX);
 const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_INPUT_BYTES_MAX);

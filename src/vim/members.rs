@@ -37,7 +37,8 @@ impl Members {
     ) -> Result<bool, XmlError> {
         let known = place.and_then(|place| class.members.get(place));
         let place = place.unwrap_or(UNKNOWN);
-        let same = |m: &&mut Member| m.place == place && (place != UNKNOWN || m.name == name);
+        let same =
+            |m: &&mut Member| m.place == place && (place != UNKNOWN || scalar::same_go_name(&m.name, name));
         if let Some(member) = self.members.iter_mut().find(same) {
             let unexpected = !member.array && known.is_some();
             member.array = true;

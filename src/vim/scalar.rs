@@ -106,6 +106,14 @@ pub(super) fn go_name(name: &str) -> String {
     name
 }
 
+/// Whether two schema names give the same Go field.
+pub(super) fn same_go_name(one: &str, other: &str) -> bool {
+    match (one.as_bytes(), other.as_bytes()) {
+        ([a, one @ ..], [b, other @ ..]) => a.eq_ignore_ascii_case(b) && one == other,
+        (one, other) => one == other,
+    }
+}
+
 /// A point in time as vCenter writes it.
 pub(super) struct Time<'a> {
     /// Date and time of day to the second.

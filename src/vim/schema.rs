@@ -217,10 +217,12 @@ impl Class {
     /// The place of a member. `near` is where it is probably found: behind the one before.
     pub(super) fn find(&self, name: &str, near: usize) -> Option<usize> {
         let (before, behind) = self.members.split_at(near.min(self.members.len()));
-        match behind.iter().position(|m| m.name == name) {
-            Some(distance) => Some(before.len() + distance),
-            None => before.iter().position(|m| m.name == name),
+        if let Some(distance) = behind.iter().position(|m| m.name == name) {
+            return Some(before.len() + distance);
         }
+        // A name that is unknown but prints like a known one must not print twice.
+        let found = before.iter().position(|m| m.name == name);
+        found.or_else(|| self.members.iter().position(|m| scalar::same_go_name(m.name, name)))
     }
 
     /// The JSON of the members from `from` to before `to` when they are absent.

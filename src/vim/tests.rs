@@ -196,6 +196,14 @@ fn members_in_any_order_and_twice() {
 }
 
 #[test]
+fn names_that_print_alike_print_once() {
+    let event = only(&event("VmEvent", 1, "<Template>true</Template><new>1</new><New>2</New><Vm/>"));
+    let vm = r#""Vm":{"Name":"","Vm":{"Type":"","Value":""}}"#;
+    let expected = format!("{BASE},\"Template\":true,\"New\":[\"1\",\"2\"]}}").replace("\"Vm\":null", vm);
+    assert_eq!(text(&event), expected);
+}
+
+#[test]
 fn unknown_types_of_members_keep_what_they_hold() {
     let fault = "<fault><fault xsi:type=\"FooFault\"><faultMessage><key>k</key></faultMessage><own>1</own></fault>\
         <localizedMessage>l</localizedMessage></fault>";

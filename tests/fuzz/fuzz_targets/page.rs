@@ -1,17 +1,92 @@
-//! Any bytes as a page of events: no panic, no hang, and every event is a JSON object.
+//! Any bytes as a page of events, and as the content of an event: no panic, no hang, and every event
+//! is a JSON object in which no name comes twice.
 
 #![no_main]
 
+use event_router::limits::EVENT_ODDITIES_MAX;
 use event_router::vim::json::{PageEntry, convert_page};
 use libfuzzer_sys::fuzz_target;
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeSet;
+use std::fmt;
 
-fuzz_target!(|page: &[u8]| {
+/// Around bytes that are no page, so that they reach the events.
+const BEFORE: &str = "<e:Envelope xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+    xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\"><e:Body><r><returnval xsi:type=\"EventEx\"><key>1</key>\
+    <createdTime>2021-03-10T05:21:22Z</createdTime><userName>";
+const AFTER: &str = "</userName></returnval></r></e:Body></e:Envelope>";
+
+fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    check(&[BEFORE.as_bytes(), bytes, AFTER.as_bytes()].concat());
+});
+
+fn check(page: &[u8]) {
     let Ok(entries) = convert_page(page) else { return };
     for entry in entries {
-        if let PageEntry::Event(event) = entry {
-            assert_eq!(event.data.first(), Some(&b'{'));
-            serde_json::from_slice::<IgnoredAny>(&event.data).expect("the data is JSON");
+        match entry {
+            PageEntry::Event(event) => {
+                let members = serde_json::from_slice::<Value>(&event.data).expect("JSON, no name twice");
+                assert!(members.0.contains("Key"));
+                assert!(event.odd.len() <= EVENT_ODDITIES_MAX);
+            }
+            PageEntry::Broken(broken) => assert!(!broken.raw.is_empty() && !broken.reason.is_empty()),
         }
     }
-});
+}
+
+/// Any JSON; of an object the names, none of which may come twice.
+struct Value(BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(Names).map(Value)
+    }
+}
+
+struct Names;
+
+impl<'de> Visitor<'de> for Names {
+    type Value = BTreeSet<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BTreeSet<String>, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some((name, _)) = map.next_entry::<String, Value>()? {
+            assert!(names.insert(name.clone()), "{name:?} comes twice");
+        }
+        Ok(names)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<BTreeSet<String>, A::Error> {
+        while seq.next_element::<Value>()?.is_some() {}
+        Ok(BTreeSet::new())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<BTreeSet<String>, E> {
+        Ok(BTreeSet::new())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<BTreeSet<String>, E> {
+        Ok(BTreeSet::new())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<BTreeSet<String>, E> {
+        Ok(BTreeSet::new())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<BTreeSet<String>, E> {
+        Ok(BTreeSet::new())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<BTreeSet<String>, E> {
+        Ok(BTreeSet::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<BTreeSet<String>, E> {
+        Ok(BTreeSet::new())
+    }
+}
