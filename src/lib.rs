@@ -34,4 +34,5 @@ pub mod source;
 pub mod stop;
 #[cfg(test)]
 mod testing;
+pub mod version;
 pub mod vim;

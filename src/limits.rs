@@ -216,6 +216,25 @@ pub const PATTERN_DEPTH_MAX: usize = 100;
 /// Values that are tried for one event to find array elements that satisfy a pattern together.
 pub const PATTERN_STEPS_MAX: usize = 1_000_000;
 
+/// Names of events that a route counts one by one.
+pub const NAMES_COUNTED_MAX: usize = 500;
+/// Nothing is delivered for this long: the route is not ready any more.
+pub const READY_TROUBLE_MAX: Duration = Duration::from_secs(10);
+/// What a thread may be at one piece of work beyond its longest single wait: opening a source takes
+/// several calls one after the other.
+pub const BUSY_MARGIN: Duration = Duration::from_secs(240);
+/// Connections to the addresses where the router is watched.
+pub const OBSERVE_CONNECTIONS_MAX: usize = 16;
+/// Bytes of the head of a request there.
+pub const OBSERVE_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of its body, which nobody reads.
+pub const OBSERVE_BODY_BYTES_MAX: usize = 4 * 1024;
+/// For each of its head, its body, and the peer to take the answer: the Go router's.
+pub const OBSERVE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The page of the status asks for itself again this often.
+pub const PAGE_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// Names of events or functions that the page lists: the busiest.
+pub const PAGE_NAMES_MAX: usize = 50;
 /// A route's summary line appears this often.
 pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 /// Trouble that comes and goes is said at most this often.
@@ -276,6 +295,11 @@ pub const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 const _: () = assert!(2 * XML_DEPTH_MAX < JSON_DEPTH_MAX);
 const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
+// Greeting, login, time, collector and the size of its page; before them the close of what was open.
+const _: () = assert!(
+    5 * VCENTER_QUICK_CALL_WAIT_MAX.as_secs() + 5 * VCENTER_CLOSE_CALL_WAIT_MAX.as_secs()
+        < BUSY_MARGIN.as_secs()
+);
 const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_INPUT_BYTES_MAX);
 const _: () = assert!(PATTERN_FIELDS_MAX.is_multiple_of(64));
 const _: () = assert!(LISTING_INTERVAL_MIN.as_millis() < LISTING_NEWER_WAIT.as_millis());

@@ -11,8 +11,13 @@ use jiff::Timestamp;
 
 use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
 use crate::error::{Context, Error, Result, io_text};
+use crate::http::client::url_text;
 use crate::limits::{KEEPER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
-use crate::pipeline::{Exit, Role, Route, RouteParts, View};
+use crate::observe::board::{Board, Watched};
+use crate::observe::server::ObserveServer;
+use crate::observe::snapshot::About;
+use crate::observe::status;
+use crate::pipeline::{Exit, Role, Route, RouteParts};
 use crate::processor::Processor;
 use crate::processor::eventbridge::Eventbridge;
 use crate::processor::knative::Knative;
@@ -29,39 +34,53 @@ pub struct Router {
     // The threads of each route that have not ended.
     running: Vec<Vec<Role>>,
     grace: Duration,
+    board: Arc<Board>,
+    // The last to stop: dropping it stops it.
+    _server: Option<ObserveServer>,
     // Held as long as the router runs: the lock ends with the file.
     _lock: Option<File>,
 }
 
 impl Router {
-    /// Prepares the state folder and starts every route. Sources and sinks may be away.
+    /// Starts to listen where the router can be watched, prepares the state folder and starts every
+    /// route. Sources and sinks may be away.
     ///
     /// # Errors
-    /// What the configuration or the state folder makes impossible.
+    /// What the configuration, the state folder or the address to listen on makes impossible.
     pub fn start(config: &Config) -> Result<Router> {
+        let board = Arc::new(Board::new());
+        let server = config.metrics.as_ref().map(|metrics| ObserveServer::start(metrics, board.clone()));
+        let server = server.transpose()?;
         let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
         let lock = state_dir.map(|folder| prepare_state(folder)).transpose()?;
         let parts: Vec<RouteParts> =
             config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
         let threads = config.routes.iter().map(Route::threads_max).sum();
         let (sender, exits) = bounded(threads);
-        let mut routes = Vec::new();
+        let mut router = Router {
+            routes: Vec::new(),
+            exits,
+            running: Vec::new(),
+            grace: config.shutdown_grace,
+            board,
+            _server: server,
+            _lock: lock,
+        };
         for (index, parts) in parts.into_iter().enumerate() {
-            let started = Route::start(index, parts, &sender);
-            match started {
-                Ok(route) => routes.push(route),
+            match Route::start(index, parts, &sender) {
+                Ok(route) => {
+                    router.running.push(route.roles());
+                    router.routes.push(route);
+                }
                 Err(error) => {
-                    Router::watch(routes, exits, config, lock).shut_down();
+                    router.shut_down();
                     return Err(error);
                 }
             }
         }
-        Ok(Router::watch(routes, exits, config, lock))
-    }
-
-    fn watch(routes: Vec<Route>, exits: Receiver<Exit>, config: &Config, lock: Option<File>) -> Router {
-        let running = routes.iter().map(Route::roles).collect();
-        Router { routes, exits, running, grace: config.shutdown_grace, _lock: lock }
+        let views = router.routes.iter().map(|route| Arc::new(route.view()) as Arc<dyn Watched>);
+        router.board.run(views.collect());
+        Ok(router)
     }
 
     /// Watches the routes until `stop`, then takes them down.
@@ -101,6 +120,7 @@ impl Router {
     /// Stops reading, lets deliveries in flight finish for the time of grace, writes the last
     /// checkpoints.
     fn shut_down(mut self) {
+        self.board.stop();
         for route in &self.routes {
             route.stop();
         }
@@ -150,32 +170,10 @@ impl Router {
 
     fn summarize(&self) {
         for route in &self.routes {
-            log::info!(target: &format!("route {}", route.name()), "{}", summary(&route.view()));
+            let line = status::summary(&route.view().snapshot(), Timestamp::now());
+            log::info!(target: &format!("route {}", route.name()), "{line}");
         }
     }
-}
-
-fn summary(route: &View) -> String {
-    let (stats, gauge) = (route.stats(), route.gauge());
-    let state = match route.troubles().first() {
-        Some((trouble, since)) => format!("in trouble for {:.0} s ({trouble})", since.as_secs_f64()),
-        None => "well".to_string(),
-    };
-    format!(
-        "{state}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, odd {}, \
-         waiting {}, lag {:.1} s, settled to {}, last key {}",
-        stats.read.get(),
-        stats.delivered.get(),
-        stats.filtered.get(),
-        stats.unmatched.get(),
-        stats.retried.sum(),
-        stats.dead_lettered.get(),
-        stats.oddities.sum(),
-        gauge.outstanding,
-        route.lag_seconds(),
-        if gauge.time == Timestamp::MIN { "nothing yet".to_string() } else { gauge.time.to_string() },
-        stats.last_key().map_or_else(|| "none".to_string(), |key| key.to_string()),
-    )
 }
 
 fn forget(running: &mut [Vec<Role>], exit: &Exit) {
@@ -190,11 +188,22 @@ fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
     let (Some(source), Some(processor)) = (source, processor) else {
         return Err(Error::new(format!("route {}: its source or processor is missing", route.name)));
     };
-    let (reader, address) = make_source(source, route)?;
+    let (reader, source_address) = make_source(source, route)?;
+    let (processor_type, processor_address) = target_of(processor);
+    let about = About {
+        route: route.name.clone(),
+        source: source.name.clone(),
+        source_type: source.type_name,
+        source_address,
+        processor: processor.name.clone(),
+        processor_type,
+        processor_address,
+        at_least_once: source.checkpoint,
+    };
     Ok(RouteParts {
         config: route.clone(),
         source: reader,
-        address,
+        about,
         replay_max: source.replay_max,
         processor: make_processor(processor, source.checkpoint)?,
         state_dir: source.checkpoint.then(|| config.state_dir.clone()),
@@ -208,6 +217,23 @@ fn make_source(source: &SourceConfig, route: &RouteConfig) -> Result<(Box<dyn So
                 .context(|| format!("source {}", source.name))?;
             Ok((Box::new(reader), vcenter.address.clone()))
         }
+    }
+}
+
+/// Type and address of a processor, for people.
+fn target_of(processor: &ProcessorConfig) -> (&'static str, String) {
+    match &processor.kind {
+        ProcessorKind::Stdout => ("stdout", "standard output".to_string()),
+        ProcessorKind::Knative(knative) => ("knative", url_text(&knative.uri)),
+        ProcessorKind::Openfaas(openfaas) => ("openfaas", url_text(&openfaas.address)),
+        // As the Go router: its rule says what is sent where.
+        ProcessorKind::Eventbridge(bridge) => (
+            "eventbridge",
+            match (&bridge.rule, &bridge.event_bus) {
+                (Some(rule), _) => rule.text.clone(),
+                (None, bus) => format!("bus {} in {}", bus.as_deref().unwrap_or("default"), bridge.region),
+            },
+        ),
     }
 }
 

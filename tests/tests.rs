@@ -26,6 +26,8 @@ mod faults;
 mod isolation;
 // From the operation to the receiver, on an idle stream.
 mod latency;
+// Metrics, status and health, whatever vCenter does.
+mod observe;
 // Functions get what they subscribe to, whatever the gateway answers.
 mod openfaas;
 // The same with OpenFaaS's own gateway, proxy and queue.

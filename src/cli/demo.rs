@@ -19,7 +19,7 @@ use crate::demo::simulator::{Settings, Simulator};
 use crate::demo::stream::Stream;
 use crate::error::{Context, Error, Result};
 use crate::observe;
-use crate::pipeline::View;
+use crate::pipeline::view::View;
 use crate::processor::stdout;
 use crate::router::Router;
 use crate::stop::{Stop, StopSource, stop_signal};

@@ -1,6 +1,8 @@
 //! What `--help` and `--version` print. A test compares the texts with the options that the parser
 //! knows.
 
+use crate::version;
+
 /// `router --help`.
 pub(super) const MAIN: &str = "\
 Delivers vCenter events as CloudEvents.
@@ -114,17 +116,8 @@ What is delivered leaves the file; what is refused again stays, and the exit cod
 
 /// `router --version`.
 pub(super) fn version() -> String {
-    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
-    let commit = match option_env!("EVENT_ROUTER_COMMIT") {
-        Some(commit) => format!("commit {commit}, "),
-        None => String::new(),
-    };
-    format!(
-        "router {} ({commit}{}-{}-{libc})\n",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::ARCH,
-        std::env::consts::OS
-    )
+    let commit = version::COMMIT.map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+    format!("router {} ({commit}{})\n", version::VERSION, version::target())
 }
 
 #[cfg(test)]

@@ -120,6 +120,7 @@ fn root_section(root: &Table<'_>, path: &Path, overrides: &Overrides) -> Option<
     let (processor_names, processors) = named(root, "processor", kinds::processor);
     let (route_names, routes) =
         named(root, "route", |name, table| routes::route(name, table, &source_names, &processor_names));
+    let metrics = root.get("metrics", |value| value.table(kinds::metrics));
     let log = root.get("log", |value| value.table(|table| Some(log_section(table, overrides))));
 
     let document = root.document();
@@ -148,6 +149,7 @@ fn root_section(root: &Table<'_>, path: &Path, overrides: &Overrides) -> Option<
         sources: values(sources),
         processors: values(processors),
         routes,
+        metrics,
         log: log.unwrap_or_else(|| overrides.log_config()),
         warnings: Vec::new(),
     })

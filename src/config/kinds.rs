@@ -9,8 +9,8 @@ use super::aws::{AwsKeys, RuleArn};
 use super::reader::{Table, Value};
 use super::values::refuse_table;
 use super::{
-    ConnectionConfig, Encoding, EventbridgeConfig, GatewayAuth, KnativeConfig, OpenfaasConfig,
-    ProcessorConfig, ProcessorKind, SourceConfig, SourceKind, TlsConfig, VcenterConfig,
+    BasicAuth, ConnectionConfig, Encoding, EventbridgeConfig, GatewayAuth, KnativeConfig, MetricsConfig,
+    OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind, TlsConfig, VcenterConfig,
 };
 use crate::limits;
 
@@ -18,7 +18,8 @@ type ReadSource = fn(&Table<'_>) -> Option<SourceKind>;
 type ReadProcessor = fn(&Table<'_>) -> Option<ProcessorKind>;
 
 /// Type, whether `checkpoint` is on by default, and the reader of its keys.
-const SOURCES: &[(&str, (bool, ReadSource))] = &[("vcenter", (true, vcenter)), ("vcsim", (false, vcenter))];
+const SOURCES: &[(&str, (&str, bool, ReadSource))] =
+    &[("vcenter", ("vcenter", true, vcenter)), ("vcsim", ("vcsim", false, vcenter))];
 
 /// Type and the reader of its keys.
 const PROCESSORS: &[(&str, ReadProcessor)] =
@@ -29,13 +30,14 @@ pub(super) const WAIT_MIN: Duration = Duration::from_millis(1);
 
 /// `[source.NAME]`.
 pub(super) fn source(name: &str, table: &Table<'_>) -> Option<SourceConfig> {
-    let Some((checkpoint_default, read)) = table.required("type", |value| value.one_of(SOURCES)) else {
+    let Some((type_name, checkpoint_default, read)) = table.required("type", |value| value.one_of(SOURCES))
+    else {
         return table.unjudged();
     };
     let checkpoint = table.get("checkpoint", Value::boolean).unwrap_or(checkpoint_default);
     let replay_max = table.get("replay_max", |value| value.duration(WAIT_MIN));
     let kind = read(table)?;
-    Some(SourceConfig { name: name.to_string(), checkpoint, replay_max, kind })
+    Some(SourceConfig { name: name.to_string(), checkpoint, replay_max, type_name, kind })
 }
 
 /// `[processor.NAME]`.
@@ -205,6 +207,19 @@ fn aws_keys(table: &Table<'_>) -> Option<Option<AwsKeys>> {
             "needs both `access_key_id` and `secret_access_key`, or neither for the AWS credential chain",
         ),
     }
+}
+
+/// `[metrics]`.
+pub(super) fn metrics(table: &Table<'_>) -> Option<MetricsConfig> {
+    let bind = table.required("bind", Value::bind_address);
+    let username = table.get("username", Value::secret);
+    let password = table.get("password", Value::secret);
+    let auth = match (table.has("username"), table.has("password")) {
+        (false, false) => None,
+        (true, true) => Some(BasicAuth { username: username?, password: password? }),
+        _ => return refuse_table(table, "holds only one of `username` and `password`, expected both"),
+    };
+    Some(MetricsConfig { bind: bind?, auth })
 }
 
 /// The keys that every endpoint has: `proxy` and `tls`.

@@ -38,6 +38,8 @@ pub struct Config {
     pub processors: Vec<ProcessorConfig>,
     /// Which goes where, likewise.
     pub routes: Vec<RouteConfig>,
+    /// Where the router can be watched, if anywhere.
+    pub metrics: Option<MetricsConfig>,
     /// What is logged and how.
     pub log: LogConfig,
     /// What is odd in the file, but no reason to refuse it: said once at start.
@@ -53,6 +55,8 @@ pub struct SourceConfig {
     pub checkpoint: bool,
     /// Bound on replay after downtime; none means unbounded.
     pub replay_max: Option<Duration>,
+    /// The word of its `type`.
+    pub type_name: &'static str,
     /// What kind it is.
     pub kind: SourceKind,
 }
@@ -285,6 +289,24 @@ impl Default for RetryConfig {
     fn default() -> RetryConfig {
         RetryConfig { first: Duration::from_millis(200), max: Duration::from_secs(30), give_up_after: None }
     }
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// `host:port` to listen on.
+    pub bind: String,
+    /// Who may see more than whether the router lives and is ready; none means everybody.
+    pub auth: Option<BasicAuth>,
+}
+
+/// An account of Basic authentication.
+#[derive(Clone, Debug)]
+pub struct BasicAuth {
+    /// The account.
+    pub username: Secret,
+    /// Its password.
+    pub password: Secret,
 }
 
 /// `[log]`, with the command line already applied.

@@ -67,6 +67,11 @@ workers = 64
 from = "lab"
 to = "functions"
 
+[metrics]
+bind = "127.0.0.1:8082"
+username = "prometheus"
+password = { env = "METRICS_PASSWORD" }
+
 [log]
 level = "warn"
 format = "json"
@@ -88,6 +93,7 @@ type = "stdout"
 fn environment(name: &str) -> Option<String> {
     match name {
         "VC01_PASSWORD" => Some("secret".to_string()),
+        "METRICS_PASSWORD" => Some("secret".to_string()),
         "EMPTY" => Some(String::new()),
         "CREDENTIALS_DIRECTORY" => Some("/nonexistent/credentials".to_string()),
         _ => None,
@@ -107,6 +113,16 @@ fn example_is_read() {
     assert_eq!(config.shutdown_grace, Duration::from_secs(10));
     assert_eq!(config.warnings, []);
     assert_eq!(config.log, LogConfig { level: log::LevelFilter::Warn, format: LogFormat::Json });
+
+    let metrics = config.metrics.unwrap();
+    let auth = metrics.auth.unwrap();
+    assert_eq!(
+        (metrics.bind.as_str(), auth.username),
+        ("127.0.0.1:8082", Secret::Literal("prometheus".into()))
+    );
+    assert_eq!(auth.password, Secret::Env("METRICS_PASSWORD".into()));
+    assert!(parsed(&format!("{VCENTER}{STDOUT}")).unwrap().metrics.is_none(), "nothing listens by default");
+    assert!(parsed(&format!("{VCENTER}{STDOUT}[metrics]\nbind = '[::]:0'")).is_ok());
 
     // In the file's order, which is not that of the alphabet.
     assert_eq!(config.sources.iter().map(|source| &source.name).collect::<Vec<_>>(), ["vc01", "lab"]);
@@ -264,12 +280,29 @@ fn mistakes_are_named_with_place_and_cure() {
         ("[source.vc01.tsl]", "10: source.vc01.tsl: not a known key, did you mean `tls`?"),
         ("[sources.vc02]", "10: sources: not a known key, did you mean `source`?"),
         (
-            "[metrics]\nbind = 'a'",
-            "10: metrics: not a known key; known here: state_dir, shutdown_grace, source, processor, route, log",
+            "['a b']",
+            "10: \"a b\": not a known key; known here: state_dir, shutdown_grace, source, processor, route, metrics, log",
+        ),
+        ("[metrics]", "10: metrics.bind: is missing"),
+        (
+            "[metrics]\nbind = 'localhost'",
+            "11: metrics.bind: \"localhost\" has no port, expected \"HOST:PORT\" such as \"127.0.0.1:8082\"",
         ),
         (
-            "['a b']",
-            "10: \"a b\": not a known key; known here: state_dir, shutdown_grace, source, processor, route, log",
+            "[metrics]\nbind = ':8082'",
+            "11: metrics.bind: \":8082\" is not an address to listen on, expected \"HOST:PORT\" such as \"127.0.0.1:8082\"",
+        ),
+        (
+            "[metrics]\nbind = '::1:8082'",
+            "11: metrics.bind: \"::1:8082\" is not an address to listen on, expected \"HOST:PORT\" such as \"127.0.0.1:8082\"",
+        ),
+        (
+            "[metrics]\nbind = '[::1]:808200'",
+            "11: metrics.bind: \"[::1]:808200\" is not an address to listen on, expected \"HOST:PORT\" such as \"127.0.0.1:8082\"",
+        ),
+        (
+            "[metrics]\nbind = 'a:1'\npassword = 'p'",
+            "10: metrics: holds only one of `username` and `password`, expected both",
         ),
         (
             "[log]\nlevel = 1",
@@ -677,8 +710,9 @@ fn the_readme_names_every_key() {
             assert!(named.iter().any(|name| README.contains(name)), "the README does not name `{key}`");
         }
     }
-    // The file, two sources, a secret, their tls, three processors, three routes, retry, dead letters, log.
-    assert_eq!(sections, 15, "{said}");
+    // The file, two sources, a secret, their tls, three processors, three routes, retry, dead letters, metrics,
+    // its secret, log.
+    assert_eq!(sections, 17, "{said}");
 }
 
 /// Random damage to a good file: it is read or refused, and each problem lies inside the file.

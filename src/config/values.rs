@@ -178,6 +178,28 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// `host:port` to listen on; port 0 means any free one.
+    pub(super) fn bind_address(&self) -> Option<String> {
+        const EXPECTED: &str = "expected \"HOST:PORT\" such as \"127.0.0.1:8082\"";
+        let text = self.string()?;
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return self.refuse(format!("{text:?} has no port, {EXPECTED}"));
+        };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = match bare {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty()
+                    && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+            }
+        };
+        let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        if !is_host || !is_port {
+            return self.refuse(format!("{text:?} is not an address to listen on, {EXPECTED}"));
+        }
+        Some(text.to_string())
+    }
+
     /// A media type such as `application/json`.
     pub(super) fn media_type(&self) -> Option<String> {
         let text = self.string()?;

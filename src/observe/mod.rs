@@ -1,5 +1,16 @@
-//! Counters and logs: what the operator sees.
+//! What the operator sees: the log, and a server that shows counters and states from memory.
 
+pub mod board;
+pub mod expvar;
 pub mod log;
+pub mod metrics;
+pub mod outcomes;
+pub mod page;
+pub mod process;
+pub mod server;
+pub mod snapshot;
 pub mod stats;
+pub mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trouble;

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+
+use super::outcomes::Outcomes;
+use crate::event::Position;
 
 /// What a route counted since the start. All counters only grow.
 #[derive(Debug, Default)]
@@ -32,17 +35,33 @@ pub struct RouteStats {
     pub gaps: Counter,
     /// Times the source was opened again after the first.
     pub reconnects: Counter,
-    /// The source is open.
-    pub connected: AtomicBool,
+    /// Pages that the source gave, empty ones included.
+    pub pages: Counter,
+    /// Times the source could not be opened or read, by reason.
+    pub source_failures: Counters,
+    /// Attempts to deliver an event, by its name.
+    pub names: Outcomes,
     times: Mutex<Times>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// The connection to a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The source is open.
+    pub connected: bool,
+    /// Since when it is or is not; none before the first attempt.
+    pub since: Option<Timestamp>,
+    /// What the source called itself when it was opened last: product, version.
+    pub description: String,
+}
+
+#[derive(Debug, Default)]
 struct Times {
+    link: Link,
     // The source's clock minus ours, in milliseconds.
     clock_ahead_ms: i64,
     checkpoint: Option<Timestamp>,
-    last_key: Option<i64>,
+    last_read: Option<Position>,
 }
 
 /// Numbers that only grow, by a bounded word.
@@ -181,14 +200,35 @@ impl RouteStats {
         self.lock().checkpoint
     }
 
-    /// An event with this key was read.
-    pub fn read_key(&self, key: i64) {
-        self.lock().last_key = Some(key);
+    /// This event was read.
+    pub fn read_event(&self, position: Position) {
+        self.lock().last_read = Some(position);
     }
 
-    /// The key of the newest event that was read.
-    pub fn last_key(&self) -> Option<i64> {
-        self.lock().last_key
+    /// The event that was read last.
+    pub fn last_read(&self) -> Option<Position> {
+        self.lock().last_read
+    }
+
+    /// The source was opened and called itself this.
+    pub fn connected(&self, description: &str) {
+        let link =
+            Link { connected: true, since: Some(Timestamp::now()), description: description.to_string() };
+        self.lock().link = link;
+    }
+
+    /// The source is not open, or no longer.
+    pub fn disconnected(&self) {
+        let mut times = self.lock();
+        if times.link.connected || times.link.since.is_none() {
+            times.link.connected = false;
+            times.link.since = Some(Timestamp::now());
+        }
+    }
+
+    /// The connection to the source.
+    pub fn link(&self) -> Link {
+        self.lock().link.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Times> {

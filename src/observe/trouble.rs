@@ -18,19 +18,33 @@ pub struct Trouble {
     state: Mutex<State>,
 }
 
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// A short word that stays the same while the cause does.
+    pub reason: String,
+    /// The whole message of the last failure: what was tried, why it failed, what to do.
+    pub detail: String,
+    /// What the router does about it.
+    pub consequence: String,
+    /// Since when.
+    pub since: Instant,
+    /// Failures since then.
+    pub times: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     current: Option<Current>,
+    // The end of the last trouble.
+    ended: Option<Instant>,
     said: Option<Instant>,
     unsaid: u64,
 }
 
 #[derive(Debug)]
 struct Current {
-    reason: String,
-    detail: String,
-    since: Instant,
-    times: u64,
+    report: Report,
     said: bool,
 }
 
@@ -48,17 +62,22 @@ impl Trouble {
         let now = Instant::now();
         let quiet = state.said.map_or(Duration::MAX, |said| now - said);
         let current = state.current.get_or_insert_with(|| Current {
-            reason: String::new(),
-            detail: String::new(),
-            since: now,
-            times: 0,
+            report: Report {
+                reason: String::new(),
+                detail: String::new(),
+                consequence: String::new(),
+                since: now,
+                times: 0,
+            },
             said: false,
         });
-        let changed = current.reason != reason;
-        current.reason = reason.to_string();
-        current.detail = detail.to_string();
-        current.times += 1;
-        let (times, since) = (current.times, now - current.since);
+        let report = &mut current.report;
+        let changed = report.reason != reason;
+        report.reason = reason.to_string();
+        report.detail = detail.to_string();
+        report.consequence = consequence.to_string();
+        report.times += 1;
+        let (times, since) = (report.times, now - report.since);
         let due = if changed || !current.said { TROUBLE_FLAPPING } else { TROUBLE_REMINDER };
         if quiet < due {
             state.unsaid += 1;
@@ -84,18 +103,24 @@ impl Trouble {
         }
         let mut state = self.lock();
         self.lasting.store(false, Ordering::Relaxed);
-        let Some(current) = state.current.take() else { return };
+        let Some(Current { report, said }) = state.current.take() else { return };
+        state.ended = Some(Instant::now());
         drop(state);
-        if current.said {
-            log::info!(target: self.who.as_str(), "works again after {:.1} s ({} failures; the last: {})", current.since.elapsed().as_secs_f64(),
-                current.times,
-                current.detail);
+        if said {
+            log::info!(target: self.who.as_str(), "works again after {:.1} s ({} failures; the last: {})", report.since.elapsed().as_secs_f64(),
+                report.times,
+                report.detail);
         }
     }
 
-    /// What is wrong and since when, if anything is.
-    pub fn current(&self) -> Option<(String, Duration)> {
-        self.lock().current.as_ref().map(|current| (current.detail.clone(), current.since.elapsed()))
+    /// What is wrong, if anything is.
+    pub fn current(&self) -> Option<Report> {
+        self.lock().current.as_ref().map(|current| current.report.clone())
+    }
+
+    /// When the last trouble ended, if there was one.
+    pub fn ended(&self) -> Option<Instant> {
+        self.lock().ended
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -113,11 +138,14 @@ mod tests {
         trouble.over();
         trouble.happened("connect", "POST http://a: refused", "retrying");
         trouble.happened("connect", "POST http://a: refused again", "retrying");
-        let (detail, _) = trouble.current().unwrap();
-        assert_eq!(detail, "POST http://a: refused again");
+        let report = trouble.current().unwrap();
+        assert_eq!((report.detail.as_str(), report.times), ("POST http://a: refused again", 2));
+        assert_eq!((report.reason.as_str(), report.consequence.as_str()), ("connect", "retrying"));
+        assert_eq!(trouble.ended(), None);
         trouble.happened("503", "POST http://a: status 503", "retrying");
         trouble.over();
         assert_eq!(trouble.current(), None);
+        assert!(trouble.ended().is_some());
     }
 
     #[test]

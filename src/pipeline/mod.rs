@@ -16,10 +16,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use jiff::Timestamp;
 
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
+use crate::observe::snapshot::About;
 use crate::observe::stats::{Pulse, RouteStats};
 use crate::observe::trouble::Trouble;
 use crate::processor::Processor;
@@ -35,6 +37,7 @@ pub mod ledger;
 mod poller;
 pub mod queue;
 pub mod retry;
+pub mod view;
 pub mod window;
 mod worker;
 
@@ -47,6 +50,7 @@ use filter::Filter;
 use poller::Start;
 use queue::{Phase, Queue};
 use retry::Promise;
+use view::View;
 
 /// What a route is made of.
 pub struct RouteParts {
@@ -54,8 +58,8 @@ pub struct RouteParts {
     pub config: RouteConfig,
     /// Where its events come from.
     pub source: Box<dyn Source>,
-    /// The source's address, for the checkpoint's reader.
-    pub address: String,
+    /// What stands in the checkpoint and in the status about it.
+    pub about: About,
     /// `replay_max` of the source.
     pub replay_max: Option<Duration>,
     /// Where they go.
@@ -91,8 +95,7 @@ pub struct Route {
     shared: Arc<Shared>,
     stop: StopSource,
     end_keeper: StopSource,
-    roles: Vec<Role>,
-    pulses: Vec<Arc<Pulse>>,
+    view: View,
 }
 
 // What the threads of a route share.
@@ -121,7 +124,7 @@ impl Route {
     /// # Errors
     /// When there are checkpoints and none can be used.
     pub fn start(index: usize, parts: RouteParts, exits: &Sender<Exit>) -> Result<Route> {
-        let RouteParts { config, mut source, address, replay_max, processor, state_dir } = parts;
+        let RouteParts { config, mut source, about, replay_max, processor, state_dir } = parts;
         let who = format!("route {}", config.name);
         let file = state_dir.as_ref().map(|folder| CheckpointFile::new(folder, &config.name));
         let start = match &file {
@@ -152,8 +155,16 @@ impl Route {
             who,
             config,
         });
-        let mut route =
-            Route { shared: shared.clone(), stop, end_keeper, roles: Vec::new(), pulses: Vec::new() };
+        let view = View {
+            shared: shared.clone(),
+            about: Arc::new(about),
+            started: Timestamp::now(),
+            processor: processor.clone(),
+            source: source.watch(),
+            pulses: Vec::new(),
+        };
+        let address = view.about.source_address.clone();
+        let mut route = Route { shared: shared.clone(), stop, end_keeper, view };
         if let Some(file) = file {
             let shared = shared.clone();
             let body = move |pulse: &Pulse| keeper::run(&shared, &file, &address, &end_seen, pulse);
@@ -182,7 +193,7 @@ impl Route {
 
     /// The threads it was started with.
     pub fn roles(&self) -> Vec<Role> {
-        self.roles.clone()
+        self.view.pulses.iter().map(|(role, _)| *role).collect()
     }
 
     /// Stops reading. Deliveries in flight are finished; with at-most-once those that wait too,
@@ -207,7 +218,7 @@ impl Route {
 
     /// What can be watched of it.
     pub fn view(&self) -> View {
-        View { shared: self.shared.clone(), pulses: self.pulses.clone() }
+        self.view.clone()
     }
 
     /// Its name.
@@ -230,7 +241,7 @@ impl Route {
         // Linux shows the first 15 bytes.
         let name = format!("{prefix}:{}", self.shared.config.name);
         let pulse = Arc::new(Pulse::new());
-        self.pulses.push(pulse.clone());
+        let watched = pulse.clone();
         let mut notice = Notice { exits: exits.clone(), exit: Some(Exit { route, role, failure: None }) };
         std::thread::Builder::new()
             .name(name)
@@ -242,52 +253,8 @@ impl Route {
                 }
             })
             .context(|| format!("{}: start a thread", self.shared.who))?;
-        self.roles.push(role);
+        self.view.pulses.push((role, watched));
         Ok(())
-    }
-}
-
-/// What can be watched of a route, answered from memory whatever its threads are doing.
-#[derive(Clone)]
-pub struct View {
-    shared: Arc<Shared>,
-    pulses: Vec<Arc<Pulse>>,
-}
-
-impl View {
-    /// The route's settings.
-    pub fn config(&self) -> &RouteConfig {
-        &self.shared.config
-    }
-
-    /// Its counters.
-    pub fn stats(&self) -> &RouteStats {
-        &self.shared.stats
-    }
-
-    /// The numbers of its queue.
-    pub fn gauge(&self) -> queue::Gauge {
-        self.shared.queue.gauge()
-    }
-
-    /// Seconds from the newest settled event to the source's present; 0 when nothing is
-    /// outstanding.
-    pub fn lag_seconds(&self) -> f64 {
-        let gauge = self.gauge();
-        if gauge.outstanding == 0 { 0.0 } else { self.shared.stats.seconds_behind(gauge.time) }
-    }
-
-    /// How long its longest busy thread has been at one piece of work.
-    pub fn busy_for(&self) -> Duration {
-        self.pulses.iter().map(|pulse| pulse.busy_for()).max().unwrap_or_default()
-    }
-
-    /// What its source, its processor and its dead-letter file suffer from at the moment, and since
-    /// when.
-    pub fn troubles(&self) -> Vec<(String, Duration)> {
-        let troubles =
-            [&self.shared.source_trouble, &self.shared.delivery_trouble, &self.shared.dead_letter_trouble];
-        troubles.iter().filter_map(|trouble| trouble.current()).collect()
     }
 }
 

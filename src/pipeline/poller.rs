@@ -2,7 +2,6 @@
 //! hands events to the lanes. A full queue blocks it: that is the back-pressure.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -52,7 +51,7 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse:
         }
     }
     source.close();
-    shared.stats.connected.store(false, Ordering::Relaxed);
+    shared.stats.disconnected();
 }
 
 struct Poller<'a> {
@@ -91,7 +90,7 @@ impl Poller<'_> {
         if 0 < self.failures {
             self.shared.stats.reconnects.add(1);
         }
-        self.shared.stats.connected.store(true, Ordering::Relaxed);
+        self.shared.stats.connected(&opened.description);
         log::info!(target: self.shared.who.as_str(), "reading {} from {}", opened.description, opened.begin);
         self.read_pages(source)
     }
@@ -105,6 +104,7 @@ impl Poller<'_> {
             // Only a page shows that all is well: a session can be refused after its login.
             self.failures = 0;
             self.shared.source_trouble.over();
+            self.shared.stats.pages.add(1);
             let empty = page.items.is_empty();
             log::debug!(target: self.shared.who.as_str(), "page of {} events", page.items.len());
             for item in page.items {
@@ -206,7 +206,7 @@ impl Poller<'_> {
         }
         let stats = &self.shared.stats;
         stats.read.add(1);
-        stats.read_key(position.key);
+        stats.read_event(position);
         self.tell_gap(position);
         self.tell_oddities(&event);
         self.warn_about_key(position.key);
@@ -306,7 +306,7 @@ impl Poller<'_> {
     fn wait_after(&mut self, error: &SourceError, source: &dyn Source) {
         let shared = self.shared;
         self.pulse.resting();
-        shared.stats.connected.store(false, Ordering::Relaxed);
+        shared.stats.disconnected();
         self.failures = self.failures.saturating_add(1);
         let (reason, wait) = match error.failure {
             SourceFailure::Lost => ("lost", reconnect_wait(self.failures)),
@@ -316,6 +316,7 @@ impl Poller<'_> {
         let refused = error.failure == SourceFailure::LoginRefused;
         let sooner = if refused { ", or when the credentials change" } else { "" };
         let consequence = format!("trying again in {:.0} s{sooner}", wait.as_secs_f64().ceil());
+        shared.stats.source_failures.add(reason);
         shared.source_trouble.happened(reason, &error.to_string(), &consequence);
         let until = Instant::now() + wait;
         while Instant::now() < until && !shared.stop.wait((until - Instant::now()).min(CREDENTIALS_TICK)) {

@@ -10,7 +10,10 @@ use crossbeam_channel::{Receiver, bounded};
 use jiff::Timestamp;
 
 use super::*;
-use crate::config::{Format, Order, RetryConfig};
+use crate::config::{ConnectionConfig, Format, MetricsConfig, Order, RetryConfig};
+use crate::observe::board::{Board, Watched};
+use crate::observe::server::ObserveServer;
+use crate::observe::snapshot::Part;
 use crate::pattern::Pattern;
 use crate::processor::{Delivery, Failure, Retry, Verdict};
 use crate::source::{Broken, Item, Opened, Page, SourceError};
@@ -143,7 +146,7 @@ impl Bench {
         let parts = RouteParts {
             config: self.config.clone(),
             source: Box::new(history),
-            address: "test".to_string(),
+            about: About { source_address: "test".to_string(), ..About::default() },
             replay_max: None,
             processor: sink.clone(),
             state_dir: self.at_least_once.then(|| self.folder.path().to_path_buf()),
@@ -163,7 +166,7 @@ impl Running {
     fn wait(&self, what: &str, mut condition: impl FnMut(&Running) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !condition(self) {
-            assert!(Instant::now() < deadline, "{what}: {:?}", self.route.view().gauge());
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.route.view().snapshot());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -284,7 +287,7 @@ fn permanent_failures_and_broken_events_become_dead_letters_and_the_rest_arrives
         _ => Verdict::delivered(),
     });
     running.wait_acknowledged(998);
-    running.wait("settled", |running| running.route.view().gauge().outstanding == 0);
+    running.wait("settled", |running| running.route.view().snapshot().outstanding == 0);
     running.stop();
     assert_eq!(bench.checkpoint().progress.time, nth(999).position.time);
     let (letters, unreadable) =
@@ -306,9 +309,9 @@ fn a_full_dead_letter_file_holds_the_event() {
         _ => Verdict::delivered(),
     });
     running.wait_acknowledged(18);
-    running.wait("trouble", |running| !running.route.view().troubles().is_empty());
-    let (trouble, _) = running.route.view().troubles().remove(0);
-    assert!(trouble.contains("are full"), "{trouble}");
+    running.wait("trouble", |running| !running.route.view().snapshot().troubles.is_empty());
+    let trouble = running.route.view().snapshot().troubles.remove(0);
+    assert!(trouble.part == Part::DeadLetters && trouble.detail.contains("are full"), "{trouble:?}");
     running.stop();
     assert!(bench.checkpoint().progress.resume() <= nth(7).position.time);
 }
@@ -322,7 +325,8 @@ fn give_up_after_turns_endless_retry_into_a_dead_letter() {
         _ => Verdict::delivered(),
     });
     running.wait("settled", |running| {
-        running.route.view().stats().dead_lettered.get() == 1 && running.route.view().gauge().outstanding == 0
+        running.route.view().stats().dead_lettered.get() == 1
+            && running.route.view().snapshot().outstanding == 0
     });
     assert_eq!(running.stop().len(), 19);
 }
@@ -338,7 +342,7 @@ fn at_most_once_sends_once_and_keeps_nothing_on_disk() {
         if delivery.event.position.key == 5 { later() } else { Verdict::delivered() }
     });
     running.wait("settled", |running| {
-        running.route.view().gauge().outstanding == 0 && 0 < running.route.view().stats().lost.get()
+        running.route.view().snapshot().outstanding == 0 && 0 < running.route.view().stats().lost.get()
     });
     running.wait_acknowledged(99);
     running.stop();
@@ -382,15 +386,57 @@ fn a_slow_sink_holds_the_poller_and_memory() {
         }
         Verdict::delivered()
     });
-    running.wait("full", |running| 1000 < running.route.view().gauge().outstanding);
+    running.wait("full", |running| 1000 < running.route.view().snapshot().outstanding);
     let mut last = 0;
     running.wait("steady", |running| {
         std::thread::sleep(Duration::from_millis(50));
-        let now = running.route.view().gauge().outstanding;
+        let now = running.route.view().snapshot().outstanding;
         std::mem::replace(&mut last, now) == now
     });
     assert!(last <= crate::limits::OUTSTANDING_EVENTS_MAX, "{last}");
     open.store(true, Ordering::SeqCst);
     running.wait_acknowledged(100_000);
     assert_eq!(sorted(running.stop()), (0..100_000).collect::<Vec<_>>());
+}
+
+/// While a delivery hangs, everything is answered from memory.
+#[test]
+fn a_hanging_route_can_be_watched() {
+    use crate::http::client::{Client, ClientSettings, Request};
+    let bench = Bench::new(20);
+    let (release, held) = bounded::<()>(0);
+    let running = bench.start(move |_| {
+        let _ = held.recv();
+        Verdict::delivered()
+    });
+    running.wait("busy", |running| running.route.view().snapshot().busy.role == "worker");
+    let board = Arc::new(Board::new());
+    let metrics = MetricsConfig { bind: "127.0.0.1:0".into(), auth: None };
+    let server = ObserveServer::start(&metrics, board.clone()).unwrap();
+    board.run(vec![Arc::new(running.route.view())]);
+    let connection = ConnectionConfig::default();
+    let client = Client::new(&ClientSettings { connection: &connection, connections_max: 1 }).unwrap();
+    for path in ["", "status", "metrics", "stats", "livez", "healthz", "readyz"] {
+        let begun = Instant::now();
+        let answer = client.send(&Request {
+            method: "GET",
+            url: &format!("http://{}/{path}", server.address()),
+            headers: &[],
+            body: b"",
+            timeout: Duration::from_secs(20),
+            body_bytes_max: 1 << 20,
+            repeat_if_stale: false,
+        });
+        let answer = answer.unwrap();
+        let text = String::from_utf8(answer.body).unwrap();
+        // Far more than it takes, far less than anything that hangs.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{path} took {:?}", begun.elapsed());
+        assert_eq!(answer.status, 200, "{path}: {text}");
+        if path == "metrics" {
+            assert!(text.contains("\nrouter_queue_events{"), "{text}");
+        }
+    }
+    drop(release);
+    running.wait_acknowledged(20);
+    running.stop();
 }

@@ -39,8 +39,12 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
 }
 
 fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
+    let name = task.delivery.event.ce.name();
     if verdict.failures.is_empty() {
         shared.delivery_trouble.over();
+        if !verdict.unmatched {
+            shared.stats.names.add(name, true);
+        }
         let counter = if verdict.unmatched { &shared.stats.unmatched } else { &shared.stats.delivered };
         counter.add(1);
         return Done::Settled(task);
@@ -50,6 +54,7 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
     let tried = verdict.failures.iter().any(|failure| failure.retry != Retry::NotReady);
     let attempts = task.delivery.attempts.saturating_add(u32::from(tried));
     if tried {
+        shared.stats.names.add(name, false);
         task.failing_since.get_or_insert(now);
     }
     let failing = task.failing_since.map_or(Duration::ZERO, |since| now - since);

@@ -112,6 +112,10 @@ impl Knative {
 }
 
 impl Processor for Knative {
+    fn deliver_wait_max(&self) -> Duration {
+        self.timeout
+    }
+
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         for delivery in batch {
             verdicts.push(self.judge(self.send(&delivery.event.ce)));

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use crate::event::Event;
+use crate::limits::DELIVERY_WAIT_MAX;
+use crate::observe::outcomes::Outcome;
 
 pub mod answer;
 pub mod eventbridge;
@@ -30,22 +32,17 @@ pub trait Processor: Send + Sync {
         verdicts.pop()
     }
 
+    /// The longest that one call of `deliver` takes when all is well: a thread that is at it for
+    /// much longer hangs.
+    fn deliver_wait_max(&self) -> Duration {
+        DELIVERY_WAIT_MAX
+    }
+
     /// What became of the calls to each target, for processors that have several. As many as there
     /// are names in the sink, up to a limit.
-    fn target_counts(&self) -> Vec<TargetCount> {
+    fn target_counts(&self) -> Vec<(String, Outcome)> {
         Vec::new()
     }
-}
-
-/// Calls to one target since the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetCount {
-    /// The function.
-    pub target: String,
-    /// Calls that were acknowledged.
-    pub delivered: u64,
-    /// Calls that failed; one target may fail several times for one event.
-    pub failed: u64,
 }
 
 /// One event on its way to a sink.

@@ -8,6 +8,9 @@ use crate::event::{Event, Position};
 use crate::stop::Stop;
 
 pub mod vcenter;
+pub mod watch;
+
+use watch::SourceWatch;
 
 /// A readable history of events. One thread owns it; every call ends within its deadline.
 pub trait Source: Send {
@@ -26,6 +29,11 @@ pub trait Source: Send {
     /// be tried again at once.
     fn has_new_credentials(&self) -> bool {
         false
+    }
+
+    /// Where others see what the source suffers from, from any thread and while it runs.
+    fn watch(&self) -> SourceWatch {
+        SourceWatch::default()
     }
 
     /// Gives back what the source holds at the other side (collector, session). Best effort.

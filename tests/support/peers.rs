@@ -282,6 +282,13 @@ pub fn validate(lines: &str) -> Result<usize, String> {
     python("validate.py", &[], lines.as_bytes()).map(|count| count.trim().parse().unwrap())
 }
 
+/// Has the Prometheus client for Python parse metrics; gives the families, each with name, type and
+/// samples.
+pub fn metrics_families(text: &str) -> Vec<Value> {
+    let families = python("metrics.py", &[], text.as_bytes()).unwrap();
+    serde_json::from_str(&families).unwrap()
+}
+
 /// Runs a Go peer to its end and gives its output.
 pub fn run_go(name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     run(Command::new(program(name)).args(arguments), input)

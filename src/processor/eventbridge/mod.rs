@@ -168,6 +168,10 @@ impl Processor for Eventbridge {
         request::ENTRIES_MAX
     }
 
+    fn deliver_wait_max(&self) -> Duration {
+        RULE_FIRST_WAIT + self.timeout
+    }
+
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         let deadline = Instant::now() + self.timeout;
         let pattern = match self.watch.as_ref().map(|watch| watch.current(RULE_FIRST_WAIT)) {

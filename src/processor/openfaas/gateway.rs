@@ -89,6 +89,11 @@ impl Gateway {
         url_text(&self.address)
     }
 
+    /// Deadline of one invocation.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Asks for all functions of all namespaces. `stopped` is asked between the calls.
     ///
     /// # Errors

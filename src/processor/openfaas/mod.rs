@@ -14,14 +14,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-pub mod counts;
 pub mod gateway;
 pub mod topics;
 pub mod watch;
 
-use counts::Counts;
 use gateway::{Answer, Gateway};
 use topics::{Target, TopicMap};
 use watch::Watch;
@@ -31,16 +29,17 @@ use crate::config::OpenfaasConfig;
 use crate::error::Result;
 use crate::limits::{
     FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_INTERVAL_MIN, LISTING_NEWER_WAIT,
-    THREAD_STACK_BYTES,
+    TARGETS_COUNTED_MAX, THREAD_STACK_BYTES,
 };
-use crate::processor::{Delivery, Failure, Processor, Retry, TargetCount, Verdict};
+use crate::observe::outcomes::{Outcome, Outcomes};
+use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Invokes the functions of one gateway.
 pub struct Openfaas {
     who: String,
     gateway: Arc<Gateway>,
     watch: Watch,
-    counts: Counts,
+    counts: Outcomes,
     // Threads beside the workers that invoke functions at the moment.
     helpers: AtomicUsize,
 }
@@ -55,7 +54,13 @@ impl Openfaas {
         let who = format!("processor {name}");
         let gateway = Arc::new(Gateway::new(config, at_least_once)?);
         let watch = Watch::start(name, gateway.clone(), config.refresh)?;
-        Ok(Openfaas { who, gateway, watch, counts: Counts::default(), helpers: AtomicUsize::new(0) })
+        Ok(Openfaas {
+            who,
+            gateway,
+            watch,
+            counts: Outcomes::new(TARGETS_COUNTED_MAX),
+            helpers: AtomicUsize::new(0),
+        })
     }
 
     /// `said` hears about every function and what it answered.
@@ -201,7 +206,12 @@ impl Processor for Openfaas {
         Some(verdict)
     }
 
-    fn target_counts(&self) -> Vec<TargetCount> {
+    fn deliver_wait_max(&self) -> Duration {
+        // As if one thread had to call as many functions as are called at the same time.
+        LISTING_FIRST_WAIT + (self.gateway.timeout() + LISTING_NEWER_WAIT) * FANOUT_CALLS_MAX as u32
+    }
+
+    fn target_counts(&self) -> Vec<(String, Outcome)> {
         self.counts.list()
     }
 }

@@ -235,7 +235,7 @@ fn only_the_function_that_failed_is_tried_again() {
     assert_eq!(second.failures[0].retry, asked);
     assert_eq!(deliver(&openfaas, &delivery(2, &["b.fn"])), Verdict::delivered());
     assert_eq!(script.calls(), ["/function/a.fn", "/function/b.fn", "/function/b.fn", "/function/b.fn"]);
-    let count = |target: &str, delivered, failed| TargetCount { target: target.into(), delivered, failed };
+    let count = |target: &str, delivered, failed| (target.to_string(), Outcome { delivered, failed });
     assert_eq!(openfaas.target_counts(), [count("a.fn", 1, 0), count("b.fn", 1, 2)]);
 }
 

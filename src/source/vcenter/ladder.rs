@@ -56,7 +56,7 @@ impl Vcenter {
                 self.replace_collector(begin, None)?;
                 self.start_long_poll();
                 self.resume = begin;
-                log::debug!("source {}: the walk is over, reading from {begin}", self.name);
+                log::debug!(target: self.who.as_str(), "the walk is over, reading from {begin}");
             }
         }
         Ok(Page { more: true, items })
@@ -80,7 +80,7 @@ impl Vcenter {
         }
         if let Some((rung, since)) = self.stall.flowed(Instant::now()) {
             let seconds = since.as_secs_f64();
-            log::info!("source {}: events come again after {seconds:.0} s, by {}", self.name, rung.name());
+            log::info!(target: self.who.as_str(), "events come again after {seconds:.0} s, by {}", rung.name());
             self.restore_page_size(rung);
         }
     }
@@ -104,7 +104,7 @@ impl Vcenter {
         let latest = match link.session.latest_event() {
             Ok(latest) => latest,
             Err(error) if error.failure == SourceFailure::Misconfigured => {
-                log::debug!("source {}: {error}", self.name);
+                log::debug!(target: self.who.as_str(), "{error}");
                 None
             }
             Err(error) => return Err(error),
@@ -114,7 +114,7 @@ impl Vcenter {
         match self.stall.compared(missed.is_some(), larger_page, Instant::now(), Timestamp::now()) {
             Verdict::Nothing => Ok(()),
             Verdict::Settled => {
-                log::info!("source {}: nothing is missing any more", self.name);
+                log::info!(target: self.who.as_str(), "nothing is missing any more");
                 self.restore_page_size(Rung::LargerPage);
                 Ok(())
             }
@@ -133,14 +133,15 @@ impl Vcenter {
             |newest| format!("the last that could be read is {} of {}", newest.key, newest.time),
         );
         if declare {
-            log::warn!(
-                "source {}: stalled: vCenter has {known}, {last}; the account may lack System.Read on a part \
-                 of the inventory (give it on the root folder, propagated), or vCenter's event counter has \
-                 overflowed (event keys below 0 or near 2147483647: open a support request); still trying",
-                self.name
+            let detail = format!(
+                "stalled: vCenter has {known}, {last}; the account may lack System.Read on a part of the \
+                 inventory (give it on the root folder, propagated), or vCenter's event counter has \
+                 overflowed (event keys below 0 or near 2147483647: open a support request)"
             );
+            log::warn!(target: self.who.as_str(), "{detail}; still trying");
+            self.stall.explain(&detail);
         } else {
-            log::info!("source {}: vCenter has {known}, {last}; trying: {}", self.name, rung.name());
+            log::info!(target: self.who.as_str(), "vCenter has {known}, {last}; trying: {}", rung.name());
         }
         match rung {
             Rung::None => Ok(()),

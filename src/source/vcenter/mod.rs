@@ -12,6 +12,7 @@ use crate::config::{Format, VcenterConfig};
 use crate::error::{Error, Result};
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP, VCENTER_CONNECTIONS_MAX};
+use crate::source::watch::SourceWatch;
 use crate::source::{Broken, Item, Opened, Page, Source, SourceError};
 use crate::stop::Stop;
 use crate::vim::json::{PageEntry, convert_page};
@@ -34,7 +35,7 @@ use connection::CallError;
 use convert::ServerIdentity;
 use link::Link;
 use session::Session;
-use stall::{Seen, Stall, StallTiming, StallWatch};
+use stall::{Seen, Stall, StallTiming};
 use wake::{Ended, Wake};
 use walk::Walk;
 
@@ -47,6 +48,8 @@ const PAGES_BEFORE_GROWTH: u32 = 20;
 /// The event history of one vCenter.
 pub struct Vcenter {
     name: String,
+    // The name of its logger.
+    who: String,
     config: VcenterConfig,
     format: Format,
     client: Client,
@@ -81,6 +84,7 @@ impl Vcenter {
             ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
         Ok(Vcenter {
             name: name.to_string(),
+            who: format!("source {name}"),
             config: config.clone(),
             format,
             client: Client::new(&settings)?,
@@ -102,13 +106,8 @@ impl Vcenter {
 
     /// The same source with another patience: tests cannot wait for minutes.
     pub fn with_stall_timing(mut self, timing: StallTiming) -> Vcenter {
-        self.stall = Stall::new(timing, Instant::now());
+        self.stall.set_timing(timing, Instant::now());
         self
-    }
-
-    /// Where to see whether this source is stalled, from any thread.
-    pub fn stall_watch(&self) -> StallWatch {
-        self.stall.watch()
     }
 
     /// The part of opening that leaves something behind when it fails.
@@ -150,7 +149,7 @@ impl Vcenter {
     /// Starts the long poll, unless an earlier one still hangs: then `wait` tries again.
     fn start_long_poll(&mut self) {
         if self.abandoned.as_ref().is_some_and(|thread| !thread.is_over()) {
-            log::debug!("source {}: an earlier long poll still hangs; polling meanwhile", self.name);
+            log::debug!(target: self.who.as_str(), "an earlier long poll still hangs; polling meanwhile");
             return;
         }
         self.abandoned = None;
@@ -215,9 +214,9 @@ impl Vcenter {
         }
         self.insecure_warned = Some(Instant::now());
         log::warn!(
-            "source {}: insecure = true: whoever answers at {} is believed and is sent the password; use \
-             ca_file or pin_sha256 instead",
-            self.name,
+            target: self.who.as_str(),
+            "insecure = true: whoever answers at {} is believed and is sent the password; use ca_file or \
+             pin_sha256 instead",
             self.config.address
         );
     }
@@ -283,6 +282,10 @@ impl Source for Vcenter {
     fn has_new_credentials(&self) -> bool {
         let now = self.credentials();
         now.is_some() && now != self.tried
+    }
+
+    fn watch(&self) -> SourceWatch {
+        self.stall.watch()
     }
 
     fn close(&mut self) {

@@ -14,7 +14,6 @@
 
 use jiff::Timestamp;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::soap::Latest;
@@ -22,6 +21,7 @@ use crate::event::Position;
 use crate::limits::{
     PAGE_EVENTS_MAX, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT, STALL_LADDER_INTERVAL, STALL_RUNG_WAIT,
 };
+use crate::source::watch::{SourceWatch, StallReport};
 
 /// What is tried, one after the other, when events do not come although there are some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,35 +41,11 @@ impl Rung {
     /// A bounded word for metrics and messages.
     pub fn name(self) -> &'static str {
         match self {
-            Rung::None => "none",
+            Rung::None => "",
             Rung::LargerPage => "larger page",
             Rung::NewCollector => "new collector",
             Rung::Walk => "time slices",
         }
-    }
-}
-
-/// Whether a source is stalled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StallReport {
-    /// Since when events are known that cannot be read, by our clock; none when all is well.
-    pub stalled_since: Option<Timestamp>,
-    /// What was tried last since events were missed first; also set before a stall is declared.
-    pub rung: Rung,
-}
-
-/// Shows the stall report of a source that runs elsewhere. Clones show the same.
-#[derive(Clone, Debug, Default)]
-pub struct StallWatch(Arc<Mutex<StallReport>>);
-
-impl StallWatch {
-    /// The report as it is now.
-    pub fn get(&self) -> StallReport {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn set(&self, report: StallReport) {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = report;
     }
 }
 
@@ -113,7 +89,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Stall {
     timing: StallTiming,
     state: State,
-    watch: StallWatch,
+    watch: SourceWatch,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,11 +101,17 @@ enum State {
 impl Stall {
     pub(crate) fn new(timing: StallTiming, now: Instant) -> Stall {
         let state = State::Quiet { compare_at: now + timing.compare };
-        Stall { timing, state, watch: StallWatch::default() }
+        Stall { timing, state, watch: SourceWatch::default() }
+    }
+
+    /// The same watch with another patience.
+    pub(crate) fn set_timing(&mut self, timing: StallTiming, now: Instant) {
+        self.timing = timing;
+        self.state = State::Quiet { compare_at: now + timing.compare };
     }
 
     /// Where others see the state.
-    pub(crate) fn watch(&self) -> StallWatch {
+    pub(crate) fn watch(&self) -> SourceWatch {
         self.watch.clone()
     }
 
@@ -148,7 +130,7 @@ impl Stall {
         self.state = State::Quiet { compare_at: now + self.timing.compare };
         match before {
             State::Behind { since, rung, .. } if rung != Rung::None => {
-                self.watch.set(StallReport::default());
+                self.watch.change_stall(|report| *report = StallReport::default());
                 Some((rung, now.duration_since(since)))
             }
             _ => None,
@@ -197,14 +179,19 @@ impl Stall {
         let declare = rung == Rung::Walk || self.timing.declare <= now.duration_since(since);
         let wait = if rung == Rung::Walk { self.timing.again } else { self.timing.rung };
         self.state = State::Behind { since, act_at: now + wait, rung: next, declared: declared || declare };
-        let mut report = self.watch.get();
-        report.rung = next;
-        if declare && report.stalled_since.is_none() {
-            let elapsed = jiff::SignedDuration::try_from(now.duration_since(since)).unwrap_or_default();
-            report.stalled_since = Some(wall.checked_sub(elapsed).unwrap_or(wall));
-        }
-        self.watch.set(report);
+        self.watch.change_stall(|report| {
+            report.tried = next.name();
+            if declare && report.stalled_since.is_none() {
+                let elapsed = jiff::SignedDuration::try_from(now.duration_since(since)).unwrap_or_default();
+                report.stalled_since = Some(wall.checked_sub(elapsed).unwrap_or(wall));
+            }
+        });
         Verdict::Climb(next, declare && !declared)
+    }
+
+    /// Tells the operator about the stall that was declared.
+    pub(crate) fn explain(&self, detail: &str) {
+        self.watch.change_stall(|report| report.detail = detail.to_string());
     }
 
     fn suspect(&mut self, now: Instant) {
@@ -298,7 +285,7 @@ mod tests {
             }
         }
         assert_eq!(compared, [60, 120, 180, 240]);
-        assert_eq!(stall.watch().get(), StallReport::default());
+        assert_eq!(stall.watch().stall(), StallReport::default());
     }
 
     #[test]
@@ -314,7 +301,7 @@ mod tests {
                     verdict => assert_eq!(verdict, Verdict::Nothing),
                 }
                 let since = Timestamp::from_second(1_000_000 - 40).unwrap();
-                assert_eq!(watch.get().stalled_since, (100 <= second).then_some(since));
+                assert_eq!(watch.stall().stalled_since, (100 <= second).then_some(since));
             }
         }
         assert_eq!(
@@ -329,7 +316,7 @@ mod tests {
             ]
         );
         assert_eq!(stall.flowed(at(start, 801)), Some((Rung::Walk, Duration::from_secs(741))));
-        assert_eq!(watch.get(), StallReport::default());
+        assert_eq!(watch.stall(), StallReport::default());
         assert_eq!(stall.flowed(at(start, 802)), None);
     }
 

@@ -49,7 +49,7 @@ struct Shared {
 
 /// What the thread works with.
 struct Waiter {
-    name: String,
+    who: String,
     connection: Arc<Connection>,
     root_property_collector: Reference,
     event_collector: Reference,
@@ -76,7 +76,7 @@ impl Wake {
             latest: Mutex::new(None),
         });
         let mut waiter = Waiter {
-            name: name.to_string(),
+            who: format!("source {name}"),
             connection,
             root_property_collector,
             event_collector,
@@ -93,7 +93,7 @@ impl Wake {
                 waiter.run();
             });
         if let Err(error) = thread {
-            log::warn!("source {name}: start the long poll's thread: {error}; polling instead");
+            log::warn!(target: &format!("source {name}"), "start the long poll's thread: {error}; polling instead");
             return None;
         }
         Some(Wake { signal, shared, stop: stop_source, ended: Ended(ended) })
@@ -158,7 +158,7 @@ impl Waiter {
             let began = Instant::now();
             let result = self.make().and_then(|property_collector| {
                 if std::mem::replace(&mut complained, false) {
-                    log::info!("source {}: the long poll works again", self.name);
+                    log::info!(target: self.who.as_str(), "the long poll works again");
                 }
                 self.wait_on(&property_collector)
             });
@@ -178,8 +178,8 @@ impl Waiter {
             // A lost server or session fails here first; the poller says so in a moment.
             if !complained && (1 < failures || error.is_refusal()) {
                 log::info!(
-                    "source {}: the long poll failed: {error}; polling every second meanwhile",
-                    self.name
+                    target: self.who.as_str(),
+                    "the long poll failed: {error}; polling every second meanwhile"
                 );
                 complained = true;
             }
@@ -245,7 +245,7 @@ impl Waiter {
             && LONG_POLL_SECONDS_MIN < self.seconds
         {
             self.seconds = (self.seconds / 2).max(LONG_POLL_SECONDS_MIN);
-            log::info!("source {}: long polls last at most {} s from now on", self.name, self.seconds);
+            log::info!(target: self.who.as_str(), "long polls last at most {} s from now on", self.seconds);
         }
     }
 
@@ -258,7 +258,7 @@ impl Waiter {
                 .connection
                 .ask(&soap::call("DestroyPropertyCollector", &property_collector), Manner::CLOSE)
         {
-            log::debug!("source {}: DestroyPropertyCollector: {error}", self.name);
+            log::debug!(target: self.who.as_str(), "DestroyPropertyCollector: {error}");
         }
     }
 }

@@ -1,0 +1,61 @@
+//! Where all that can be watched hangs: the router puts its routes up, the server reads.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jiff::Timestamp;
+
+use super::process;
+use super::snapshot::{Phase, RouteSnapshot, Snapshot};
+
+/// A running part that can tell how it is, from memory and at once.
+pub trait Watched: Send + Sync {
+    /// How it is.
+    fn snapshot(&self) -> RouteSnapshot;
+}
+
+/// The routes of a process and what it is about.
+pub struct Board {
+    started: Timestamp,
+    state: Mutex<(Phase, Vec<Arc<dyn Watched>>)>,
+}
+
+impl Board {
+    /// A process that has just started.
+    pub fn new() -> Board {
+        Board { started: Timestamp::now(), state: Mutex::new((Phase::Starting, Vec::new())) }
+    }
+
+    /// The routes run.
+    pub fn run(&self, routes: Vec<Arc<dyn Watched>>) {
+        *self.lock() = (Phase::Running, routes);
+    }
+
+    /// The process was told to end.
+    pub fn stop(&self) {
+        self.lock().0 = Phase::Stopping;
+    }
+
+    /// Everything as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let (phase, routes) = {
+            let state = self.lock();
+            (state.0, state.1.clone())
+        };
+        Snapshot {
+            now: Timestamp::now(),
+            phase,
+            process: process::look(self.started),
+            routes: routes.iter().map(|route| route.snapshot()).collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Phase, Vec<Arc<dyn Watched>>)> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Default for Board {
+    fn default() -> Board {
+        Board::new()
+    }
+}

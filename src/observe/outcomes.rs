@@ -1,0 +1,85 @@
+//! Successes and failures by name, with an end to the number of names: others decide what names
+//! there are.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+
+use crate::limits::NAMES_COUNTED_MAX;
+
+/// Stands for the names beyond the limit. Neither an event nor a function is called this.
+pub const OTHERS: &str = "(others)";
+
+/// What became of the attempts of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Attempts that succeeded.
+    pub delivered: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+}
+
+/// Counters by name. Names beyond the limit are counted together.
+#[derive(Debug)]
+pub struct Outcomes {
+    names_max: usize,
+    names: Mutex<HashMap<Box<str>, Outcome>>,
+}
+
+impl Outcomes {
+    /// No attempts so far, and at most so many names.
+    pub fn new(names_max: usize) -> Outcomes {
+        Outcomes { names_max, names: Mutex::default() }
+    }
+
+    /// One attempt more.
+    pub fn add(&self, name: &str, delivered: bool) {
+        let mut names = self.lock();
+        let name = if names.contains_key(name) || names.len() < self.names_max { name } else { OTHERS };
+        if !names.contains_key(name) {
+            names.insert(name.into(), Outcome::default());
+        }
+        if let Some(outcome) = names.get_mut(name) {
+            outcome.delivered += u64::from(delivered);
+            outcome.failed += u64::from(!delivered);
+        }
+    }
+
+    /// All counters, by name.
+    pub fn list(&self) -> Vec<(String, Outcome)> {
+        let names = self.lock();
+        let mut list: Vec<_> =
+            names.iter().map(|(name, outcome)| (name.to_string(), outcome.clone())).collect();
+        list.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        list
+    }
+
+    // Poisoned or not: these are plain numbers, nothing can be half done.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Outcome>> {
+        self.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Counters of the names of events.
+impl Default for Outcomes {
+    fn default() -> Outcomes {
+        Outcomes::new(NAMES_COUNTED_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded_and_nothing_is_uncounted() {
+        let outcomes = Outcomes::new(100);
+        for n in 0..110 {
+            outcomes.add(&format!("f{n}.fn"), true);
+            outcomes.add(&format!("f{n}.fn"), false);
+        }
+        let list = outcomes.list();
+        assert_eq!(list.len(), 101);
+        assert_eq!(list[0], (OTHERS.to_string(), Outcome { delivered: 10, failed: 10 }));
+        assert!(list[1..].iter().all(|(_, outcome)| (outcome.delivered, outcome.failed) == (1, 1)));
+    }
+}

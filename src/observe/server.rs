@@ -1,0 +1,258 @@
+//! Shows the board over HTTP. Everything is answered from memory: it makes no difference to an
+//! answer whether vCenter and the sinks hang.
+
+use std::hint::black_box;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+
+use super::board::Board;
+use super::snapshot::Snapshot;
+use super::{expvar, metrics, page, status};
+use crate::config::{BasicAuth, MetricsConfig};
+use crate::error::{Context, Error, Result};
+use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
+use crate::limits::{
+    OBSERVE_BODY_BYTES_MAX, OBSERVE_CONNECTIONS_MAX, OBSERVE_HEADER_BYTES_MAX, OBSERVE_WAIT_MAX,
+};
+
+/// The logger.
+const TARGET: &str = "metrics";
+
+/// A server that listens. Dropping it stops it.
+pub struct ObserveServer {
+    server: Server,
+}
+
+impl ObserveServer {
+    /// Listens and shows the board.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, or the credentials cannot be read.
+    pub fn start(config: &MetricsConfig, board: Arc<Board>) -> Result<ObserveServer> {
+        let guard = config.auth.clone().map(Guard::new).transpose()?;
+        let settings = ServerSettings {
+            connections_max: OBSERVE_CONNECTIONS_MAX,
+            header_bytes_max: OBSERVE_HEADER_BYTES_MAX,
+            body_bytes_max: OBSERVE_BODY_BYTES_MAX,
+            head_wait_max: OBSERVE_WAIT_MAX,
+            body_wait_max: OBSERVE_WAIT_MAX,
+            write_wait_max: OBSERVE_WAIT_MAX,
+            ..ServerSettings::default()
+        };
+        let handler = move |request: &InRequest| {
+            let asked = Asked {
+                method: &request.method,
+                path: request.path(),
+                authorization: request.header("authorization"),
+            };
+            Reply::Answer(answer(&asked, guard.as_ref(), || board.snapshot()))
+        };
+        let server = Server::start(&config.bind, settings, handler)
+            .map_err(|error| Error::new(format!("{error}: set another `bind`, or stop what uses this one")))
+            .context(|| "[metrics]")?;
+        log::info!(target: TARGET, "listening on http://{}/", server.address());
+        Ok(ObserveServer { server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.address()
+    }
+}
+
+/// What matters of a request.
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a str,
+    authorization: Option<&'a str>,
+}
+
+/// Whether the process lives and is ready may be asked by everybody: those who ask it, such as a
+/// kubelet, often have no credentials.
+fn answer(asked: &Asked<'_>, guard: Option<&Guard>, snapshot: impl FnOnce() -> Snapshot) -> Answer {
+    let answer = match asked.path {
+        "/livez" | "/healthz" => verdict("alive", &status::hangs(&snapshot())),
+        "/readyz" => verdict("ready", &status::obstacles(&snapshot())),
+        "/" | "/status" | "/metrics" | "/stats" => match guard {
+            None => shown(asked.path, &snapshot()),
+            Some(guard) => {
+                let answer = match guard.admits(asked.authorization) {
+                    true => shown(asked.path, &snapshot()),
+                    false => Answer::new(401, "text/plain; charset=utf-8", "invalid credentials"),
+                };
+                // The Go router sent it with good answers too.
+                answer.header("WWW-Authenticate", "Basic realm=\"Restricted\"")
+            }
+        },
+        _ => Answer::text(404, "try /, /status, /metrics, /stats, /livez, /readyz or /healthz"),
+    };
+    // The Go router took any method for its statistics.
+    if matches!(asked.method, "GET" | "HEAD") || asked.path == "/stats" {
+        answer.header("Cache-Control", "no-store").header("X-Content-Type-Options", "nosniff")
+    } else {
+        Answer::text(405, "only GET and HEAD").header("Allow", "GET, HEAD")
+    }
+}
+
+fn verdict(good: &str, problems: &[String]) -> Answer {
+    if problems.is_empty() {
+        return Answer::text(200, good);
+    }
+    Answer::text(503, &format!("not {good}\n{}", problems.join("\n")))
+}
+
+fn shown(path: &str, snapshot: &Snapshot) -> Answer {
+    match path {
+        "/metrics" => Answer::new(200, metrics::CONTENT_TYPE, metrics::text(snapshot)),
+        "/stats" => Answer::new(200, expvar::CONTENT_TYPE, expvar::text(snapshot)),
+        "/status" => Answer::new(200, "application/json", status::json(snapshot)),
+        _ => Answer::new(200, "text/html; charset=utf-8", page::html(snapshot))
+            .header("Content-Security-Policy", page::SECURITY_POLICY),
+    }
+}
+
+/// Lets in who knows the account.
+struct Guard {
+    auth: BasicAuth,
+    // The digest of the credentials as they could be read last.
+    good: Mutex<[u8; 32]>,
+}
+
+impl Guard {
+    fn new(auth: BasicAuth) -> Result<Guard> {
+        let good = Mutex::new(read(&auth).context(|| "metrics")?);
+        Ok(Guard { auth, good })
+    }
+
+    fn admits(&self, authorization: Option<&str>) -> bool {
+        let mut good = self.good.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // A rotated secret is good at once; while its file is away, the old one stays.
+        if let Ok(digest) = read(&self.auth) {
+            *good = digest;
+        }
+        given(authorization).is_some_and(|given| is_equal(&given, &good))
+    }
+}
+
+fn read(auth: &BasicAuth) -> Result<[u8; 32]> {
+    Ok(digest_of(format!("{}:{}", auth.username.read()?, auth.password.read()?).as_bytes()))
+}
+
+/// The digest of the credentials of a request.
+fn given(authorization: Option<&str>) -> Option<[u8; 32]> {
+    let (scheme, text) = authorization?.split_once(' ')?;
+    let credentials = STANDARD.decode(text.trim()).ok()?;
+    scheme.eq_ignore_ascii_case("basic").then(|| digest_of(&credentials))
+}
+
+fn digest_of(text: &[u8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text).as_ref());
+    bytes
+}
+
+/// Takes as long whatever the difference is: how long an answer takes must not tell how much of a
+/// password is right.
+fn is_equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let difference = a.iter().zip(b).fold(0, |all, (a, b)| black_box(all | (a ^ b)));
+    difference == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::Secret;
+    use crate::observe::snapshot::{Part, Phase};
+    use crate::observe::testing::{NOW, route, snapshot, trouble};
+    use crate::testing::folder;
+
+    fn ask(method: &str, path: &str, guard: Option<&Guard>, authorization: Option<&str>) -> Answer {
+        let mut snapshot = snapshot(vec![route("power")]);
+        snapshot.routes[0].troubles = vec![trouble(Part::Source, NOW - 5)];
+        answer(&Asked { method, path, authorization }, guard, || snapshot)
+    }
+
+    fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+        answer.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn every_address_answers_in_its_form() {
+        for (path, status, ty, begin) in [
+            ("/", 200, "text/html; charset=utf-8", "<!DOCTYPE html>"),
+            ("/status", 200, "application/json", "{\n  \"state\": \"not ready\""),
+            ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", "# HELP router_events_read_total"),
+            ("/stats", 200, "application/json; charset=utf-8", "{\n\"cmdline\": "),
+            ("/livez", 200, "text/plain; charset=utf-8", "alive\n"),
+            ("/healthz", 200, "text/plain; charset=utf-8", "alive\n"),
+            (
+                "/readyz",
+                503,
+                "text/plain; charset=utf-8",
+                "not ready\nroute power: source: it failed: do this",
+            ),
+            ("/metricsx", 404, "text/plain; charset=utf-8", "try /"),
+        ] {
+            let answer = ask("GET", path, None, None);
+            let body = String::from_utf8(answer.body.clone()).unwrap();
+            assert_eq!((answer.status, header(&answer, "Content-Type")), (status, Some(ty)), "{path}");
+            assert!(body.starts_with(begin), "{path}: {body}");
+            assert_eq!(header(&answer, "Cache-Control"), Some("no-store"));
+            assert_eq!(header(&answer, "WWW-Authenticate"), None);
+        }
+        assert!(header(&ask("GET", "/", None, None), "Content-Security-Policy").is_some());
+        assert_eq!(ask("HEAD", "/metrics", None, None).status, 200);
+        assert_eq!(ask("POST", "/metrics", None, None).status, 405);
+        assert_eq!(ask("POST", "/stats", None, None).status, 200);
+    }
+
+    #[test]
+    fn ready_before_the_routes_run_and_while_they_stop_is_no() {
+        for (phase, text) in
+            [(Phase::Starting, "not ready\nstarting\n"), (Phase::Stopping, "not ready\nstopping\n")]
+        {
+            let mut snapshot = snapshot(Vec::new());
+            snapshot.phase = phase;
+            let asked = Asked { method: "GET", path: "/readyz", authorization: None };
+            let answer = answer(&asked, None, || snapshot);
+            assert_eq!((answer.status, answer.body.as_slice()), (503, text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn the_account_is_asked_for_what_is_not_for_everybody() {
+        let folder = folder("guard");
+        let path = folder.path().join("password");
+        std::fs::write(&path, "a:b\n").unwrap();
+        let auth = BasicAuth {
+            username: Secret::Literal("prometheus".into()),
+            password: Secret::File(path.clone()),
+        };
+        let guard = Guard::new(auth).unwrap();
+        let with = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        let status = |path, authorization: Option<&str>| ask("GET", path, Some(&guard), authorization).status;
+        let good = with("prometheus:a:b");
+        for path in ["/", "/status", "/metrics", "/stats"] {
+            assert_eq!(status(path, Some(&good)), 200);
+            for bad in ["prometheus:a:", "prometheus", "", "Prometheus:a:b", "prometheus:a:b\n"] {
+                assert_eq!(status(path, Some(&with(bad))), 401, "{bad}");
+            }
+            for bad in ["Basic", "Basic %", "Bearer cHJvbWV0aGV1czphOmI=", ""] {
+                assert_eq!(status(path, Some(bad)), 401, "{bad}");
+            }
+            let refused = ask("GET", path, Some(&guard), None);
+            assert_eq!(refused.body, b"invalid credentials");
+            assert_eq!(header(&refused, "WWW-Authenticate"), Some("Basic realm=\"Restricted\""));
+        }
+        assert_eq!(status("/livez", None), 200);
+        assert_eq!(status("/readyz", None), 503);
+
+        std::fs::write(&path, "new").unwrap();
+        assert_eq!(status("/metrics", Some(&good)), 401, "a rotated secret is good at once");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(status("/metrics", Some(&with("prometheus:new"))), 200, "the last good one stays");
+    }
+}

@@ -1,0 +1,200 @@
+//! What is shown about a running router, as plain values of one moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::outcomes::Outcome;
+use super::stats::Link;
+use crate::event::Position;
+
+/// The whole process.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub now: Timestamp,
+    /// What the process is about.
+    pub phase: Phase,
+    /// The process itself.
+    pub process: Process,
+    /// Its routes, in the order of the configuration; none before they are started.
+    pub routes: Vec<RouteSnapshot>,
+}
+
+/// What the process is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its routes are not started yet.
+    Starting,
+    /// Its routes run.
+    Running,
+    /// It was told to end.
+    Stopping,
+}
+
+/// A process, as Linux sees it. What cannot be read there is absent.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its arguments, the program itself first.
+    pub arguments: Vec<String>,
+    /// When it started.
+    pub started: Timestamp,
+    /// Memory that it occupies.
+    pub resident_bytes: Option<u64>,
+    /// Memory that it may use.
+    pub virtual_bytes: Option<u64>,
+    /// Time that it computed, in user and system mode.
+    pub cpu_seconds: Option<f64>,
+    /// Its open files and sockets.
+    pub open_files: Option<u64>,
+    /// Processes that wanted to run on this machine, over 1, 5 and 15 minutes.
+    pub load: [f64; 3],
+}
+
+/// What a route is made of, which never changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its name.
+    pub route: String,
+    /// The name of its source.
+    pub source: String,
+    /// The source's type, such as `vcenter`.
+    pub source_type: &'static str,
+    /// Where the source is; no user information.
+    pub source_address: String,
+    /// The name of its processor.
+    pub processor: String,
+    /// The processor's type, such as `knative`.
+    pub processor_type: &'static str,
+    /// Where the processor sends to; no user information.
+    pub processor_address: String,
+    /// When nothing gets lost in a crash.
+    pub at_least_once: bool,
+}
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct RouteSnapshot {
+    /// What it is made of.
+    pub about: Arc<About>,
+    /// When it started.
+    pub started: Timestamp,
+    /// The connection to its source.
+    pub link: Link,
+    /// What is wrong, the worst first.
+    pub troubles: Vec<TroubleSnapshot>,
+    /// The end of the last trouble that is over.
+    pub trouble_ended: Option<Timestamp>,
+    /// What was tried to get past a stall; empty when nothing was.
+    pub stall_tried: &'static str,
+    /// The thread that has been at one piece of work for the longest time.
+    pub busy: Busy,
+    /// Events read and not in the settled prefix.
+    pub outstanding: usize,
+    /// Events that wait for a worker.
+    pub waiting: usize,
+    /// Everything up to this time is settled.
+    pub settled_to: Option<Timestamp>,
+    /// The same as the checkpoint on disk tells it.
+    pub checkpoint: Option<Timestamp>,
+    /// The event that was read last.
+    pub last_read: Option<Position>,
+    /// From the settled time to the source's present; 0 when nothing is outstanding.
+    pub lag_seconds: f64,
+    /// What was counted since the start.
+    pub counts: Counts,
+}
+
+/// A part of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The source cannot be opened or read.
+    Source,
+    /// Events of the source are known that cannot be read.
+    Stall,
+    /// The dead-letter file cannot be written.
+    DeadLetters,
+    /// Nothing can be delivered.
+    Delivery,
+    /// Events cannot be judged by the route's pattern.
+    Filter,
+}
+
+impl Part {
+    /// Its name for people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Source => "source",
+            Part::Stall => "stall",
+            Part::DeadLetters => "dead letters",
+            Part::Delivery => "delivery",
+            Part::Filter => "filter",
+        }
+    }
+}
+
+/// Something that is wrong at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TroubleSnapshot {
+    /// Where.
+    pub part: Part,
+    /// A short word for the cause.
+    pub reason: String,
+    /// What was tried, why it failed, what to do.
+    pub detail: String,
+    /// What the router does about it.
+    pub consequence: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Failures since then.
+    pub times: u64,
+}
+
+/// How long a thread has been at one piece of work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// What the thread does; empty when all threads wait for work.
+    pub role: &'static str,
+    /// For how long.
+    pub time: Duration,
+    /// A thread that takes longer hangs.
+    pub time_max: Duration,
+}
+
+/// What a route counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Events read.
+    pub read: u64,
+    /// Events that the processor acknowledged.
+    pub delivered: u64,
+    /// Events that the route's filter excluded.
+    pub filtered: u64,
+    /// Events that nobody subscribes to.
+    pub unmatched: u64,
+    /// Letters in the dead-letter file.
+    pub dead_lettered: u64,
+    /// Events given up without a trace on disk.
+    pub lost: u64,
+    /// Spans that the source no longer had.
+    pub gaps: u64,
+    /// Pages read, empty ones included.
+    pub pages: u64,
+    /// Times the source was opened again.
+    pub reconnects: u64,
+    /// Deliveries that were repeated, by reason.
+    pub retried: Vec<(&'static str, u64)>,
+    /// Times the source could not be opened or read, by reason.
+    pub source_failures: Vec<(&'static str, u64)>,
+    /// What the source could not fully explain, by kind.
+    pub oddities: Vec<(&'static str, u64)>,
+    /// Calls of the processor that took at most each bound of the histogram, and all.
+    pub delivery_buckets: Vec<u64>,
+    /// How long they took together.
+    pub delivery_seconds: f64,
+    /// Attempts to deliver, by the event's name.
+    pub names: Vec<(String, Outcome)>,
+    /// Calls to each target, for processors that have several.
+    pub targets: Vec<(String, Outcome)>,
+}

@@ -1,0 +1,448 @@
+//! What a snapshot means: is the process alive, is it ready, how is each route; as text and JSON.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::outcomes::Outcome;
+use super::snapshot::{Counts, Part, Phase, RouteSnapshot, Snapshot, TroubleSnapshot};
+use crate::limits::READY_TROUBLE_MAX;
+use crate::version;
+
+/// How a route is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The source was not reached yet, and nothing is known against it.
+    Connecting,
+    /// The source cannot be opened or read.
+    Disconnected,
+    /// Events are known that the source does not hand over.
+    Stalled,
+    /// Something cannot be written to the dead letters: the route waits.
+    Held,
+    /// Nothing can be delivered.
+    Failing,
+    /// All is well.
+    Running,
+}
+
+impl State {
+    /// A word for people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Connecting => "connecting",
+            State::Disconnected => "disconnected",
+            State::Stalled => "stalled",
+            State::Held => "held",
+            State::Failing => "failing",
+            State::Running => "running",
+        }
+    }
+}
+
+/// The worst that is true of a route, and since when.
+pub fn state(route: &RouteSnapshot) -> (State, Timestamp) {
+    let of = |part: Part| match part {
+        Part::Source => Some(State::Disconnected),
+        Part::Stall => Some(State::Stalled),
+        Part::DeadLetters => Some(State::Held),
+        Part::Delivery => Some(State::Failing),
+        Part::Filter => None,
+    };
+    let worst = route.troubles.iter().find_map(|trouble| Some((of(trouble.part)?, trouble.since)));
+    let since = route.link.since.unwrap_or(route.started);
+    match worst {
+        Some(worst) => worst,
+        None if !route.link.connected => (State::Connecting, since),
+        None => (State::Running, route.trouble_ended.map_or(since, |ended| ended.max(since))),
+    }
+}
+
+/// Why a process should be started again: a thread hangs. Empty when it is alive.
+pub fn hangs(snapshot: &Snapshot) -> Vec<String> {
+    let hanging = snapshot.routes.iter().filter(|route| route.busy.time_max < route.busy.time);
+    let line = |route: &RouteSnapshot| {
+        format!(
+            "route {}: a {} has been at one piece of work for {}, which should end within {}: start the \
+             router again",
+            route.about.route,
+            route.busy.role,
+            seconds(route.busy.time),
+            seconds(route.busy.time_max)
+        )
+    };
+    hanging.map(line).collect()
+}
+
+/// Why events do not flow as they should, a line each. Empty when the process is ready.
+pub fn obstacles(snapshot: &Snapshot) -> Vec<String> {
+    match snapshot.phase {
+        Phase::Starting => return vec!["starting".to_string()],
+        Phase::Stopping => return vec!["stopping".to_string()],
+        Phase::Running => {}
+    }
+    let mut lines = Vec::new();
+    for route in &snapshot.routes {
+        let about = &route.about;
+        if state(route).0 == State::Connecting {
+            let (source, address) = (&about.source, &about.source_address);
+            lines.push(format!("route {}: source {source} is not connected yet to {address}", about.route));
+        }
+        for trouble in &route.troubles {
+            let time = age(snapshot.now, trouble.since);
+            // What passes within seconds is retried before anybody could act.
+            let is_short = trouble.part == Part::Delivery && time < READY_TROUBLE_MAX;
+            if !is_short && trouble.part != Part::Filter {
+                lines.push(format!("route {}: {}", about.route, describe(trouble, time)));
+            }
+        }
+    }
+    lines
+}
+
+/// One line about a route, for the log.
+pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
+    let (state, since) = state(route);
+    let counts = &route.counts;
+    let trouble = route.troubles.first().map(|trouble| format!(" ({})", trouble.detail)).unwrap_or_default();
+    format!(
+        "{} for {}{trouble}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, odd {}, \
+         waiting {}, lag {:.1} s, settled to {}, last key {}",
+        state.name(),
+        seconds(age(now, since)),
+        counts.read,
+        counts.delivered,
+        counts.filtered,
+        counts.unmatched,
+        counts.retried.iter().map(|(_, count)| count).sum::<u64>(),
+        counts.dead_lettered,
+        counts.oddities.iter().map(|(_, count)| count).sum::<u64>(),
+        route.outstanding,
+        route.lag_seconds,
+        route.settled_to.map_or_else(|| "nothing yet".to_string(), |time| time.to_string()),
+        route.last_read.map_or_else(|| "none".to_string(), |position| position.key.to_string()),
+    )
+}
+
+/// What is wrong, since when, and what is done about it.
+pub fn describe(trouble: &TroubleSnapshot, time: Duration) -> String {
+    let times = if 1 < trouble.times { format!(", {} failures", trouble.times) } else { String::new() };
+    let TroubleSnapshot { detail, consequence, .. } = trouble;
+    let consequence = if consequence.is_empty() { String::new() } else { format!("; {consequence}") };
+    format!("{}: {detail}{consequence} (for {}{times})", trouble.part.name(), seconds(time))
+}
+
+/// From `since` to `now`; zero where clocks were set back.
+pub fn age(now: Timestamp, since: Timestamp) -> Duration {
+    now.duration_since(since).max(SignedDuration::ZERO).unsigned_abs()
+}
+
+/// `/status`: everything about the routes, for programs.
+pub fn json(snapshot: &Snapshot) -> String {
+    let obstacles = obstacles(snapshot);
+    let status = Status {
+        state: match (snapshot.phase, obstacles.is_empty()) {
+            (Phase::Starting, _) => "starting",
+            (Phase::Stopping, _) => "stopping",
+            (Phase::Running, true) => "ready",
+            (Phase::Running, false) => "not ready",
+        },
+        reasons: obstacles,
+        live: hangs(snapshot).is_empty(),
+        version: version::VERSION,
+        commit: version::COMMIT,
+        started: whole(snapshot.process.started),
+        now: whole(snapshot.now),
+        resident_bytes: snapshot.process.resident_bytes,
+        routes: snapshot.routes.iter().map(route_status).collect(),
+    };
+    // Strings and numbers always have a JSON form.
+    let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    state: &'static str,
+    reasons: Vec<String>,
+    live: bool,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'static str>,
+    started: String,
+    now: String,
+    resident_bytes: Option<u64>,
+    routes: Vec<RouteStatus<'a>>,
+}
+
+#[derive(Serialize)]
+struct RouteStatus<'a> {
+    name: &'a str,
+    state: &'static str,
+    since: String,
+    promise: &'static str,
+    source: EndStatus<'a>,
+    processor: EndStatus<'a>,
+    lag_seconds: f64,
+    outstanding: usize,
+    waiting: usize,
+    settled_to: Option<String>,
+    checkpoint: Option<String>,
+    last_read: Option<ReadStatus>,
+    busy_seconds: f64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    stall_tried: &'static str,
+    troubles: Vec<TroubleStatus<'a>>,
+    counters: CounterStatus,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    types: Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    functions: Map<String, Value>,
+}
+
+/// A source or a processor.
+#[derive(Serialize)]
+struct EndStatus<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    ty: &'static str,
+    address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected: Option<bool>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+}
+
+#[derive(Serialize)]
+struct ReadStatus {
+    key: i64,
+    time: String,
+}
+
+#[derive(Serialize)]
+struct TroubleStatus<'a> {
+    part: &'static str,
+    reason: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    doing: &'a str,
+    since: String,
+    times: u64,
+}
+
+#[derive(Serialize)]
+struct CounterStatus {
+    read: u64,
+    delivered: u64,
+    filtered: u64,
+    unmatched: u64,
+    dead_lettered: u64,
+    lost: u64,
+    gaps: u64,
+    pages: u64,
+    reconnects: u64,
+    retried: Map<String, Value>,
+    source_failures: Map<String, Value>,
+    oddities: Map<String, Value>,
+}
+
+fn route_status(route: &RouteSnapshot) -> RouteStatus<'_> {
+    let (about, (state, since)) = (&route.about, state(route));
+    RouteStatus {
+        name: &about.route,
+        state: state.name(),
+        since: whole(since),
+        promise: if about.at_least_once { "at least once" } else { "at most once" },
+        source: EndStatus {
+            name: &about.source,
+            ty: about.source_type,
+            address: &about.source_address,
+            connected: Some(route.link.connected),
+            description: &route.link.description,
+        },
+        processor: EndStatus {
+            name: &about.processor,
+            ty: about.processor_type,
+            address: &about.processor_address,
+            connected: None,
+            description: "",
+        },
+        lag_seconds: route.lag_seconds,
+        outstanding: route.outstanding,
+        waiting: route.waiting,
+        settled_to: route.settled_to.map(|time| time.to_string()),
+        checkpoint: route.checkpoint.map(|time| time.to_string()),
+        last_read: route
+            .last_read
+            .map(|position| ReadStatus { key: position.key, time: position.time.to_string() }),
+        busy_seconds: route.busy.time.as_secs_f64(),
+        stall_tried: route.stall_tried,
+        troubles: route.troubles.iter().map(trouble_status).collect(),
+        counters: counter_status(&route.counts),
+        types: outcomes(&route.counts.names),
+        functions: outcomes(&route.counts.targets),
+    }
+}
+
+fn trouble_status(trouble: &TroubleSnapshot) -> TroubleStatus<'_> {
+    TroubleStatus {
+        part: trouble.part.name(),
+        reason: &trouble.reason,
+        detail: &trouble.detail,
+        doing: &trouble.consequence,
+        since: whole(trouble.since),
+        times: trouble.times,
+    }
+}
+
+fn counter_status(counts: &Counts) -> CounterStatus {
+    let words = |pairs: &[(&'static str, u64)]| {
+        pairs.iter().map(|(word, count)| (word.to_string(), Value::from(*count))).collect()
+    };
+    CounterStatus {
+        read: counts.read,
+        delivered: counts.delivered,
+        filtered: counts.filtered,
+        unmatched: counts.unmatched,
+        dead_lettered: counts.dead_lettered,
+        lost: counts.lost,
+        gaps: counts.gaps,
+        pages: counts.pages,
+        reconnects: counts.reconnects,
+        retried: words(&counts.retried),
+        source_failures: words(&counts.source_failures),
+        oddities: words(&counts.oddities),
+    }
+}
+
+fn outcomes(list: &[(String, Outcome)]) -> Map<String, Value> {
+    let value =
+        |outcome: &Outcome| serde_json::json!({ "delivered": outcome.delivered, "failed": outcome.failed });
+    list.iter().map(|(name, outcome)| (name.clone(), value(outcome))).collect()
+}
+
+/// Our own times are not known better than to the second.
+fn whole(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::snapshot::Busy;
+    use crate::observe::testing::{NOW, route, snapshot, trouble};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_worst_counts_and_when_it_began() {
+        let mut one = route("power");
+        assert_eq!(state(&one), (State::Running, at(NOW - 500)));
+        one.trouble_ended = Some(at(NOW - 9));
+        assert_eq!(state(&one), (State::Running, at(NOW - 9)));
+        one.troubles = vec![trouble(Part::Filter, NOW - 100)];
+        assert_eq!(state(&one).0, State::Running, "a filter that fails delivers everything");
+        for (part, word) in [
+            (Part::Delivery, "failing"),
+            (Part::DeadLetters, "held"),
+            (Part::Stall, "stalled"),
+            (Part::Source, "disconnected"),
+        ] {
+            one.troubles.insert(0, trouble(part, NOW - 50));
+            assert_eq!((state(&one).0.name(), state(&one).1), (word, at(NOW - 50)));
+        }
+        one.troubles.clear();
+        one.link.connected = false;
+        assert_eq!(state(&one), (State::Connecting, at(NOW - 500)));
+    }
+
+    #[test]
+    fn ready_means_that_every_route_flows() {
+        let mut all = snapshot(vec![route("a"), route("b")]);
+        assert_eq!(obstacles(&all), [""; 0]);
+        all.routes[0].link.connected = false;
+        all.routes[1].troubles =
+            vec![trouble(Part::Stall, NOW - 100), trouble(Part::Delivery, NOW - 9), trouble(Part::Filter, 0)];
+        assert_eq!(
+            obstacles(&all),
+            [
+                "route a: source vc01 is not connected yet to https://vc01/sdk",
+                "route b: stall: it failed: do this; trying again (for 100 s, 3 failures)",
+            ]
+        );
+        all.routes.remove(0);
+        all.routes[0].troubles = vec![trouble(Part::Delivery, NOW - 10)];
+        assert_eq!(
+            obstacles(&all),
+            ["route b: delivery: it failed: do this; trying again (for 10 s, 3 failures)"]
+        );
+        all.phase = Phase::Stopping;
+        assert_eq!(obstacles(&all), ["stopping"]);
+        all.phase = Phase::Starting;
+        assert_eq!(obstacles(&all), ["starting"]);
+    }
+
+    #[test]
+    fn a_thread_that_hangs_ends_the_life_and_trouble_does_not() {
+        let mut all = snapshot(vec![route("a")]);
+        all.routes[0].troubles = vec![trouble(Part::Source, 0), trouble(Part::DeadLetters, 0)];
+        assert_eq!(hangs(&all), [""; 0]);
+        let busy = |seconds| Busy {
+            role: "worker",
+            time: Duration::from_secs(seconds),
+            time_max: Duration::from_secs(270),
+        };
+        all.routes[0].busy = busy(270);
+        assert_eq!(hangs(&all), [""; 0]);
+        all.routes[0].busy = busy(271);
+        let line = "route a: a worker has been at one piece of work for 271 s, which should end within 270 s: \
+                    start the router again";
+        assert_eq!(hangs(&all), [line]);
+    }
+
+    #[test]
+    fn the_summary_says_everything_in_a_line() {
+        let mut one = route("power");
+        let counters = "read 1000, delivered 900, filtered 50, unmatched 40, retried 10, dead letters 3, odd 1, \
+                        waiting 7, lag 1.5 s, settled to 2023-11-14T22:13:21Z, last key 4711";
+        assert_eq!(summary(&one, at(NOW)), format!("running for 500 s; {counters}"));
+        one.troubles = vec![trouble(Part::Delivery, NOW - 60)];
+        one.last_read = None;
+        one.settled_to = None;
+        let said = summary(&one, at(NOW));
+        assert!(said.starts_with("failing for 60 s (it failed: do this); read 1000, "), "{said}");
+        assert!(said.ends_with("settled to nothing yet, last key none"), "{said}");
+    }
+
+    #[test]
+    fn the_status_is_json_with_all_that_is_known() {
+        let mut all = snapshot(vec![route("power"), route("rest")]);
+        all.routes[1].troubles = vec![trouble(Part::Delivery, NOW - 60)];
+        let status: Value = serde_json::from_str(&json(&all)).unwrap();
+        assert_eq!(status["state"], "not ready");
+        assert_eq!(status["reasons"].as_array().unwrap().len(), 1);
+        assert_eq!(status["live"], true);
+        let [power, rest] = &status["routes"].as_array().unwrap()[..] else { panic!("two routes") };
+        assert_eq!((&power["name"], &power["state"]), (&"power".into(), &"running".into()));
+        assert_eq!(power["source"]["address"], "https://vc01/sdk");
+        assert_eq!(power["source"]["connected"], true);
+        assert_eq!(power["processor"]["type"], "knative");
+        assert_eq!(power["last_read"]["key"], 4711);
+        assert_eq!(power["checkpoint"], "2023-11-14T22:13:20.25Z");
+        assert_eq!(power["counters"]["retried"]["503"], 6);
+        assert_eq!(power["types"]["VmPoweredOnEvent"]["failed"], 2);
+        assert_eq!(rest["state"], "failing");
+        assert_eq!(rest["troubles"][0]["detail"], "it failed: do this");
+        assert_eq!(rest["troubles"][0]["since"], at(NOW - 60).to_string());
+        assert_eq!(serde_json::from_str::<Value>(&json(&snapshot(vec![]))).unwrap()["state"], "ready");
+    }
+}

@@ -1,0 +1,138 @@
+//! What can be watched of a route, answered from memory whatever its threads are doing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Role, Shared};
+use crate::limits::{BUSY_MARGIN, VCENTER_CALL_WAIT_MAX};
+use crate::observe::board::Watched;
+use crate::observe::snapshot::{About, Busy, Counts, Part, RouteSnapshot, TroubleSnapshot};
+use crate::observe::stats::{Pulse, RouteStats};
+use crate::observe::trouble::Report;
+use crate::processor::Processor;
+use crate::source::watch::SourceWatch;
+
+/// What can be watched of a route.
+#[derive(Clone)]
+pub struct View {
+    pub(super) shared: Arc<Shared>,
+    pub(super) about: Arc<About>,
+    pub(super) started: Timestamp,
+    pub(super) processor: Arc<dyn Processor>,
+    pub(super) source: SourceWatch,
+    pub(super) pulses: Vec<(Role, Arc<Pulse>)>,
+}
+
+impl View {
+    /// Its counters.
+    pub fn stats(&self) -> &RouteStats {
+        &self.shared.stats
+    }
+
+    fn busy(&self) -> Busy {
+        let longest = self.pulses.iter().map(|(role, pulse)| (pulse.busy_for(), *role)).max_by_key(|it| it.0);
+        let (time, role) = longest.unwrap_or((Duration::ZERO, Role::Poller));
+        let role = match role {
+            _ if time.is_zero() => "",
+            Role::Poller => "reader",
+            Role::Worker => "worker",
+            Role::Keeper => "keeper of the checkpoint",
+        };
+        let time_max = self.processor.deliver_wait_max().max(VCENTER_CALL_WAIT_MAX) + BUSY_MARGIN;
+        Busy { role, time, time_max }
+    }
+
+    /// What is wrong, in the order of the parts.
+    fn troubles(&self, now: Timestamp) -> Vec<TroubleSnapshot> {
+        let shared = &self.shared;
+        let of = |part, report: Option<Report>| {
+            report.map(|report| TroubleSnapshot {
+                part,
+                reason: report.reason,
+                detail: report.detail,
+                consequence: report.consequence,
+                since: before(now, report.since.elapsed()),
+                times: report.times,
+            })
+        };
+        let stall = self.source.stall();
+        let stalled = stall.stalled_since.map(|since| TroubleSnapshot {
+            part: Part::Stall,
+            reason: "stalled".to_string(),
+            detail: stall.detail,
+            consequence: format!("tried last: {}", stall.tried),
+            since,
+            times: 1,
+        });
+        let troubles = [
+            of(Part::Source, shared.source_trouble.current()),
+            stalled,
+            of(Part::DeadLetters, shared.dead_letter_trouble.current()),
+            of(Part::Delivery, shared.delivery_trouble.current()),
+            of(Part::Filter, shared.filter_trouble.current()),
+        ];
+        troubles.into_iter().flatten().collect()
+    }
+
+    fn trouble_ended(&self, now: Timestamp) -> Option<Timestamp> {
+        let shared = &self.shared;
+        let troubles = [&shared.source_trouble, &shared.dead_letter_trouble, &shared.delivery_trouble];
+        let ended: Option<Instant> = troubles.iter().filter_map(|trouble| trouble.ended()).max();
+        ended.map(|ended| before(now, ended.elapsed()))
+    }
+
+    fn counts(&self) -> Counts {
+        let stats = &self.shared.stats;
+        let (delivery_buckets, delivery_seconds) = stats.delivery.get();
+        Counts {
+            read: stats.read.get(),
+            delivered: stats.delivered.get(),
+            filtered: stats.filtered.get(),
+            unmatched: stats.unmatched.get(),
+            dead_lettered: stats.dead_lettered.get(),
+            lost: stats.lost.get(),
+            gaps: stats.gaps.get(),
+            pages: stats.pages.get(),
+            reconnects: stats.reconnects.get(),
+            retried: stats.retried.get(),
+            source_failures: stats.source_failures.get(),
+            oddities: stats.oddities.get(),
+            delivery_buckets,
+            delivery_seconds,
+            names: stats.names.list(),
+            targets: self.processor.target_counts(),
+        }
+    }
+}
+
+impl Watched for View {
+    fn snapshot(&self) -> RouteSnapshot {
+        let (now, stats) = (Timestamp::now(), &self.shared.stats);
+        let gauge = self.shared.queue.gauge();
+        let is_behind = 0 < gauge.outstanding;
+        RouteSnapshot {
+            about: self.about.clone(),
+            started: self.started,
+            link: stats.link(),
+            troubles: self.troubles(now),
+            trouble_ended: self.trouble_ended(now),
+            stall_tried: self.source.stall().tried,
+            busy: self.busy(),
+            outstanding: gauge.outstanding,
+            waiting: gauge.waiting,
+            // The earliest time stands for none: the queue has not begun.
+            settled_to: (gauge.time != Timestamp::MIN).then_some(gauge.time),
+            checkpoint: stats.checkpoint(),
+            last_read: stats.last_read(),
+            lag_seconds: if is_behind { stats.seconds_behind(gauge.time) } else { 0.0 },
+            counts: self.counts(),
+        }
+    }
+}
+
+fn before(now: Timestamp, time: Duration) -> Timestamp {
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    now.checked_sub(time).unwrap_or(Timestamp::UNIX_EPOCH)
+}
