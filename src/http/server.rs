@@ -15,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, io_text};
 use crate::limits;
 use crate::stop::{Stop, StopSource, stop_signal};
 
@@ -81,7 +81,9 @@ impl Server {
         settings: ServerSettings,
         handler: impl Fn(&InRequest) -> Reply + Send + Sync + 'static,
     ) -> Result<Server> {
-        let listener = TcpListener::bind(address).context(|| format!("listen on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .map_err(|error| io_text(&error))
+            .context(|| format!("listen on {address}"))?;
         let bound = listener.local_addr().context(|| format!("listen on {address}"))?;
         let wake = listener.try_clone().context(|| format!("listen on {address}"))?;
         let (stop_source, stop) = stop_signal();
