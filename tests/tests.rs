@@ -42,7 +42,9 @@ mod peers;
 mod refusals;
 // Stopped or killed in mid-stream, nothing is missing.
 mod restart;
-// How the router ends when a sink does not answer.
+// What others do to its session at vcsim, and what it leaves behind.
+mod sessions;
+// How the router ends, whatever it is doing.
 mod stopping;
 // One sample event, without a vCenter.
 mod send;

@@ -106,6 +106,11 @@ impl Vcsim {
         events(&self.url, USERNAME, PASSWORD)
     }
 
+    /// Makes event collectors until it allows no more, and leaves them; gives how many.
+    pub fn occupy_collectors(&self) -> i64 {
+        pyvmomi(&["collectors", &self.url, USERNAME, PASSWORD])[0]["made"].as_i64().unwrap()
+    }
+
     /// User agents of its sessions, pyvmomi's own left out.
     pub fn session_agents(&self) -> Vec<String> {
         session_agents(&self.url, USERNAME, PASSWORD)

@@ -1,4 +1,5 @@
-"""What a vCenter holds, read with VMware's own Python SDK: its events or its sessions as JSON lines."""
+"""What a vCenter holds, read with VMware's own Python SDK: its events or its sessions as JSON lines;
+or as many event collectors as it allows, left behind."""
 
 import argparse
 import json
@@ -10,7 +11,7 @@ from pyVmomi import vim
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["events", "sessions"])
+    parser.add_argument("what", choices=["events", "sessions", "collectors"])
     parser.add_argument("url")
     parser.add_argument("username")
     parser.add_argument("password")
@@ -26,7 +27,8 @@ def main():
     )
     try:
         content = service.RetrieveContent()
-        for line in {"events": events, "sessions": sessions}[arguments.what](content):
+        what = {"events": events, "sessions": sessions, "collectors": collectors}[arguments.what]
+        for line in what(content):
             print(json.dumps(line))
     finally:
         Disconnect(service)
@@ -55,6 +57,16 @@ def sessions(content):
     for session in content.sessionManager.sessionList:
         if session.key != own:
             yield {"user": session.userName, "agent": session.userAgent, "address": session.ipAddress}
+
+
+def collectors(content):
+    """How many could be made until the limit, which real vCenter sets to 32 by default."""
+    for made in range(1000):
+        try:
+            content.eventManager.CreateCollectorForEvents(vim.event.EventFilterSpec())
+        except vim.fault.InvalidState:
+            yield {"made": made}
+            return
 
 
 if __name__ == "__main__":

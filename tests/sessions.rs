@@ -1,0 +1,134 @@
+//! The router's session and collector at vcsim: what others do to them, and what it leaves behind.
+
+use std::collections::HashSet;
+
+use crate::support::peers::{Received, Receiver, Vcsim};
+use crate::support::process::Process;
+use crate::support::{SOON, Test, closed_port, wait_for};
+
+/// Times that sessions are ended while events come: fewer than vcsim's 1000 events of history.
+const ENDS: usize = 4;
+/// More than the collectors that vcsim allows.
+const LOGINS: usize = 40;
+
+/// vcsim, a receiver and the router between them.
+struct Line {
+    test: Test,
+    port: u16,
+    vcsim: Vcsim,
+    receiver: Receiver,
+}
+
+impl Line {
+    fn new(name: &str) -> Line {
+        let test = Test::new(name);
+        let port = closed_port();
+        let vcsim = Vcsim::start_at(port, 4, false);
+        let receiver = Receiver::start(&test, "events", &[]);
+        test.write("router.toml", &(vcsim.source("vc01") + &receiver.processor("sink", "binary")));
+        Line { test, port, vcsim, receiver }
+    }
+
+    fn start(&self) -> Process {
+        let mut router = self.test.start(&["run"]);
+        router.log_line(&["reading VMware"]);
+        router
+    }
+
+    /// Switches all machines off or on: three events each.
+    fn switch(&self, on: bool) {
+        let machines = self.vcsim.machines();
+        let machines: Vec<&str> = machines.iter().map(String::as_str).collect();
+        self.vcsim.power(on, &machines);
+    }
+}
+
+/// Ends the sessions of routers; gives how many there were.
+fn end_sessions(vcsim: &Vcsim) -> usize {
+    let listed: serde_json::Value = serde_json::from_str(&vcsim.govc(&["session.ls", "-json"])).unwrap();
+    let sessions = listed["sessionList"].as_array().unwrap();
+    let keys: Vec<&str> = sessions
+        .iter()
+        .filter(|session| session["userAgent"].as_str().unwrap_or_default().starts_with("event-router"))
+        .map(|session| session["key"].as_str().unwrap())
+        .collect();
+    if !keys.is_empty() {
+        vcsim.govc(&[&["session.rm"], keys.as_slice()].concat());
+    }
+    keys.len()
+}
+
+#[test]
+#[ignore = "needs vcsim and the CloudEvents SDK: run tests/run"]
+fn session_ended_by_another_client_in_mid_stream_loses_none() {
+    let line = Line::new("terminated");
+    let mut router = line.start();
+    let mut ended = 0;
+    for round in 0..2 * ENDS {
+        line.switch(round % 2 == 1);
+        if round % 2 == 0 {
+            ended +=
+                wait_for("a session to end", SOON, || Some(end_sessions(&line.vcsim)).filter(|n| 0 < *n));
+        }
+    }
+    let (recorded, accepted) = line.receiver.wait_for_all(&line.vcsim);
+    assert!(100 < recorded.len(), "{} events", recorded.len());
+    let keys: HashSet<i64> = accepted.iter().map(Received::key).collect();
+    assert_eq!(keys.len(), accepted.len(), "none twice");
+    assert!(ENDS <= ended, "{ended} sessions were ended");
+    router.log_line(&["the session is gone", "trying again in"]);
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    assert_eq!(line.vcsim.session_agents(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs vcsim and the CloudEvents SDK: run tests/run"]
+fn new_vcsim_at_the_same_address_is_read() {
+    let mut line = Line::new("new-instance");
+    let mut router = line.start();
+    line.switch(false);
+    let (_, before) = line.receiver.wait_for_all(&line.vcsim);
+    // It must have ended before the next one can listen.
+    let Line { test, port, vcsim, receiver } = line;
+    drop(vcsim);
+    router.log_line(&["trying again in"]);
+    line = Line { vcsim: Vcsim::start_at(port, 4, false), test, port, receiver };
+    line.switch(false);
+    let recorded = line.vcsim.events();
+    // Its keys are those of the first one again: only what came later counts.
+    line.receiver.wait("the events of the new vcsim", |accepted| {
+        let later = &accepted[before.len()..];
+        recorded.iter().all(|event| later.iter().any(|received| received.key() == event.key))
+    });
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    assert_eq!(line.vcsim.session_agents(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs vcsim: run tests/run"]
+fn logins_leave_neither_session_nor_collector_behind() {
+    let line = Line::new("logins");
+    // vcsim allows 32 collectors in all and keeps those of ended sessions, so that a few left
+    // behind would be refused soon.
+    for login in 0..LOGINS {
+        let router = line.start();
+        assert!(line.vcsim.session_agents().len() <= 1, "login {login}: sessions pile up");
+        let exit = router.end_by("TERM");
+        assert_eq!(exit.code, Some(0));
+        assert!(!exit.stderr.contains("WARN"), "login {login}: {}", exit.stderr);
+    }
+    assert_eq!(line.vcsim.session_agents(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs vcsim and the CloudEvents SDK: run tests/run"]
+fn limit_of_collectors_is_named() {
+    let line = Line::new("limit");
+    assert_eq!(line.vcsim.occupy_collectors(), 32);
+    let mut router = line.test.start(&["run"]);
+    let told = router.log_line(&["create an event collector"]);
+    assert!(told.contains("collector limit reached") && told.contains("event.maxCollectors"), "{told}");
+    assert!(line.vcsim.session_agents().len() <= 1, "sessions pile up");
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    assert_eq!(line.vcsim.session_agents(), [""; 0]);
+}
