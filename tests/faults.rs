@@ -147,7 +147,7 @@ fn vcenter_is_silent_or_trickles() {
         };
         (has(&router) && has(&other)).then_some(())
     });
-    router.log_line(&["read the server's clock", "timeout of 30s while reading"]);
+    router.log_line(&["read the server's clock", "timeout of 30s while"]);
     other.log_line(&["ask the server who it is", "timeout of 30s while waiting"]);
     stream.simulator.clear_faults();
     router.log_line(&["reading VMware"]);

@@ -1,8 +1,9 @@
 //! The router's session and collector at vcsim: what others do to them, and what it leaves behind.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
-use crate::support::peers::{Received, Receiver, Vcsim};
+use crate::support::peers::{Received, Receiver, Recorded, Vcsim};
 use crate::support::process::Process;
 use crate::support::{SOON, Test, closed_port, wait_for};
 
@@ -96,10 +97,18 @@ fn new_vcsim_at_the_same_address_is_read() {
     line.switch(false);
     let recorded = line.vcsim.events();
     // Its keys are those of the first one again: only what came later counts.
-    line.receiver.wait("the events of the new vcsim", |accepted| {
+    let end = Instant::now() + SOON;
+    loop {
+        let accepted = line.receiver.accepted();
         let later = &accepted[before.len()..];
-        recorded.iter().all(|event| later.iter().any(|received| received.key() == event.key))
-    });
+        let is_missing = |event: &&Recorded| !later.iter().any(|received| received.key() == event.key);
+        let missing: Vec<_> = recorded.iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < end, "not within {SOON:?}: {missing:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(router.end_by("TERM").code, Some(0));
     assert_eq!(line.vcsim.session_agents(), [""; 0]);
 }

@@ -209,7 +209,7 @@ impl Poller<'_> {
         stats.read_event(position);
         self.tell_gap(position);
         self.tell_oddities(&event);
-        self.warn_about_key(position.key);
+        self.warn_about_key(position);
         log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
         if !self.shared.wants(&event) {
             stats.filtered.add(1);
@@ -290,9 +290,11 @@ impl Poller<'_> {
     }
 
     // Both are only said: keys tell events apart, and nothing is concluded from their order.
-    fn warn_about_key(&mut self, key: i64) {
-        let last = self.last_key.replace(key);
-        if let Some(last) = last.filter(|last| 0 <= key && key.saturating_add(KEY_DISORDER_MAX) < *last) {
+    fn warn_about_key(&mut self, position: Position) {
+        let key = position.key;
+        let reuse = self.issued.as_ref().is_some_and(|issued| issued.window.is_reuse(position));
+        let went_back = |last: i64| 0 <= key && key.saturating_add(KEY_DISORDER_MAX) < last;
+        if let Some(last) = self.last_key.replace(key).filter(|last| reuse || went_back(*last)) {
             log::warn!(target: self.shared.who.as_str(), "the source's event keys went back from {last} to {key}: its database was restored \
                  or began anew; going on by time, some events may be repeated");
         }

@@ -5,6 +5,10 @@
 //! window is what makes resuming exact: reading begins a little before the position, and what the
 //! window holds is skipped. Keys mostly come in sequence, so a second of thousands of events is
 //! one range.
+//!
+//! A source may begin its keys again (a simulator that is restarted, a restored database). Within
+//! one second the same key can then mean another event; what tells them apart is that it is later
+//! than all that is known of that second.
 
 use std::collections::BTreeMap;
 
@@ -21,15 +25,19 @@ pub struct Window {
 }
 
 impl Window {
-    /// Remembers an event and forgets what is now too old to be read again.
+    /// Remembers an event and forgets what is now too old to be read again. An event that uses a
+    /// known key again ends what is known: the source has begun its keys anew.
     pub fn insert(&mut self, position: Position) {
+        if self.is_reuse(position) {
+            self.seconds.clear();
+        }
         let newest = self.newest.map_or(position.time, |newest| newest.max(position.time));
         let moved = self.newest != Some(newest);
         self.newest = Some(newest);
         let second = position.time.as_second();
         let oldest = oldest_second(newest);
         if oldest <= second {
-            self.seconds.entry(second).or_default().insert(position.key);
+            self.seconds.entry(second).or_default().insert(position);
         }
         if moved {
             self.forget_before(oldest);
@@ -38,7 +46,16 @@ impl Window {
 
     /// Whether this event is known.
     pub fn contains(&self, position: Position) -> bool {
-        self.seconds.get(&position.time.as_second()).is_some_and(|keys| keys.contains(position.key))
+        self.seconds
+            .get(&position.time.as_second())
+            .is_some_and(|keys| position.time <= keys.latest && keys.contains(position.key))
+    }
+
+    /// Whether an event that is not known has the key of one that is, in the same second.
+    pub fn is_reuse(&self, position: Position) -> bool {
+        self.seconds
+            .get(&position.time.as_second())
+            .is_some_and(|keys| keys.latest < position.time && keys.contains(position.key))
     }
 
     /// The time of the newest event ever inserted.
@@ -67,7 +84,7 @@ impl Window {
     pub fn with(&self, beyond: impl IntoIterator<Item = Position>) -> Window {
         let mut window = self.clone();
         for position in beyond {
-            window.seconds.entry(position.time.as_second()).or_default().insert(position.key);
+            window.seconds.entry(position.time.as_second()).or_default().insert(position);
         }
         window
     }
@@ -76,7 +93,10 @@ impl Window {
     pub fn restore(newest: Option<Timestamp>, ranges: impl IntoIterator<Item = (i64, i64, i64)>) -> Window {
         let mut window = Window { newest, seconds: BTreeMap::new() };
         for (second, first, last) in ranges {
-            window.seconds.entry(second).or_default().insert_range(first, last);
+            let keys = window.seconds.entry(second).or_default();
+            keys.insert_range(first, last);
+            // A record does not tell it.
+            keys.latest = Timestamp::MAX;
         }
         window
     }
@@ -104,18 +124,36 @@ fn oldest_second(newest: Timestamp) -> i64 {
 }
 
 /// A set of keys as disjoint, not adjacent, inclusive ranges.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Keys {
     ranges: BTreeMap<i64, i64>,
+    // No key is of an event after this.
+    latest: Timestamp,
 }
+
+impl Default for Keys {
+    fn default() -> Keys {
+        Keys { ranges: BTreeMap::new(), latest: Timestamp::MIN }
+    }
+}
+
+// Two sets of keys are the same whether or not they went through a record.
+impl PartialEq for Keys {
+    fn eq(&self, other: &Keys) -> bool {
+        self.ranges == other.ranges
+    }
+}
+
+impl Eq for Keys {}
 
 impl Keys {
     fn contains(&self, key: i64) -> bool {
         self.ranges.range(..=key).next_back().is_some_and(|(_, last)| key <= *last)
     }
 
-    fn insert(&mut self, key: i64) {
-        self.insert_range(key, key);
+    fn insert(&mut self, position: Position) {
+        self.latest = self.latest.max(position.time);
+        self.insert_range(position.key, position.key);
     }
 
     fn insert_range(&mut self, first: i64, last: i64) {
@@ -156,7 +194,7 @@ mod tests {
         }
         let seconds: Vec<_> = window.seconds().map(|(s, ranges)| (s, ranges.collect::<Vec<_>>())).collect();
         assert_eq!(seconds, [(10, vec![(0, 499)])]);
-        assert!(window.contains(at(10_999, 499)));
+        assert!(window.contains(at(10_000, 499)));
         assert!(!window.contains(at(10_000, 500)));
         assert!(!window.contains(at(11_000, 499)));
         window.insert(at(11_000, 7));
@@ -174,6 +212,24 @@ mod tests {
         let resume = window.resume().unwrap();
         assert_eq!(resume, Timestamp::from_millisecond(60_000).unwrap() - RESUME_OVERLAP);
         assert_eq!(window.newest(), Some(Timestamp::from_second(60).unwrap()));
+    }
+
+    #[test]
+    fn keys_that_begin_again_within_a_second_are_other_events() {
+        let mut window = Window::default();
+        (1..=9).for_each(|key| window.insert(at(10_000 + key, key)));
+        for known in [at(10_001, 1), at(10_009, 9)] {
+            assert!(window.contains(known) && !window.is_reuse(known));
+        }
+        assert!(!window.is_reuse(at(10_500, 10)), "a key that is not known");
+        assert!(window.is_reuse(at(10_500, 3)) && !window.contains(at(10_500, 3)));
+        window.insert(at(10_500, 3));
+        assert!(window.contains(at(10_500, 3)));
+        assert!(!window.contains(at(10_500, 4)), "of the same time as the first one that came again");
+        assert_eq!(window.newest(), Some(Timestamp::from_millisecond(10_500).unwrap()));
+        // Settled ahead of its turn: beyond the newest time and known all the same.
+        let window = window.with([at(10_800, 12)]);
+        assert!(window.contains(at(10_800, 12)) && !window.contains(at(10_801, 12)));
     }
 
     #[test]
@@ -214,8 +270,8 @@ mod tests {
             assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{ranges:?}");
         }
         let mut extremes = Keys::default();
-        extremes.insert(i64::MAX);
-        extremes.insert(i64::MIN);
+        extremes.insert_range(i64::MAX, i64::MAX);
+        extremes.insert_range(i64::MIN, i64::MIN);
         assert!(extremes.contains(i64::MAX) && extremes.contains(i64::MIN) && !extremes.contains(0));
     }
 }
