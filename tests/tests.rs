@@ -24,6 +24,8 @@ mod demo;
 mod faults;
 // One sink that hangs holds up no other route.
 mod isolation;
+// Events on a bus of a simulated AWS.
+mod eventbridge;
 // From the operation to the receiver, on an idle stream.
 mod latency;
 // Metrics, status and health, whatever vCenter does.

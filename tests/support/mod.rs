@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub mod aws;
 pub mod openfaas;
 pub mod peers;
 pub mod process;
@@ -74,8 +75,14 @@ impl Test {
 
     /// Starts the router likewise.
     pub fn start(&self, arguments: &[&str]) -> Process {
+        self.start_with(arguments, &[])
+    }
+
+    /// Starts the router in the folder, with nothing in its environment but `variables`.
+    pub fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Process {
         let mut command = router_command();
         command.args(arguments).env_clear().env("TMPDIR", &self.folder).current_dir(&self.folder);
+        command.envs(variables.iter().copied());
         Process::start(&format!("router {}", arguments.join(" ")), command)
     }
 }

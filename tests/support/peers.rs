@@ -306,7 +306,7 @@ fn python(script: &str, arguments: &[&str], input: &[u8]) -> Result<String, Stri
 }
 
 /// Runs a peer to its end and gives its output, or its last line of standard error.
-fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // The peers read all input before they write, so that neither side can wait for the other.
@@ -319,8 +319,13 @@ fn run(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn python_command(script: &str) -> Command {
-    let mut command = Command::new(installed("venv/bin/python"));
-    command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/python").join(script));
+    python_of("venv", &format!("python/{script}"))
+}
+
+/// Python with the packages of a place, about to run a script of `tests/peers`.
+pub(super) fn python_of(venv: &str, script: &str) -> Command {
+    let mut command = Command::new(installed(&format!("{venv}/bin/python")));
+    command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script));
     command
 }
 
