@@ -1,5 +1,6 @@
 //! The text of a pattern to its fields and the ways in which they combine.
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::leaf::{Alternatives, Leaf, Number, Range, TextTest};
@@ -16,19 +17,20 @@ pub(super) struct Compiled {
     pub(super) branches: Vec<Vec<usize>>,
 }
 
-/// Compiles the text of a pattern.
+/// Compiles the text of a pattern. What follows its object is not read, as by AWS.
 ///
 /// # Errors
 /// The place in the pattern and what is wrong there.
 pub(super) fn compile(text: &str) -> Result<Compiled> {
     // The compiler below relies on well-formed text, and serde_json says best what is wrong.
-    serde_json::from_str::<IgnoredAny>(text).context(|| "not JSON")?;
+    IgnoredAny::deserialize(&mut serde_json::Deserializer::from_str(text)).context(|| "not JSON")?;
     let mut compiler = Compiler::new(text, true);
     let error = match compiler.run() {
         Ok(compiled) => return Ok(compiled),
         Err(error) => error,
     };
-    // A `$or` that is no list of at least two objects of fields is the name of an ordinary field.
+    // A `$or` that is no list of at least two objects of fields is the name of an ordinary field: AWS
+    // then falls back to its older compiler.
     if compiler.or_seen
         && let Ok(compiled) = Compiler::new(text, false).run()
     {
@@ -68,7 +70,7 @@ const RESERVED: [&str; 24] = [
 
 struct Compiler<'a> {
     scan: Scan<'a>,
-    /// Whether `$or` has its meaning.
+    /// Whether `$or` has its meaning; if not, later forms of `anything-but` have none either.
     or: bool,
     or_seen: bool,
     /// Where the compiler is: member names joined by dots.
@@ -169,7 +171,7 @@ impl<'a> Compiler<'a> {
             Leaf { path: (*self.path).into(), alternatives: Alternatives::default(), absent: false };
         let (mut index, mut first) = (0, true);
         while self.scan.another(&mut first, b']').map_err(syntax)? {
-            alternative(&mut self.scan, &mut leaf)
+            alternative(&mut self.scan, &mut leaf, Forms { later: self.or, empty: 0 < index })
                 .map_err(|reason| Error::new(format!("{}[{index}]: {reason}", self.path)))?;
             index += 1;
         }
@@ -199,10 +201,20 @@ impl<'a> Compiler<'a> {
 /// Why an alternative is refused; the caller knows the place.
 type Reason = String;
 
+/// What `anything-but` may be where an alternative stands.
+#[derive(Clone, Copy)]
+struct Forms {
+    /// Its forms that the older compiler of AWS does not know: `wildcard`, lists of `prefix` and `suffix`.
+    later: bool,
+    /// An operator with an empty list: AWS refuses it as the first alternative, and takes it for none
+    /// elsewhere.
+    empty: bool,
+}
+
 /// One element of a list of alternatives.
-fn alternative(scan: &mut Scan<'_>, leaf: &mut Leaf) -> Result<(), Reason> {
+fn alternative(scan: &mut Scan<'_>, leaf: &mut Leaf, forms: Forms) -> Result<(), Reason> {
     match scan.peek() {
-        b'{' => operator(scan, leaf),
+        b'{' => operator(scan, leaf, forms),
         b'[' => Err("a list inside the list of alternatives".to_string()),
         _ => {
             let into = &mut leaf.alternatives;
@@ -222,7 +234,7 @@ fn alternative(scan: &mut Scan<'_>, leaf: &mut Leaf) -> Result<(), Reason> {
 }
 
 /// `{"operator": operand}`.
-fn operator(scan: &mut Scan<'_>, leaf: &mut Leaf) -> Result<(), Reason> {
+fn operator(scan: &mut Scan<'_>, leaf: &mut Leaf, forms: Forms) -> Result<(), Reason> {
     let into = &mut leaf.alternatives;
     let name = open_operator(scan)?;
     match &*name {
@@ -236,7 +248,10 @@ fn operator(scan: &mut Scan<'_>, leaf: &mut Leaf) -> Result<(), Reason> {
                     "{name} takes a string or {{\"equals-ignore-case\": string}}, not {inner}"
                 ));
             }
-            let folded = Folded::new(&text(scan, &inner)?);
+            let operand = text(scan, &inner)?;
+            into.tests
+                .extend(unquoted(&name, &operand).map(|whole| TextTest::EqualsFolded(Folded::new(whole))));
+            let folded = Folded::new(&operand);
             into.tests.push(match &*name {
                 "prefix" => TextTest::PrefixFolded(folded),
                 _ => TextTest::SuffixFolded(folded),
@@ -245,7 +260,7 @@ fn operator(scan: &mut Scan<'_>, leaf: &mut Leaf) -> Result<(), Reason> {
         }
         "prefix" | "suffix" | "equals-ignore-case" | "wildcard" => {
             let operand = text(scan, &name)?;
-            into.tests.push(text_test(&name, &operand)?);
+            add_text_test(into, &name, &operand)?;
         }
         "numeric" => into.ranges.push(numeric(scan)?),
         "cidr" => {
@@ -257,7 +272,7 @@ fn operator(scan: &mut Scan<'_>, leaf: &mut Leaf) -> Result<(), Reason> {
             Literal::Word(FALSE) => leaf.absent = true,
             _ => return Err("exists takes true or false".to_string()),
         },
-        "anything-but" => into.buts.push(anything_but(scan)?),
+        "anything-but" => into.buts.extend(anything_but(scan, forms)?),
         _ => return Err(format!("unknown operator {name:?}; known are {OPERATORS}")),
     }
     close_operator(scan)
@@ -265,19 +280,31 @@ fn operator(scan: &mut Scan<'_>, leaf: &mut Leaf) -> Result<(), Reason> {
 
 const OPERATORS: &str = "prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, cidr, exists";
 
-fn text_test(operator: &str, operand: &str) -> Result<TextTest, Reason> {
-    Ok(match operator {
+/// The whole text that a `prefix` means that ends with a quote, or a `suffix` that begins with one: AWS
+/// takes the quotes around a value for a part of it.
+fn unquoted<'t>(operator: &str, operand: &'t str) -> Option<&'t str> {
+    match operator {
+        "prefix" => operand.strip_suffix('"'),
+        "suffix" => operand.strip_prefix('"'),
+        _ => None,
+    }
+}
+
+fn add_text_test(into: &mut Alternatives, operator: &str, operand: &str) -> Result<(), Reason> {
+    into.texts.extend(unquoted(operator, operand).map(|whole| whole.as_bytes().into()));
+    into.tests.push(match operator {
         "prefix" => TextTest::Prefix(operand.as_bytes().into()),
         "suffix" => TextTest::Suffix(operand.as_bytes().into()),
         "equals-ignore-case" => TextTest::EqualsFolded(Folded::new(operand)),
         _ => TextTest::Wildcard(
             Wildcard::parse(operand).map_err(|reason| format!("wildcard {operand:?}: {reason}"))?,
         ),
-    })
+    });
+    Ok(())
 }
 
-/// The operand of `anything-but`: what a value must not be.
-fn anything_but(scan: &mut Scan<'_>) -> Result<Alternatives, Reason> {
+/// The operand of `anything-but`: what a value must not be; none if it says nothing.
+fn anything_but(scan: &mut Scan<'_>, forms: Forms) -> Result<Option<Alternatives>, Reason> {
     let mut refused = Alternatives::default();
     if scan.peek() != b'{' {
         for operand in one_or_more(scan)? {
@@ -293,7 +320,7 @@ fn anything_but(scan: &mut Scan<'_>) -> Result<Alternatives, Reason> {
         return match (refused.texts.is_empty(), refused.numbers.is_empty()) {
             (true, true) => Err("anything-but needs at least one value".to_string()),
             (false, false) => Err("anything-but takes strings or numbers, not both".to_string()),
-            _ => Ok(refused),
+            _ => Ok(Some(refused)),
         };
     }
     let name = open_operator(scan)?;
@@ -302,6 +329,9 @@ fn anything_but(scan: &mut Scan<'_>) -> Result<Alternatives, Reason> {
             "anything-but takes prefix, suffix, equals-ignore-case or wildcard, not {name:?}"
         ));
     }
+    if !forms.later && (name == "wildcard" || name != "equals-ignore-case" && scan.peek() == b'[') {
+        return Err(format!("{name} of anything-but has no such form beside a field that is called $or"));
+    }
     for operand in one_or_more(scan)? {
         let Literal::Text(operand) = operand else {
             return Err(format!("{name} of anything-but takes strings only"));
@@ -309,13 +339,14 @@ fn anything_but(scan: &mut Scan<'_>) -> Result<Alternatives, Reason> {
         if operand.is_empty() && matches!(&*name, "prefix" | "suffix") {
             return Err(format!("{name} of anything-but cannot be empty"));
         }
-        refused.tests.push(text_test(&name, &operand)?);
+        add_text_test(&mut refused, &name, &operand)?;
     }
     close_operator(scan)?;
-    if refused.tests.is_empty() {
-        return Err(format!("{name} of anything-but needs at least one value"));
+    match refused.tests.is_empty() {
+        true if forms.empty => Ok(None),
+        true => Err(format!("{name} of anything-but needs at least one value")),
+        false => Ok(Some(refused)),
     }
-    Ok(refused)
 }
 
 /// `["=", n]`, `[">", n]`, `[">", n, "<=", m]` and the like.

@@ -9,17 +9,15 @@
 //!
 //! | Pattern or event | event-ruler | here | because |
 //! | --- | --- | --- | --- |
-//! | `prefix` that ends, or `suffix` that begins, with a quote | the quotes around the value count | they do not | they are no part of the value |
 //! | `cidr` and an address of the other family, or a number | compares hexadecimal digits | no match | neither is in the block |
-//! | `equals-ignore-case` with characters beyond U+FFFF, or with others beside a `wildcard` | misses some values, takes some wrong ones | as described | defects of its byte machine |
+//! | `equals-ignore-case` with characters beyond U+FFFF, or beside a `wildcard` | misses some values, takes some wrong ones | as described | defects of its byte machine |
 //! | `$or` of objects with the same fields and a common alternative | the later object is forgotten | any object | defect of its rule table |
 //! | members of one name in one object of an event | values of one hide those of the other, in arrays | all count | JSON leaves it open |
 //! | numbers such as `2e23` | what its Java can print back exactly | what a 64-bit float holds | defect of older Java |
-//! | `anything-but` with `prefix` or the like of an empty list | refused by chance | refused | it says nothing |
-//! | `$or` as an ordinary name, beside newer forms of `anything-but` | refused | accepted | left over from an older compiler |
-//! | text behind the pattern | ignored | refused | a mistake that should be seen |
 
-use crate::error::{Error, Result};
+use serde::de::IgnoredAny;
+
+use crate::error::{Context, Error, Result};
 use crate::limits::PATTERN_FIELDS_MAX;
 use leaf::Leaf;
 use walk::{Unjudged, Walk};
@@ -76,6 +74,16 @@ impl Pattern {
     /// # Errors
     /// The place in the pattern (names joined by dots, and the index in the list) and the reason.
     pub fn compile(json_text: &str) -> Result<Pattern> {
+        serde_json::from_str::<IgnoredAny>(json_text).context(|| "event pattern: not JSON")?;
+        Pattern::of_rule(json_text)
+    }
+
+    /// Compiles what AWS holds as the pattern of a rule: as [`Pattern::compile`], but text that follows
+    /// the pattern, which AWS does not read either, is no mistake.
+    ///
+    /// # Errors
+    /// As [`Pattern::compile`].
+    pub fn of_rule(json_text: &str) -> Result<Pattern> {
         let compiled = compile::compile(json_text).map_err(|error| error.context("event pattern"))?;
         let mut pattern = Pattern {
             text: json_text.into(),

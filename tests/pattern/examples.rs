@@ -121,11 +121,42 @@ pub const EXAMPLES: &[(&str, &str, Answer)] = &[
     (r#"{"detail":{"$or":[{"state":["Running"]}]}}"#, STATE, Invalid),
 ];
 
+/// Pattern and event of what only AWS's engine tells, not its guide; and what both answer.
+pub const ODDITIES: &[(&str, &str, Answer)] = &[
+    // The quotes around a value count for what begins and ends it.
+    (r#"{"a":[{"prefix":"ab\""}]}"#, r#"{"a":"ab"}"#, Match),
+    (r#"{"a":[{"prefix":"ab\""}]}"#, r#"{"a":"abc"}"#, NoMatch),
+    (r#"{"a":[{"prefix":"ab\""}]}"#, r#"{"a":"ab\"c"}"#, Match),
+    (r#"{"a":[{"prefix":"\""}]}"#, r#"{"a":""}"#, Match),
+    (r#"{"a":[{"suffix":"\"ab"}]}"#, r#"{"a":"ab"}"#, Match),
+    (r#"{"a":[{"suffix":"\"ab"}]}"#, r#"{"a":"cab"}"#, NoMatch),
+    (r#"{"a":[{"prefix":{"equals-ignore-case":"AB\""}}]}"#, r#"{"a":"ab"}"#, Match),
+    (r#"{"a":[{"suffix":{"equals-ignore-case":"\"AB"}}]}"#, r#"{"a":"ab"}"#, Match),
+    (r#"{"a":[{"anything-but":{"prefix":"ab\""}}]}"#, r#"{"a":"ab"}"#, NoMatch),
+    (r#"{"a":[{"anything-but":{"suffix":["\"ab"]}}]}"#, r#"{"a":"ab"}"#, NoMatch),
+    // An operator with an empty list may stand anywhere but first.
+    (r#"{"a":[1,{"anything-but":{"prefix":[]}}]}"#, r#"{"a":1}"#, Match),
+    (r#"{"a":[1,{"anything-but":{"wildcard":[]}}]}"#, r#"{"a":"x"}"#, NoMatch),
+    (r#"{"a":[{"anything-but":{"prefix":[]}},1]}"#, r#"{"a":1}"#, Invalid),
+    (r#"{"a":[{"exists":false},{"anything-but":{"suffix":[]}}],"b":[1]}"#, r#"{"b":1}"#, Match),
+    (r#"{"a":[1,{"anything-but":[]}]}"#, r#"{"a":1}"#, Invalid),
+    // Beside a field that is called $or, later forms of anything-but are not known.
+    (r#"{"$or":["x"],"a":[{"anything-but":{"prefix":"x"}}]}"#, r#"{"$or":"x","a":"b"}"#, Match),
+    (r#"{"$or":["x"],"a":[{"anything-but":{"prefix":["x"]}}]}"#, r#"{"$or":"x","a":"b"}"#, Invalid),
+    (r#"{"$or":["x"],"a":[{"anything-but":{"wildcard":"x*"}}]}"#, r#"{"$or":"x","a":"b"}"#, Invalid),
+    (
+        r#"{"$or":["x"],"a":[{"anything-but":{"equals-ignore-case":["x","y"]}}]}"#,
+        r#"{"$or":"x","a":"b"}"#,
+        Match,
+    ),
+    // What follows the pattern is not read.
+    (r#"{"a":[1]} x"#, r#"{"a":1}"#, Match),
+    (r#"{"a":[1]}}"#, r#"{"a":2}"#, NoMatch),
+];
+
 /// Pattern, event, what event-ruler answers, and what we do: the rows of the table in
 /// `src/pattern/mod.rs`, in its order.
 pub const DIFFERENCES: &[(&str, &str, Answer, Answer)] = &[
-    (r#"{"a":[{"prefix":"ab\""}]}"#, r#"{"a":"ab"}"#, Match, NoMatch),
-    (r#"{"a":[{"suffix":"\"ab"}]}"#, r#"{"a":"ab"}"#, Match, NoMatch),
     (r#"{"a":[{"cidr":"0.0.0.0/1"}]}"#, r#"{"a":"2001::1"}"#, Match, NoMatch),
     (r#"{"a":[{"cidr":"16.0.0.0/8"}]}"#, r#"{"a":105}"#, Match, NoMatch),
     (r#"{"a":[{"equals-ignore-case":"😀"}]}"#, r#"{"a":"😀"}"#, NoMatch, Match),
@@ -133,7 +164,4 @@ pub const DIFFERENCES: &[(&str, &str, Answer, Answer)] = &[
     (r#"{"$or":[{"a":["x"]},{"a":["x","y"]}]}"#, r#"{"a":"y"}"#, NoMatch, Match),
     (r#"{"a":{"x":[1],"y":[2]}}"#, r#"{"a":{"y":2},"a":[{"y":0},{"x":1}]}"#, NoMatch, Match),
     (r#"{"a":[{"numeric":["=",2e23]}]}"#, r#"{"a":2e23}"#, Invalid, Match),
-    (r#"{"a":[1,{"anything-but":{"prefix":[]}}]}"#, r#"{"a":1}"#, Match, Invalid),
-    (r#"{"$or":["x"],"a":[{"anything-but":{"prefix":["x"]}}]}"#, r#"{"$or":"x","a":"b"}"#, Invalid, Match),
-    (r#"{"a":[1]} x"#, r#"{"a":1}"#, Match, Invalid),
 ];

@@ -66,7 +66,7 @@ fn one(name: &str, value: Json) -> Json {
 }
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "detail", "a.b"];
-const TEXTS: [&str; 26] = [
+const TEXTS: [&str; 29] = [
     "",
     "a",
     "b",
@@ -93,6 +93,9 @@ const TEXTS: [&str; 26] = [
     "true",
     "null",
     "日本",
+    "\"",
+    "ab\"",
+    "\"ab",
 ];
 const NUMBERS: [&str; 22] = [
     "0",

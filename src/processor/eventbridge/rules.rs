@@ -40,7 +40,7 @@ impl Rule {
         let text = self.event_pattern.as_deref().filter(|text| !text.is_empty());
         let text =
             text.ok_or_else(|| Error::new("the rule has no event pattern: it is one on a schedule"))?;
-        Pattern::compile(text)
+        Pattern::of_rule(text)
     }
 }
 
