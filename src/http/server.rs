@@ -1,8 +1,8 @@
 //! Inbound HTTP/1.1 with a limit on everything a peer can send or hold.
 //!
 //! One thread per connection, at most `connections_max` of them. When all are taken, the connection
-//! that has kept us waiting longest for its bytes is closed in favour of a new one: idle or slow
-//! peers can hold places, but they cannot lock anyone out.
+//! that has kept us waiting longest, for its bytes or to take ours, is closed in favour of a new one:
+//! idle or slow peers can hold places, but they cannot lock anyone out.
 //!
 //! The framing rules are those of RFC 9112; whatever is ambiguous there (two lengths, a length beside
 //! a transfer coding, bare garbage) is refused and the connection closed.
@@ -126,7 +126,8 @@ impl Server {
         let _ = self.listener.shutdown(Shutdown::Both);
         let _ = acceptor.join();
         let mut connections = self.shared.lock();
-        for entry in connections.open.values().filter(|entry| entry.state != State::Busy) {
+        let asks_nothing = |entry: &&Entry| !matches!(entry.state, State::Busy | State::Answering(_));
+        for entry in connections.open.values().filter(asks_nothing) {
             let _ = entry.stream.shutdown(Shutdown::Both);
         }
         let deadline = Instant::now() + limits::SERVER_STOP_WAIT_MAX;
@@ -172,14 +173,26 @@ struct Entry {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Since then the peer owes us bytes. The first of an order: the longest wait is the least.
+    /// Since then the peer owes us bytes.
     Waiting(Instant),
     /// A request is worked on.
     Busy,
+    /// Since then the peer is sent an answer, which it may not take.
+    Answering(Instant),
     /// The socket is shut down, the thread about to end.
     Closing,
+}
+
+impl State {
+    /// Since when the peer keeps us waiting.
+    fn since(self) -> Option<Instant> {
+        match self {
+            State::Waiting(since) | State::Answering(since) => Some(since),
+            State::Busy | State::Closing => None,
+        }
+    }
 }
 
 impl Shared {
@@ -192,15 +205,12 @@ impl Shared {
         self.changed.wait_timeout(guard, time).unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 
-    /// Notes whether the peer owes us bytes. False when the connection is to end.
-    fn set_waiting(&self, id: u64, waiting: bool) -> bool {
+    /// Notes what a connection is about; one that is to be closed stays so.
+    fn note(&self, id: u64, state: State) {
         let mut connections = self.lock();
         if let Some(entry) = connections.open.get_mut(&id).filter(|entry| entry.state != State::Closing) {
-            entry.state = if waiting { State::Waiting(Instant::now()) } else { State::Busy };
+            entry.state = state;
         }
-        drop(connections);
-        // After the note: `stop` raises the signal first and closes what waits afterwards.
-        !(waiting && self.stop.is_stopped())
     }
 
     fn remove(&self, id: u64) {
@@ -214,15 +224,16 @@ impl Shared {
         let begin = Instant::now();
         while self.settings.connections_max <= connections.open.len() {
             let is_closing = connections.open.values().any(|entry| entry.state == State::Closing);
-            let slowest = connections.open.values_mut().min_by_key(|entry| entry.state);
+            let slow = connections.open.values_mut().filter_map(|entry| Some((entry.state.since()?, entry)));
+            let slowest = slow.min_by_key(|(since, _)| *since);
             let room_wait_max = match slowest {
                 _ if is_closing => limits::SERVER_CLOSING_WAIT_MAX,
-                Some(Entry { state: state @ State::Waiting(_), stream, .. }) => {
-                    *state = State::Closing;
-                    let _ = stream.shutdown(Shutdown::Both);
+                Some((_, entry)) => {
+                    entry.state = State::Closing;
+                    let _ = entry.stream.shutdown(Shutdown::Both);
                     limits::SERVER_CLOSING_WAIT_MAX
                 }
-                _ => limits::SERVER_ROOM_WAIT_MAX,
+                None => limits::SERVER_ROOM_WAIT_MAX,
             };
             let deadline = begin + room_wait_max;
             if deadline <= Instant::now() || self.stop.is_stopped() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::message::{Answer, InRequest, Reply, Step};
-use super::{Place, Shared};
+use super::{Place, Shared, State};
 use crate::limits;
 
 pub(super) struct Connection<'s> {
@@ -32,7 +32,18 @@ struct Head {
     headers: Vec<(String, String)>,
     framing: Framing,
     expects_continue: bool,
-    keep_alive: bool,
+    goes_on: GoesOn,
+}
+
+/// Whether the connection goes on after the answer, as the peer wishes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GoesOn {
+    /// It ends.
+    No,
+    /// It goes on.
+    Yes,
+    /// It goes on, and a peer of HTTP/1.0 knows that only when it is told.
+    Told,
 }
 
 enum Framing {
@@ -56,17 +67,19 @@ impl<'s> Connection<'s> {
     /// Answers requests until either side wants to end.
     pub(super) fn serve(mut self) {
         loop {
-            if !self.shared().set_waiting(self.place.id, true) {
+            self.note(State::Waiting(Instant::now()));
+            // After the note: `stop` raises the signal first and closes what waits afterwards.
+            if self.shared().stop.is_stopped() {
                 return;
             }
-            let (request, keep_alive) = match self.read_request() {
+            let (request, goes_on) = match self.read_request() {
                 Ok(read) => read,
                 Err(End::Closed) => return,
                 Err(End::Refused(status, why)) => return self.refuse(status, why),
             };
-            self.shared().set_waiting(self.place.id, false);
+            self.note(State::Busy);
             let goes_on = match (self.shared().handler)(&request) {
-                Reply::Answer(answer) => self.answer(answer, request.method == "HEAD", keep_alive),
+                Reply::Answer(answer) => self.answer(answer, request.method == "HEAD", goes_on),
                 Reply::Script(steps) => {
                     self.play(steps, &request);
                     false
@@ -82,7 +95,11 @@ impl<'s> Connection<'s> {
         self.place.shared
     }
 
-    fn read_request(&mut self) -> Result<(InRequest, bool), End> {
+    fn note(&self, state: State) {
+        self.shared().note(self.place.id, state);
+    }
+
+    fn read_request(&mut self) -> Result<(InRequest, GoesOn), End> {
         let settings = &self.shared().settings;
         let head = self.read_head()?;
         let deadline = Instant::now() + settings.body_wait_max;
@@ -102,7 +119,7 @@ impl<'s> Connection<'s> {
             stop: self.shared().stop.clone(),
             stream: self.stream.clone(),
         };
-        Ok((request, head.keep_alive))
+        Ok((request, head.goes_on))
     }
 
     fn read_head(&mut self) -> Result<Head, End> {
@@ -252,8 +269,12 @@ impl<'s> Connection<'s> {
     }
 
     /// True when the connection goes on.
-    fn answer(&self, mut answer: Answer, head_only: bool, keep_alive: bool) -> bool {
-        answer.close |= !keep_alive || self.shared().stop.is_stopped();
+    fn answer(&self, mut answer: Answer, head_only: bool, goes_on: GoesOn) -> bool {
+        answer.close |= goes_on == GoesOn::No || self.shared().stop.is_stopped();
+        if goes_on == GoesOn::Told && !answer.close {
+            answer = answer.header("Connection", "keep-alive");
+        }
+        self.note(State::Answering(Instant::now()));
         let head = answer.encode_head();
         let body = if head_only { &[][..] } else { &answer.body };
         self.send(&head, body).is_ok() && !answer.close
@@ -377,14 +398,16 @@ fn parse_head(bytes: &[u8], body_bytes_max: usize) -> Result<Head, End> {
         None => false,
     };
     let mut wishes = all("connection").flat_map(|value| value.split(',')).map(str::trim);
-    let keep_alive = if modern {
-        !wishes.any(|wish| wish.eq_ignore_ascii_case("close"))
+    let goes_on = if modern {
+        if wishes.any(|wish| wish.eq_ignore_ascii_case("close")) { GoesOn::No } else { GoesOn::Yes }
+    } else if wishes.any(|wish| wish.eq_ignore_ascii_case("keep-alive")) {
+        GoesOn::Told
     } else {
-        wishes.any(|wish| wish.eq_ignore_ascii_case("keep-alive"))
+        GoesOn::No
     };
     let method = parsed.method.unwrap_or_default().to_string();
     let target = parsed.path.unwrap_or_default().to_string();
-    Ok(Head { method, target, headers, framing, expects_continue, keep_alive })
+    Ok(Head { method, target, headers, framing, expects_continue, goes_on })
 }
 
 fn parse_length(text: &str, body_bytes_max: usize) -> Result<usize, End> {

@@ -102,6 +102,13 @@ fn requests_share_a_connection_and_may_be_pipelined() {
     let mut old = Client::connect(&server);
     assert_eq!(old.ask("GET /4 HTTP/1.0\r\n\r\n"), (200, "GET /4 \n".into()));
     assert!(old.is_closed());
+    let mut kept = Client::connect(&server);
+    kept.send(b"GET /5 HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(kept.0.read_line(&mut head).unwrap(), 0, "{head}");
+    }
+    assert!(head.contains("\r\nConnection: keep-alive\r\n"), "HTTP/1.0 needs to be told: {head}");
 }
 
 #[test]
@@ -190,6 +197,25 @@ fn slow_and_idle_peers_yield_to_a_new_one() {
     assert_eq!(Client::connect(&server).ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").0, 200);
     assert!(begin.elapsed() < Duration::from_secs(5));
     assert!(server.connections() <= 8);
+}
+
+#[test]
+fn peers_that_do_not_take_their_answers_yield_to_a_new_one() {
+    let answer = Answer::text(200, &"x".repeat(16 << 20));
+    let settings = ServerSettings { write_wait_max: Duration::from_secs(60), ..quick() };
+    let connections_max = settings.connections_max;
+    let server = Server::start("127.0.0.1:0", settings, move |request| match request.path() {
+        "/big" => Reply::Answer(answer.clone()),
+        _ => Reply::Answer(Answer::text(200, "ok")),
+    })
+    .unwrap();
+    let mut held: Vec<Client> = (0..connections_max).map(|_| Client::connect(&server)).collect();
+    for client in &mut held {
+        client.send(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+        // The answer is on its way.
+        client.0.fill_buf().unwrap();
+    }
+    assert_eq!(Client::connect(&server).ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), (200, "ok\n".into()));
 }
 
 #[test]
