@@ -50,5 +50,7 @@ mod sessions;
 mod stopping;
 // One sample event, without a vCenter.
 mod send;
+// Whatever strangers send to the address where the router is watched.
+mod strangers;
 // House rules of the source code.
 mod tidy;

@@ -46,6 +46,11 @@ impl Process {
         Process { name: name.to_string(), child, stdout, stderr, readers: vec![first, second], stdin }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The lines of standard output so far.
     pub fn stdout(&self) -> Vec<String> {
         self.stdout.lock().unwrap().clone()
