@@ -235,6 +235,10 @@ pub const OBSERVE_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const PAGE_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// Names of events or functions that the page lists: the busiest.
 pub const PAGE_NAMES_MAX: usize = 50;
+/// Those that it lists where nobody asked for all.
+pub const PAGE_NAMES_SHORT: usize = 8;
+/// More routes than this have an overview at the top of the page.
+pub const PAGE_ROUTES_SHORT: usize = 3;
 /// A route's summary line appears this often.
 pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 /// Trouble that comes and goes is said at most this often.

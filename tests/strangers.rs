@@ -80,7 +80,8 @@ impl Watched {
 
     /// One request on a connection of its own; it must be answered with 200.
     fn ask(&self, path: &str) {
-        let said = self.say(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+        let said =
+            self.say(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
         assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {said:?}");
     }
 
@@ -128,9 +129,7 @@ fn ten_thousand_connections_leave_nothing_behind() {
     for _ in 0..SEQUENCE {
         watched.ask("/livez");
     }
-    wait_for("the end of their threads", SOON, || {
-        (watched.proc_number("Threads:") <= threads).then_some(())
-    });
+    wait_for("the end of their threads", SOON, || (watched.proc_number("Threads:") <= threads).then_some(()));
     let grown = watched.peak_kib() - before;
     assert!(grown < GROWTH_KIB_MAX, "{grown} KiB more than {before}");
     watched.deliver(EVENTS);

@@ -46,6 +46,7 @@ impl ObserveServer {
             let asked = Asked {
                 method: &request.method,
                 path: request.path(),
+                query: request.query(),
                 authorization: request.header("authorization"),
             };
             Reply::Answer(answer(&asked, guard.as_ref(), || board.snapshot()))
@@ -67,6 +68,7 @@ impl ObserveServer {
 struct Asked<'a> {
     method: &'a str,
     path: &'a str,
+    query: &'a str,
     authorization: Option<&'a str>,
 }
 
@@ -77,10 +79,10 @@ fn answer(asked: &Asked<'_>, guard: Option<&Guard>, snapshot: impl FnOnce() -> S
         "/livez" | "/healthz" => verdict("alive", &status::hangs(&snapshot())),
         "/readyz" => verdict("ready", &status::obstacles(&snapshot())),
         "/" | "/status" | "/metrics" | "/stats" => match guard {
-            None => shown(asked.path, &snapshot()),
+            None => shown(asked, &snapshot()),
             Some(guard) => {
                 let answer = match guard.admits(asked.authorization) {
-                    true => shown(asked.path, &snapshot()),
+                    true => shown(asked, &snapshot()),
                     false => Answer::new(401, "text/plain; charset=utf-8", "invalid credentials"),
                 };
                 // The Go router sent it with good answers too.
@@ -104,12 +106,12 @@ fn verdict(good: &str, problems: &[String]) -> Answer {
     Answer::text(503, &format!("not {good}\n{}", problems.join("\n")))
 }
 
-fn shown(path: &str, snapshot: &Snapshot) -> Answer {
-    match path {
+fn shown(asked: &Asked<'_>, snapshot: &Snapshot) -> Answer {
+    match asked.path {
         "/metrics" => Answer::new(200, metrics::CONTENT_TYPE, metrics::text(snapshot)),
         "/stats" => Answer::new(200, expvar::CONTENT_TYPE, expvar::text(snapshot)),
         "/status" => Answer::new(200, "application/json", status::json(snapshot)),
-        _ => Answer::new(200, "text/html; charset=utf-8", page::html(snapshot))
+        _ => Answer::new(200, "text/html; charset=utf-8", page::html(snapshot, asked.query == page::ALL))
             .header("Content-Security-Policy", page::SECURITY_POLICY),
     }
 }
@@ -172,7 +174,7 @@ mod tests {
     fn ask(method: &str, path: &str, guard: Option<&Guard>, authorization: Option<&str>) -> Answer {
         let mut snapshot = snapshot(vec![route("power")]);
         snapshot.routes[0].troubles = vec![trouble(Part::Source, NOW - 5)];
-        answer(&Asked { method, path, authorization }, guard, || snapshot)
+        answer(&Asked { method, path, query: "", authorization }, guard, || snapshot)
     }
 
     fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
@@ -216,7 +218,7 @@ mod tests {
         {
             let mut snapshot = snapshot(Vec::new());
             snapshot.phase = phase;
-            let asked = Asked { method: "GET", path: "/readyz", authorization: None };
+            let asked = Asked { method: "GET", path: "/readyz", query: "", authorization: None };
             let answer = answer(&asked, None, || snapshot);
             assert_eq!((answer.status, answer.body.as_slice()), (503, text.as_bytes()));
         }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::outcomes::Outcome;
 use super::snapshot::{Counts, Part, Phase, RouteSnapshot, Snapshot, TroubleSnapshot};
+use super::trouble::LOGIN_REFUSED;
 use crate::limits::READY_TROUBLE_MAX;
 use crate::version;
 
@@ -134,6 +135,38 @@ pub fn describe(trouble: &TroubleSnapshot, time: Duration) -> String {
     format!("{}: {detail}{consequence} (for {}{times})", trouble.part.name(), seconds(time))
 }
 
+/// What a person can do about it, beside what the message itself says.
+pub fn cure(route: &str, trouble: &TroubleSnapshot) -> String {
+    match (trouble.part, trouble.reason.as_str()) {
+        (Part::Source, LOGIN_REFUSED) => {
+            "correct the account or its password file; a changed file is tried at \
+             once, no restart is needed"
+                .to_string()
+        }
+        (Part::Source, _) => {
+            "if it does not pass by itself, `router check` tries every step to the source and \
+             names the one that fails"
+                .to_string()
+        }
+        (Part::Stall, _) => {
+            "give the account the role Read-only on the root object, with Propagate to children; \
+             if it has it, restart the vCenter service vpxd"
+                .to_string()
+        }
+        (Part::DeadLetters, _) => format!(
+            "see why with `router dead-letters list --route {route}`, then redeliver them, make room on the disk \
+             or raise `dead_letters.max_size`"
+        ),
+        (Part::Delivery, _) => format!(
+            "look at the log of the sink, and try it with `router send --route {route}`; delivery goes on by \
+             itself as soon as it answers well"
+        ),
+        (Part::Filter, _) => {
+            "mend the `pattern` of the route; until then its events are delivered unfiltered".to_string()
+        }
+    }
+}
+
 /// From `since` to `now`; zero where clocks were set back.
 pub fn age(now: Timestamp, since: Timestamp) -> Duration {
     now.duration_since(since).max(SignedDuration::ZERO).unsigned_abs()
@@ -229,6 +262,7 @@ struct TroubleStatus<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     doing: &'a str,
+    cure: String,
     since: String,
     times: u64,
 }
@@ -280,19 +314,20 @@ fn route_status(route: &RouteSnapshot) -> RouteStatus<'_> {
             .map(|position| ReadStatus { key: position.key, time: position.time.to_string() }),
         busy_seconds: route.busy.time.as_secs_f64(),
         stall_tried: route.stall_tried,
-        troubles: route.troubles.iter().map(trouble_status).collect(),
+        troubles: route.troubles.iter().map(|trouble| trouble_status(&about.route, trouble)).collect(),
         counters: counter_status(&route.counts),
         types: outcomes(&route.counts.names),
         functions: outcomes(&route.counts.targets),
     }
 }
 
-fn trouble_status(trouble: &TroubleSnapshot) -> TroubleStatus<'_> {
+fn trouble_status<'a>(route: &str, trouble: &'a TroubleSnapshot) -> TroubleStatus<'a> {
     TroubleStatus {
         part: trouble.part.name(),
         reason: &trouble.reason,
         detail: &trouble.detail,
         doing: &trouble.consequence,
+        cure: cure(route, trouble),
         since: whole(trouble.since),
         times: trouble.times,
     }
@@ -442,6 +477,7 @@ mod tests {
         assert_eq!(power["types"]["VmPoweredOnEvent"]["failed"], 2);
         assert_eq!(rest["state"], "failing");
         assert_eq!(rest["troubles"][0]["detail"], "it failed: do this");
+        assert!(rest["troubles"][0]["cure"].as_str().unwrap().contains("`router send --route rest`"));
         assert_eq!(rest["troubles"][0]["since"], at(NOW - 60).to_string());
         assert_eq!(serde_json::from_str::<Value>(&json(&snapshot(vec![]))).unwrap()["state"], "ready");
     }

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{TROUBLE_FLAPPING, TROUBLE_REMINDER};
 
+/// The reason of a source that refuses the account.
+pub const LOGIN_REFUSED: &str = "login refused";
+
 /// What one part of a route suffers from.
 #[derive(Debug)]
 pub struct Trouble {

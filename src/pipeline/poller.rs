@@ -310,10 +310,11 @@ impl Poller<'_> {
         self.pulse.resting();
         shared.stats.disconnected();
         self.failures = self.failures.saturating_add(1);
-        let (reason, wait) = match error.failure {
-            SourceFailure::Lost => ("lost", reconnect_wait(self.failures)),
-            SourceFailure::Misconfigured => ("misconfigured", RECONNECT_WAIT_MAX),
-            SourceFailure::LoginRefused => ("login refused", LOGIN_REFUSED_WAIT),
+        let reason = error.failure.reason();
+        let wait = match error.failure {
+            SourceFailure::Lost => reconnect_wait(self.failures),
+            SourceFailure::Misconfigured => RECONNECT_WAIT_MAX,
+            SourceFailure::LoginRefused => LOGIN_REFUSED_WAIT,
         };
         let refused = error.failure == SourceFailure::LoginRefused;
         let sooner = if refused { ", or when the credentials change" } else { "" };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::event::{Event, Position};
+use crate::observe::trouble::LOGIN_REFUSED;
 use crate::stop::Stop;
 
 pub mod vcenter;
@@ -95,6 +96,17 @@ pub enum SourceFailure {
     /// The other side is not what the configuration says, or the account lacks a right; an
     /// administrator must act. Tried again with the longest back-off.
     Misconfigured,
+}
+
+impl SourceFailure {
+    /// A bounded word for counters and troubles.
+    pub fn reason(self) -> &'static str {
+        match self {
+            SourceFailure::Lost => "lost",
+            SourceFailure::LoginRefused => LOGIN_REFUSED,
+            SourceFailure::Misconfigured => "misconfigured",
+        }
+    }
 }
 
 /// A failed call to a source.
