@@ -10,7 +10,6 @@ use event_router::config::{
 };
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
-use event_router::http::client::{Client, ClientSettings, Request};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
 use event_router::observe::board::Board;
 use event_router::observe::server::ObserveServer;
@@ -22,58 +21,8 @@ use event_router::source::vcenter::stall::StallTiming;
 use serde_json::Value;
 
 use crate::support::peers::metrics_families;
-use crate::support::process::Process;
+use crate::support::watcher::Watcher;
 use crate::support::{SOON, Test, wait_for};
-
-/// Asks an address of the router.
-struct Watcher {
-    url: String,
-    client: Client,
-}
-
-impl Watcher {
-    fn new(url: &str) -> Watcher {
-        let connection = ConnectionConfig::default();
-        let client = Client::new(&ClientSettings { connection: &connection, connections_max: 4 }).unwrap();
-        Watcher { url: url.trim_end_matches('/').to_string(), client }
-    }
-
-    /// That of a router, which tells its address in the log.
-    fn of(router: &mut Process) -> Watcher {
-        let line = router.log_line(&["metrics: listening on http://"]);
-        Watcher::new(line.split(" on ").last().unwrap())
-    }
-
-    fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Option<(u16, String)> {
-        let answer = self.client.send(&Request {
-            method: "GET",
-            url: &format!("{}{path}", self.url),
-            headers,
-            body: b"",
-            timeout: SOON,
-            body_bytes_max: 1 << 20,
-            repeat_if_stale: true,
-        });
-        let answer = answer.ok()?;
-        Some((answer.status, String::from_utf8(answer.body).unwrap()))
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        self.get_with(path, &[]).expect(path)
-    }
-
-    /// Waits until `/readyz` has this status and a text with all of these words.
-    fn wait_ready(&self, status: u16, words: &[&str]) -> String {
-        wait_for(&format!("readyz with {status} and {words:?}"), SOON, || {
-            let (now, text) = self.get("/readyz");
-            (now == status && words.iter().all(|word| text.contains(word))).then_some(text)
-        })
-    }
-
-    fn status(&self) -> Value {
-        serde_json::from_str(&self.get("/status").1).unwrap()
-    }
-}
 
 fn simulator() -> Simulator {
     Simulator::start(Settings::default()).unwrap()

@@ -50,6 +50,8 @@ mod sessions;
 mod stopping;
 // One sample event, without a vCenter.
 mod send;
+// The document of the Go router's statistics.
+mod stats;
 // Whatever strangers send to the address where the router is watched.
 mod strangers;
 // House rules of the source code.

@@ -13,6 +13,7 @@ pub mod process;
 pub mod random;
 pub mod scripted;
 pub mod stream;
+pub mod watcher;
 
 use process::{Exit, Process};
 

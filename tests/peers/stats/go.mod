@@ -1,0 +1,3 @@
+module event-router/tests/peers/stats
+
+go 1.24.0
