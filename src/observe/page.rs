@@ -204,11 +204,11 @@ fn numbers(out: &mut String, route: &RouteSnapshot, now: Timestamp) {
     if route.about.at_least_once {
         position = format!("checkpoint {}", moment(route.checkpoint));
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<dl><div><dt>lag</dt><dd>{lag}<small>{position}</small></dd></div>\
          <div><dt>last event</dt><dd>{last}</dd></div>\
-         <div><dt>delivered</dt><dd>{}</dd></div><div><dt>waiting</dt><dd>{}</dd></div></dl>\n",
+         <div><dt>delivered</dt><dd>{}</dd></div><div><dt>waiting</dt><dd>{}</dd></div></dl>",
         grouped(counts.delivered),
         grouped(route.outstanding as u64)
     );
