@@ -46,9 +46,12 @@ impl CloudEvent {
 /// (HTTP binding 1.0.2, section 3.1.3.2).
 const HEADER_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
+/// Extension attributes that a sink's events get, in place of their own of the same name.
+pub type Added<'a> = &'a [(Arc<str>, Arc<str>)];
+
 /// The headers of the binary content mode, `content-type` included; the body is the data as it is.
-pub fn binary_headers(ce: &CloudEvent) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
-    let mut headers = Vec::with_capacity(7 + ce.extensions.len());
+pub fn binary_headers<'a>(ce: &'a CloudEvent, added: Added<'a>) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+    let mut headers = Vec::with_capacity(7 + ce.extensions.len() + added.len());
     let mut attribute = |name: Cow<'static, str>, value| {
         headers.push((name, utf8_percent_encode(value, HEADER_ESCAPED).into()));
     };
@@ -61,7 +64,7 @@ pub fn binary_headers(ce: &CloudEvent) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
             attribute(name.into(), value);
         }
     }
-    for (name, value) in &ce.extensions {
+    for (name, value) in extensions(ce, added) {
         attribute(["ce-", name].concat().into(), value);
     }
     if let Some(kind) = ce.datacontenttype.as_deref() {
@@ -76,10 +79,42 @@ pub fn valid_attribute_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
+/// What CloudEvents call an attribute with a meaning of its own, and the members of the JSON format
+/// that are no attributes.
+const RESERVED_NAMES: &[&str] =
+    &["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data"];
+
+/// Longer names are allowed, but not recommended.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 20;
+
+/// Whether an extension attribute can have the name.
+pub fn valid_extension_name(name: &str) -> bool {
+    valid_attribute_name(name) && !RESERVED_NAMES.contains(&name)
+}
+
+/// Whether a text can be the value of an attribute: no control characters, and none that Unicode
+/// says are no characters (specification 1.0.2, "Type System").
+pub fn is_string(text: &str) -> bool {
+    let is_none =
+        |c: char| matches!(c as u32 & 0xffff, 0xfffe | 0xffff) || ('\u{fdd0}'..='\u{fdef}').contains(&c);
+    !text.chars().any(|c| c.is_control() || is_none(c))
+}
+
+/// The event's extensions, with those of the sink in place of its own.
+fn extensions<'a>(ce: &'a CloudEvent, added: Added<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let own = ce.extensions.iter().filter(|(name, _)| !added.iter().any(|(other, _)| other == name));
+    own.chain(added).map(|(name, value)| (&**name, &**value))
+}
+
 /// Appends the JSON format of an event, without white space, in the member order of the Go router
 /// v0.7.5: the attributes, `data`, then the extensions. `<`, `>`, `&`, U+2028 and U+2029 are
 /// escaped, as Go's encoder does.
 pub fn write_json(ce: &CloudEvent, out: &mut Vec<u8>) {
+    write_json_with(ce, &[], out);
+}
+
+/// The same with the extension attributes of a sink.
+pub fn write_json_with(ce: &CloudEvent, added: Added<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"specversion\":\"1.0\"");
     write_member(out, "id", &ce.id);
     write_member(out, "source", &ce.source);
@@ -94,7 +129,7 @@ pub fn write_json(ce: &CloudEvent, out: &mut Vec<u8>) {
         }
     }
     write_data(ce, out);
-    for (name, value) in &ce.extensions {
+    for (name, value) in extensions(ce, added) {
         write_member(out, name, value);
     }
     out.push(b'}');
@@ -279,7 +314,7 @@ mod tests {
     }
 
     fn headers(ce: &CloudEvent) -> Vec<String> {
-        binary_headers(ce).iter().map(|(name, value)| format!("{name}: {value}")).collect()
+        binary_headers(ce, &[]).iter().map(|(name, value)| format!("{name}: {value}")).collect()
     }
 
     #[test]
@@ -314,7 +349,7 @@ mod tests {
             extensions: Vec::new(),
             ..sample()
         };
-        let names: Vec<_> = binary_headers(&ce).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = binary_headers(&ce, &[]).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["ce-specversion", "ce-id", "ce-source", "ce-type"]);
     }
 
@@ -323,7 +358,7 @@ mod tests {
         for code in (0..0x300).chain([0x2028, 0x20ac, 0xfffd, 0x1f600]) {
             let Some(character) = char::from_u32(code) else { continue };
             let ce = CloudEvent { id: format!("a{character}b"), ..sample() };
-            let headers = binary_headers(&ce);
+            let headers = binary_headers(&ce, &[]);
             let value = &headers[1].1;
             assert!(value.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'"'), "{value}");
             let decoded = percent_encoding::percent_decode_str(value).decode_utf8().unwrap();

@@ -163,6 +163,30 @@ pub const LISTING_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// there.
 pub const LISTING_NEWER_WAIT: Duration = Duration::from_secs(3);
 
+/// The address of a destination is looked up this often, where the file does not say.
+pub const RESOLVE_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+/// The shortest interval that can be set.
+pub const RESOLVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// How long one delivery waits for the first address before it is parked.
+pub const RESOLVE_FIRST_WAIT: Duration = Duration::from_secs(1);
+/// What a thread renews is renewed at most this often, whatever happens; also the first wait after
+/// that failed.
+pub const RENEW_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// The longest wait after that failed.
+pub const RENEW_RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Deadline of one call of the Kubernetes API.
+pub const KUBERNETES_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Bytes of one of its answers: etcd keeps no object as large.
+pub const KUBERNETES_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long a token for a sink shall last: what Knative's own senders ask for.
+pub const SINK_TOKEN_SECONDS: u32 = 3600;
+/// It is renewed this long before it ends.
+pub const SINK_TOKEN_AHEAD: Duration = Duration::from_secs(300);
+/// A token that is younger and refused is no token for this sink: another one would not help.
+pub const SINK_TOKEN_REFUSED_AGE_MIN: Duration = Duration::from_secs(10);
+/// A token's file is read again after this time.
+pub const TOKEN_FILE_AGE_MAX: Duration = Duration::from_secs(10);
+
 /// How long an event is held before the next try to write its dead letter.
 pub const DEAD_LETTER_HOLD: Duration = Duration::from_secs(5);
 /// The longest wait that a sink's `Retry-After` can ask for.

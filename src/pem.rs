@@ -1,4 +1,4 @@
-//! Files of PEM certificates that the configuration names.
+//! PEM certificates that the configuration names, or that others hand to the router.
 
 use std::io::Read;
 use std::path::Path;
@@ -26,10 +26,19 @@ pub fn read_bundle(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// When it is not PEM, or holds no certificate.
 pub fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let intent = || format!("read ca_file {}", path.display());
-    let found: Vec<_> = CertificateDer::pem_slice_iter(bundle).collect::<Result<_, _>>().context(intent)?;
+    certificates_of(bundle).context(|| format!("read ca_file {}", path.display()))
+}
+
+/// The certificates of a PEM text: at least one.
+///
+/// # Errors
+/// When it is not PEM, or holds no certificate.
+pub fn certificates_of(text: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::new(error.to_string()))?;
     if found.is_empty() {
-        return Err(Error::new("it holds no PEM certificate").context(intent()));
+        return Err(Error::new("it holds no PEM certificate"));
     }
     Ok(found)
 }

@@ -21,6 +21,7 @@ use crate::pipeline::{Exit, Role, Route, RouteParts};
 use crate::processor::Processor;
 use crate::processor::eventbridge::Eventbridge;
 use crate::processor::knative::Knative;
+use crate::processor::knative::target::text_of as knative_text;
 use crate::processor::openfaas::Openfaas;
 use crate::processor::stdout::Stdout;
 use crate::source::Source;
@@ -224,7 +225,7 @@ fn make_source(source: &SourceConfig, route: &RouteConfig) -> Result<(Box<dyn So
 fn target_of(processor: &ProcessorConfig) -> (&'static str, String) {
     match &processor.kind {
         ProcessorKind::Stdout => ("stdout", "standard output".to_string()),
-        ProcessorKind::Knative(knative) => ("knative", url_text(&knative.uri)),
+        ProcessorKind::Knative(knative) => ("knative", knative_text(&knative.destination)),
         ProcessorKind::Openfaas(openfaas) => ("openfaas", url_text(&openfaas.address)),
         // As the Go router: its rule says what is sent where.
         ProcessorKind::Eventbridge(bridge) => (
@@ -245,8 +246,8 @@ pub fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Resul
     match &processor.kind {
         ProcessorKind::Stdout => Ok(Arc::new(Stdout::new())),
         ProcessorKind::Knative(knative) => {
-            let sender =
-                Knative::new(knative, at_least_once).context(|| format!("processor {}", processor.name))?;
+            let sender = Knative::new(&processor.name, knative, at_least_once)
+                .context(|| format!("processor {}", processor.name))?;
             Ok(Arc::new(sender))
         }
         ProcessorKind::Eventbridge(eventbridge) => {

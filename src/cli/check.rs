@@ -12,11 +12,12 @@ use crate::config::{
     Config, EventbridgeConfig, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig,
     SourceKind,
 };
-use crate::error::io_text;
-use crate::http::client::{Client, ClientSettings, Request, SendErrorKind, url_text};
+use crate::error::{Error, io_text};
+use crate::http::client::{Request, SendErrorKind, url_text};
 use crate::processor::eventbridge::credentials::chain::Environment;
 use crate::processor::eventbridge::failure::Class;
 use crate::processor::eventbridge::{self, rules};
+use crate::processor::knative::target::Finder;
 use crate::processor::openfaas::gateway::Gateway;
 use crate::processor::openfaas::topics::TopicMap;
 use crate::source::vcenter::event_types::event_types;
@@ -144,7 +145,7 @@ fn check_processor(processor: &ProcessorConfig, config: &Config, report: &mut Re
     let subject = format!("processor {}", processor.name);
     match &processor.kind {
         ProcessorKind::Stdout => report.ok(&subject, "prints on standard output"),
-        ProcessorKind::Knative(config) => check_knative(&subject, config, report),
+        ProcessorKind::Knative(config) => check_knative(&processor.name, &subject, config, report),
         ProcessorKind::Openfaas(openfaas) => {
             if let Some(topics) = check_openfaas(&subject, openfaas, report) {
                 check_topics(&subject, &topics, &event_types_for(&processor.name, config), report);
@@ -183,24 +184,35 @@ fn check_topics(subject: &str, map: &TopicMap, known: &Option<BTreeSet<String>>,
     }
 }
 
-/// Resolves, connects, shakes hands and asks for the methods of the address: no event is sent. Many
-/// sinks know no OPTIONS, so that most refusals are as good an answer as any.
-fn check_knative(subject: &str, config: &KnativeConfig, report: &mut Report<'_>) {
-    let settings = ClientSettings { connection: &config.connection, connections_max: 1 };
-    let client = match Client::new(&settings) {
-        Ok(client) => client,
+/// Looks up the address as a run would, resolves, connects, shakes hands and asks for the methods of
+/// the address: no event is sent. Many sinks know no OPTIONS, so that most refusals are as good an
+/// answer as any.
+fn check_knative(name: &str, subject: &str, config: &KnativeConfig, report: &mut Report<'_>) {
+    let target = Finder::new(name, config)
+        .and_then(|finder| finder.find(None).map_err(|failure| Error::new(failure.text)));
+    let target = match target {
+        Ok(target) => target,
         Err(error) => return report.fail(subject, &error.to_string()),
     };
-    let answer = client.send(&Request {
+    if config.cluster.is_some() {
+        report.ok(subject, &format!("events go to {}", target.text()));
+    }
+    let authorization = match target.token() {
+        Ok(token) => token.map(|token| format!("Bearer {token}")),
+        Err(error) => return report.fail(subject, &error.to_string()),
+    };
+    let headers: Vec<_> =
+        authorization.as_deref().map(|value| ("authorization", value)).into_iter().collect();
+    let answer = target.client.send(&Request {
         method: "OPTIONS",
-        url: &config.uri,
-        headers: &[],
+        url: &target.url,
+        headers: &headers,
         body: b"",
         timeout: config.timeout,
         body_bytes_max: 0,
         repeat_if_stale: true,
     });
-    let url = url_text(&config.uri);
+    let url = url_text(&target.url);
     match answer.map(|response| response.status) {
         Ok(404) => report.warn(subject, &format!("{url} answers 404: is its path right?")),
         Ok(status @ (401 | 403 | 407)) => {

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use super::aws::{AwsKeys, RuleArn};
+use super::knative::knative;
 use super::reader::{Table, Value};
 use super::values::refuse_table;
 use super::{
-    BasicAuth, ConnectionConfig, Encoding, EventbridgeConfig, GatewayAuth, KnativeConfig, MetricsConfig,
-    OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig, SourceKind, TlsConfig, VcenterConfig,
+    BasicAuth, ConnectionConfig, EventbridgeConfig, GatewayAuth, MetricsConfig, OpenfaasConfig,
+    ProcessorConfig, ProcessorKind, SourceConfig, SourceKind, TlsConfig, VcenterConfig,
 };
 use crate::limits;
 
@@ -65,21 +66,6 @@ fn vcenter(table: &Table<'_>) -> Option<SourceKind> {
 
 fn stdout(_: &Table<'_>) -> Option<ProcessorKind> {
     Some(ProcessorKind::Stdout)
-}
-
-fn knative(table: &Table<'_>) -> Option<ProcessorKind> {
-    let uri = table.required("uri", Value::http_url);
-    let encoding = table.get("encoding", |value| {
-        value.one_of(&[("binary", Encoding::Binary), ("structured", Encoding::Structured)])
-    });
-    let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
-    let connection = connection(table);
-    Some(ProcessorKind::Knative(KnativeConfig {
-        uri: uri?,
-        encoding: encoding.unwrap_or_default(),
-        timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),
-        connection,
-    }))
 }
 
 fn openfaas(table: &Table<'_>) -> Option<ProcessorKind> {
@@ -237,5 +223,6 @@ fn tls(table: &Table<'_>) -> Option<TlsConfig> {
     if insecure && (table.has("ca_file") || table.has("pin_sha256") || table.has("server_name")) {
         table.warning("`insecure` accepts every certificate, the other keys have no effect");
     }
-    Some(TlsConfig { ca_file, pin_sha256: pin_sha256.unwrap_or_default(), server_name, insecure })
+    let pin_sha256 = pin_sha256.unwrap_or_default();
+    Some(TlsConfig { ca_file, pin_sha256, server_name, insecure, ..TlsConfig::default() })
 }

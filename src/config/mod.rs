@@ -8,19 +8,24 @@ use std::time::Duration;
 pub mod aws;
 pub mod file;
 mod kinds;
+mod knative;
+pub mod kubernetes;
 pub mod nearest;
 mod pattern;
 pub mod problem;
 mod reader;
 mod routes;
 pub mod secret;
-mod url;
+pub mod url;
 mod values;
+mod yaml;
 
 use aws::{AwsKeys, RuleArn};
+use kubernetes::{ClusterConfig, ObjectRef};
 use problem::Problem;
 use secret::Secret;
 
+use crate::limits;
 use crate::pattern::Pattern;
 
 /// Everything a run needs.
@@ -112,6 +117,21 @@ pub struct TlsConfig {
     pub server_name: Option<String>,
     /// Accept anything. Warned about.
     pub insecure: bool,
+    /// PEM certificates that are trusted like those of `ca_file`, and come from elsewhere.
+    pub ca_text: Option<Arc<str>>,
+    /// The system's roots are not trusted.
+    pub private: bool,
+    /// The certificate with which the router shows who it is, if the peer asks.
+    pub identity: Option<TlsIdentity>,
+}
+
+/// A certificate of ours and its key, both PEM; files are read again at every connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsIdentity {
+    /// The certificate, and those between it and its authority.
+    pub certificate: Secret,
+    /// Its private key.
+    pub key: Secret,
 }
 
 /// `[processor.NAME]`.
@@ -169,13 +189,57 @@ pub struct EventbridgeConfig {
 #[derive(Clone, Debug)]
 pub struct KnativeConfig {
     /// Where events are posted.
-    pub uri: String,
-    /// How they are encoded.
+    pub destination: Destination,
+    /// The cluster that is asked for addresses and tokens; none if it need not be asked.
+    pub cluster: Option<Box<ClusterConfig>>,
+    /// How often it is asked again.
+    pub refresh: Duration,
+    /// The bearer token that every event carries, read again and again.
+    pub token: Option<Secret>,
+    /// Whom the cluster makes tokens for, in place of the address's own audience.
+    pub audience: Option<String>,
+    /// The service account whose tokens they are; none means that of the token for the cluster.
+    pub service_account: Option<String>,
+    /// Extension attributes that every event gets, in place of its own of the same name.
+    pub extensions: Vec<(Arc<str>, Arc<str>)>,
+    /// How events are encoded.
     pub encoding: Encoding,
     /// Deadline of one delivery.
     pub timeout: Duration,
     /// How the connection is made.
     pub connection: ConnectionConfig,
+}
+
+impl KnativeConfig {
+    /// A fixed URL, and nothing else set.
+    pub fn to(uri: impl Into<String>) -> KnativeConfig {
+        KnativeConfig {
+            destination: Destination::Uri(uri.into()),
+            cluster: None,
+            refresh: limits::RESOLVE_INTERVAL_DEFAULT,
+            token: None,
+            audience: None,
+            service_account: None,
+            extensions: Vec::new(),
+            encoding: Encoding::default(),
+            timeout: limits::DELIVERY_WAIT_MAX,
+            connection: ConnectionConfig::default(),
+        }
+    }
+}
+
+/// Where events are posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// At a fixed URL.
+    Uri(String),
+    /// At the address of an object of the cluster.
+    Ref {
+        /// The object.
+        reference: ObjectRef,
+        /// A URL relative to its address.
+        uri: Option<String>,
+    },
 }
 
 /// Settings of an OpenFaaS gateway.

@@ -142,7 +142,8 @@ fn example_is_read() {
     assert!(vcenter.connection.tls.insecure);
 
     let ProcessorKind::Knative(knative) = &config.processors[0].kind else { panic!("knative") };
-    assert_eq!(knative.uri, "http://broker-ingress.knative-eventing.svc.cluster.local/default/default");
+    let broker = "http://broker-ingress.knative-eventing.svc.cluster.local/default/default";
+    assert_eq!(knative.destination, Destination::Uri(broker.to_string()));
     assert_eq!((knative.encoding, knative.timeout), (Encoding::Structured, Duration::from_secs(5)));
 
     let ProcessorKind::Openfaas(openfaas) = &config.processors[1].kind else { panic!("openfaas") };

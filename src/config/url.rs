@@ -2,6 +2,14 @@
 
 use ureq::http::Uri;
 
+/// Whether events can be posted at a URL: absolute, `http` or `https`, without user information.
+///
+/// # Errors
+/// Why not; the message never repeats the text.
+pub fn check_sink(text: &str) -> Result<(), String> {
+    Url::parse(text)?.without_user("").map(|_| ())
+}
+
 /// The parts of an `http` or `https` URL.
 pub(super) struct Url {
     pub(super) scheme: String,

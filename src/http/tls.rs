@@ -1,15 +1,17 @@
 //! TLS of outbound connections: whom to believe, and the handshake. Versions 1.2 and 1.3 with the
 //! cryptography of ring; sessions are resumed.
 //!
-//! Trust comes from the system's roots and `ca_file`. Where pins are given they take the place of
-//! the system's roots: a pinned endpoint is not to be impersonated by any public authority.
+//! Trust comes from the system's roots, `ca_file`, and certificates that others handed over. Where
+//! pins are given they take the place of the system's roots: a pinned endpoint is not to be
+//! impersonated by any public authority.
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
@@ -18,7 +20,7 @@ use super::wire::Socket;
 use crate::config::TlsConfig;
 use crate::error::{Context, Error, Result};
 use crate::limits::TLS_SESSIONS_MAX;
-use crate::pem::{certificates, read_bundle};
+use crate::pem::{certificates, certificates_of, read_bundle};
 
 /// Makes TLS connections to one endpoint.
 #[derive(Debug)]
@@ -30,13 +32,52 @@ pub(super) struct Tls {
     trust: Mutex<Trust>,
 }
 
-/// What the CA file held when it was read last, and what was made of it.
-#[derive(Debug, Default)]
+/// What the files held when they were read last, and what was made of it.
+#[derive(Debug)]
 struct Trust {
-    bundle: Vec<u8>,
-    /// Why the file as it is now is not used; it is said once.
+    files: Files,
+    /// Why the files as they are now are not used; it is said once.
     complaint: Option<String>,
     config: Option<Arc<ClientConfig>>,
+}
+
+/// What can change on disk while the router runs. Empty what the setting does not name.
+#[derive(PartialEq, Eq)]
+struct Files {
+    bundle: Vec<u8>,
+    certificate: String,
+    key: String,
+}
+
+/// The key stays hidden.
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Files").finish_non_exhaustive()
+    }
+}
+
+impl Files {
+    /// Reads them; all can be used.
+    fn read(setting: &TlsConfig) -> Result<Files> {
+        let mut files = Files { bundle: Vec::new(), certificate: String::new(), key: String::new() };
+        if let Some(path) = &setting.ca_file {
+            files.bundle = read_bundle(path)?;
+            certificates(path, &files.bundle)?;
+        }
+        if let Some(identity) = &setting.identity {
+            files.certificate = identity.certificate.read().context(|| "client certificate")?;
+            files.key = identity.key.read().context(|| "key of the client certificate")?;
+            files.identity()?;
+        }
+        Ok(files)
+    }
+
+    /// The client certificate and its key.
+    fn identity(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        let chain = certificates_of(self.certificate.as_bytes()).context(|| "client certificate")?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
+        Ok((chain, key.context(|| "key of the client certificate")?))
+    }
 }
 
 impl Tls {
@@ -44,20 +85,16 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// A server name that is none; a CA file that cannot be read or holds no certificate.
+    /// A server name that is none; a file that cannot be read or does not hold what it should.
     pub(super) fn new(setting: &TlsConfig) -> Result<Tls> {
         let server_name = setting.server_name.as_deref().map(parse_name).transpose()?;
-        let mut bundle = Vec::new();
-        if let Some(path) = &setting.ca_file {
-            bundle = read_bundle(path)?;
-            certificates(path, &bundle)?;
-        }
+        let files = Files::read(setting)?;
         Ok(Tls {
             setting: setting.clone(),
             server_name,
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             sessions: Arc::new(ClientSessionMemoryCache::new(TLS_SESSIONS_MAX)),
-            trust: Mutex::new(Trust { bundle, complaint: None, config: None }),
+            trust: Mutex::new(Trust { files, complaint: None, config: None }),
         })
     }
 
@@ -85,52 +122,55 @@ impl Tls {
         }
     }
 
-    /// The configuration for the next connection. The CA file is read each time; while its content
+    /// The configuration for the next connection. The files are read each time; while their content
     /// is the same so is the configuration, and sessions can be resumed.
     fn config(&self) -> Result<Arc<ClientConfig>> {
         let mut trust = self.trust.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Trust { bundle, complaint, config } = &mut *trust;
-        let renewed = self.setting.ca_file.as_deref().and_then(|path| {
-            match read_bundle(path).and_then(|new| certificates(path, &new).map(|_| new)) {
-                Ok(new) if new == *bundle => None,
-                Ok(new) => Some(new),
-                Err(error) => {
-                    let text = error.to_string();
-                    if complaint.as_deref() != Some(&text) {
-                        log::warn!("{text}: its last good content stays in use");
-                        *complaint = Some(text);
-                    }
-                    None
+        match Files::read(&self.setting) {
+            Ok(files) if files == trust.files => trust.complaint = None,
+            Ok(files) => *trust = Trust { files, complaint: None, config: None },
+            Err(error) => {
+                let text = error.to_string();
+                if trust.complaint.as_deref() != Some(&text) {
+                    log::warn!("{text}: its last good content stays in use");
+                    trust.complaint = Some(text);
                 }
             }
-        });
-        match (&config, renewed) {
-            (Some(config), None) => return Ok(config.clone()),
-            (_, Some(new)) => (*bundle, *complaint) = (new, None),
-            (None, None) => {}
         }
-        let made = Arc::new(self.make_config(bundle)?);
-        *config = Some(made.clone());
+        if let Some(config) = &trust.config {
+            return Ok(config.clone());
+        }
+        let made = Arc::new(self.make_config(&trust.files)?);
+        trust.config = Some(made.clone());
         Ok(made)
     }
 
-    fn make_config(&self, bundle: &[u8]) -> Result<ClientConfig> {
-        let authorities = match &self.setting.ca_file {
-            Some(path) => certificates(path, bundle)?,
+    fn make_config(&self, files: &Files) -> Result<ClientConfig> {
+        let TlsConfig { ca_file, ca_text, pin_sha256, insecure, private, identity, .. } = &self.setting;
+        let mut authorities = match ca_file {
+            Some(path) => certificates(path, &files.bundle)?,
             None => Vec::new(),
         };
-        let pinned = !self.setting.pin_sha256.is_empty();
-        let mut roots =
-            if pinned || self.setting.insecure { RootCertStore::empty() } else { system_roots().clone() };
+        if let Some(text) = ca_text {
+            authorities.extend(certificates_of(text.as_bytes()).context(|| "trusted certificates")?);
+        }
+        let is_closed = !pin_sha256.is_empty() || *insecure || *private;
+        let mut roots = if is_closed { RootCertStore::empty() } else { system_roots().clone() };
         // A certificate that can be no authority may still be the server's own.
         roots.add_parsable_certificates(authorities.iter().cloned());
         let verifier = Verifier::new(&self.setting, authorities, roots, &self.provider)?;
-        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+        let config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .context(|| "TLS")?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match identity {
+            None => config.with_no_client_auth(),
+            Some(_) => {
+                let (chain, key) = files.identity()?;
+                config.with_client_auth_cert(chain, key).context(|| "client certificate")?
+            }
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // rustls resumes a session only under the verifier that it began with: changed trust means
         // a full handshake.

@@ -70,7 +70,7 @@ impl View {
             of(Part::Source, shared.source_trouble.current()),
             stalled,
             of(Part::DeadLetters, shared.dead_letter_trouble.current()),
-            of(Part::Delivery, shared.delivery_trouble.current()),
+            of(Part::Delivery, shared.delivery_trouble.current().or_else(|| self.processor.trouble())),
             of(Part::Filter, shared.filter_trouble.current()),
         ];
         troubles.into_iter().flatten().collect()

@@ -6,11 +6,14 @@ use std::time::Duration;
 use crate::event::Event;
 use crate::limits::DELIVERY_WAIT_MAX;
 use crate::observe::outcomes::Outcome;
+use crate::observe::trouble::Report;
 
 pub mod answer;
 pub mod eventbridge;
 pub mod knative;
+pub mod kubernetes;
 pub mod openfaas;
+pub mod renewed;
 pub mod stdout;
 
 /// Sends events to one kind of sink. Shared by the worker threads of a route.
@@ -36,6 +39,11 @@ pub trait Processor: Send + Sync {
     /// much longer hangs.
     fn deliver_wait_max(&self) -> Duration {
         DELIVERY_WAIT_MAX
+    }
+
+    /// What it suffers from beside the deliveries themselves.
+    fn trouble(&self) -> Option<Report> {
+        None
     }
 
     /// What became of the calls to each target, for processors that have several. As many as there

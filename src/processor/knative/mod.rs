@@ -1,0 +1,204 @@
+//! The processor `knative`: posts CloudEvents to a Knative destination, or to any endpoint that
+//! speaks the CloudEvents HTTP binding. The destination is a URL or an object of a cluster, whose
+//! address a thread looks up again and again (`target`).
+//!
+//! Which answers are worth another attempt follows the data plane contract of Knative Eventing
+//! (`specs/eventing/data-plane.md`). Answers in the body of a 2xx are replies; we ask for none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::target::{Finder, Target};
+use crate::cloudevents::{self, CloudEvent};
+use crate::config::{Encoding, KnativeConfig};
+use crate::error::{Error, Result};
+use crate::http::client::{Request, Response, SendError, SendErrorKind};
+use crate::limits::{RESOLVE_FIRST_WAIT, SINK_BODY_BYTES_MAX};
+use crate::observe::trouble::Report;
+use crate::processor::answer;
+use crate::processor::renewed::Renewed;
+use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
+
+pub mod target;
+
+/// Posts each event to one address.
+pub struct Knative {
+    targets: Targets,
+    // The destination in words.
+    text: String,
+    extensions: Vec<(Arc<str>, Arc<str>)>,
+    encoding: Encoding,
+    timeout: Duration,
+    at_least_once: bool,
+}
+
+enum Targets {
+    Fixed(Arc<Target>),
+    Found(Renewed<Target>),
+}
+
+/// What a status means for the delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The event was accepted.
+    Delivered,
+    /// Not now.
+    Later,
+    /// Never: the same request will be refused again.
+    Never,
+}
+
+/// Judges a status by the delivery contract of Knative, which wants redirects neither followed nor
+/// tried again, and recommends to retry what it does not name.
+pub fn classify_status(status: u16) -> Class {
+    match status {
+        200..=299 => Class::Delivered,
+        // 425 is not in the contract; the name of the status asks for a repetition.
+        404 | 408 | 409 | 425 | 429 => Class::Later,
+        100..=499 => Class::Never,
+        _ => Class::Later,
+    }
+}
+
+impl Knative {
+    /// A sender that has not connected yet; `name` is the processor's. `at_least_once` allows to send
+    /// a second time when a kept connection turns out to be closed.
+    ///
+    /// # Errors
+    /// A proxy, TLS or cluster setting that cannot be used, or no thread.
+    pub fn new(name: &str, config: &KnativeConfig, at_least_once: bool) -> Result<Knative> {
+        let finder = Finder::new(name, config)?;
+        let targets = if finder.asks() {
+            let who = finder.who().to_string();
+            Targets::Found(Renewed::start(format!("kn-ref:{name}"), &who, finder)?)
+        } else {
+            Targets::Fixed(Arc::new(finder.find(None).map_err(|failure| Error::new(failure.text))?))
+        };
+        Ok(Knative {
+            targets,
+            text: target::text_of(&config.destination),
+            extensions: config.extensions.clone(),
+            encoding: config.encoding,
+            timeout: config.timeout,
+            at_least_once,
+        })
+    }
+
+    fn deliver_one(&self, ce: &CloudEvent) -> Verdict {
+        let unsent =
+            |retry, reason, detail: String| failed(retry, reason, format!("{}: {detail}", self.text));
+        let target = match &self.targets {
+            Targets::Fixed(target) => target.clone(),
+            Targets::Found(targets) => match targets.current(RESOLVE_FIRST_WAIT) {
+                Ok(target) => target,
+                Err(cause) => return failed(Retry::NotReady, "address", cause),
+            },
+        };
+        let token = match target.token() {
+            Ok(token) => token,
+            Err(error) => {
+                let retry = Retry::Later { after: None, unsent: true };
+                return unsent(retry, "token", error.to_string());
+            }
+        };
+        let begun = Instant::now();
+        let answer = self.send(&target, token.as_deref(), ce);
+        if is_doubtful(&answer)
+            && let Targets::Found(targets) = &self.targets
+        {
+            targets.doubt(begun);
+        }
+        self.judge(&target, token.as_deref(), answer)
+    }
+
+    fn send(&self, target: &Target, token: Option<&str>, ce: &CloudEvent) -> Answer {
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let authorization = authorization.as_deref().map(|value| ("authorization", value));
+        match self.encoding {
+            Encoding::Binary => {
+                let headers = cloudevents::binary_headers(ce, &self.extensions);
+                let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+                let headers: Vec<_> = headers.chain(authorization).collect();
+                self.post(target, &headers, &ce.data)
+            }
+            Encoding::Structured => {
+                let mut body = Vec::with_capacity(ce.data.len() + 512);
+                cloudevents::write_json_with(ce, &self.extensions, &mut body);
+                let kind = ("content-type", "application/cloudevents+json; charset=utf-8");
+                let headers: Vec<_> = [kind].into_iter().chain(authorization).collect();
+                self.post(target, &headers, &body)
+            }
+        }
+    }
+
+    fn post(&self, target: &Target, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        target.client.send(&Request {
+            method: "POST",
+            url: &target.url,
+            headers,
+            body,
+            timeout: self.timeout,
+            body_bytes_max: SINK_BODY_BYTES_MAX,
+            repeat_if_stale: self.at_least_once,
+        })
+    }
+
+    fn judge(&self, target: &Target, token: Option<&str>, answer: Answer) -> Verdict {
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                return failed(answer::retry_of(&error), error.kind.reason(), error.to_string());
+            }
+        };
+        let retry = match classify_status(response.status) {
+            Class::Delivered => return Verdict::delivered(),
+            Class::Later => Retry::Later { after: answer::retry_after_of(&response), unsent: false },
+            // The contract means a token that is wrong, not one that has just been replaced.
+            Class::Never
+                if response.status == 401 && token.is_some_and(|token| target.token_refused(token)) =>
+            {
+                if let Targets::Found(targets) = &self.targets {
+                    targets.doubt(Instant::now());
+                }
+                Retry::Later { after: None, unsent: false }
+            }
+            Class::Never => Retry::Never,
+        };
+        let detail = answer::refusal("POST", &target.url, &response);
+        failed(retry, answer::status_reason(response.status), detail)
+    }
+}
+
+type Answer = std::result::Result<Response, SendError>;
+
+/// Whether the address itself may be out of date.
+fn is_doubtful(answer: &Answer) -> bool {
+    match answer {
+        Ok(response) => response.status == 404,
+        Err(error) => error.unsent && error.kind != SendErrorKind::Request,
+    }
+}
+
+fn failed(retry: Retry, reason: &'static str, detail: String) -> Verdict {
+    Verdict::failed(Failure { target: String::new(), retry, reason, detail })
+}
+
+impl Processor for Knative {
+    fn deliver_wait_max(&self) -> Duration {
+        RESOLVE_FIRST_WAIT + self.timeout
+    }
+
+    fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
+        verdicts.extend(batch.iter().map(|delivery| self.deliver_one(&delivery.event.ce)));
+    }
+
+    fn trouble(&self) -> Option<Report> {
+        match &self.targets {
+            Targets::Fixed(_) => None,
+            Targets::Found(targets) => targets.trouble(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

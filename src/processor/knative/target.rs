@@ -1,0 +1,238 @@
+//! Where events are posted, over which connections and with which token: fixed, or found through
+//! the cluster.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::config::secret::Secret;
+use crate::config::{ConnectionConfig, Destination, KnativeConfig};
+use crate::error::Result;
+use crate::http::client::{Client, ClientSettings, url_text};
+use crate::limits::{
+    RENEW_INTERVAL_MIN, SINK_TOKEN_AHEAD, SINK_TOKEN_REFUSED_AGE_MIN, TOKEN_FILE_AGE_MAX, WORKERS_MAX,
+};
+use crate::processor::kubernetes::reference::{Address, join};
+use crate::processor::kubernetes::{Cluster, Token};
+use crate::processor::renewed::{Failure, Renew};
+
+/// All that it takes to send.
+#[derive(Debug)]
+pub struct Target {
+    /// Where events are posted.
+    pub url: String,
+    /// How its address was found, for people; empty for a fixed URL.
+    pub origin: String,
+    /// The connections.
+    pub client: Client,
+    bearer: Bearer,
+    /// The authorities that came with the address.
+    ca_certs: Option<String>,
+}
+
+/// The token that events carry.
+#[derive(Debug)]
+enum Bearer {
+    None,
+    /// Read again and again.
+    Own {
+        secret: Secret,
+        read: Mutex<Option<(Instant, String)>>,
+    },
+    /// Made by the cluster.
+    Made {
+        token: Token,
+        audience: String,
+        made: Instant,
+        refused: AtomicBool,
+    },
+}
+
+impl Target {
+    /// Where it is and how that is known.
+    pub fn text(&self) -> String {
+        let mut text = url_text(&self.url);
+        if !self.origin.is_empty() {
+            text.push_str(&format!(" (address of {}", self.origin));
+            text.push_str(if self.ca_certs.is_some() { ", with CA certificates)" } else { ")" });
+        }
+        if let Bearer::Made { audience, .. } = &self.bearer {
+            text.push_str(&format!(", with a token for {audience}"));
+        }
+        text
+    }
+
+    /// The token for the next event.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn token(&self) -> Result<Option<String>> {
+        match &self.bearer {
+            Bearer::None => Ok(None),
+            Bearer::Made { token, .. } => Ok(Some(token.text.clone())),
+            Bearer::Own { secret, read } => {
+                let mut read = read.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                if let Some((at, token)) = &*read
+                    && at.elapsed() < TOKEN_FILE_AGE_MAX
+                {
+                    return Ok(Some(token.clone()));
+                }
+                let token = secret.read()?;
+                *read = Some((Instant::now(), token.clone()));
+                Ok(Some(token))
+            }
+        }
+    }
+
+    /// The sink refused a token; whether another one can be had, so that trying again makes sense.
+    pub fn token_refused(&self, token: &str) -> bool {
+        match &self.bearer {
+            Bearer::None => false,
+            Bearer::Own { read, .. } => {
+                *read.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+                self.token().is_ok_and(|now| now.as_deref() != Some(token))
+            }
+            Bearer::Made { token: own, made, refused, .. } => {
+                let is_old = own.text != token || SINK_TOKEN_REFUSED_AGE_MIN < made.elapsed();
+                refused.fetch_or(is_old, Ordering::Relaxed);
+                is_old
+            }
+        }
+    }
+}
+
+/// Finds the target of a configuration.
+#[derive(Debug)]
+pub struct Finder {
+    who: String,
+    config: KnativeConfig,
+    cluster: Option<Cluster>,
+}
+
+impl Finder {
+    /// `name` is the processor's.
+    ///
+    /// # Errors
+    /// Settings of the cluster that cannot be used.
+    pub fn new(name: &str, config: &KnativeConfig) -> Result<Finder> {
+        let cluster = config.cluster.as_deref().map(Cluster::new).transpose()?;
+        Ok(Finder { who: format!("processor {name}"), config: config.clone(), cluster })
+    }
+
+    /// The name under which it logs.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// Whether the cluster must be asked.
+    pub fn asks(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    /// The target as it is now. What `last` still has of use, it takes over: connections and token.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn find(&self, last: Option<&Target>) -> Result<Target, Failure> {
+        let address = self.address()?;
+        let bearer = self.bearer(&address, last)?;
+        let same_trust = last.filter(|last| last.ca_certs == address.ca_certs);
+        let client = match same_trust {
+            Some(last) => last.client.clone(),
+            None => self.client(&address).map_err(|error| Failure {
+                reason: "certificates",
+                text: format!("{}: {error}", text_of(&self.config.destination)),
+                gone: true,
+            })?,
+        };
+        Ok(Target { url: address.url, origin: address.origin, client, bearer, ca_certs: address.ca_certs })
+    }
+
+    fn address(&self) -> Result<Address, Failure> {
+        let (reference, uri) = match &self.config.destination {
+            Destination::Ref { reference, uri } => (reference, uri),
+            Destination::Uri(uri) => {
+                let url = uri.clone();
+                return Ok(Address { url, ca_certs: None, audience: None, origin: String::new() });
+            }
+        };
+        let Some(cluster) = &self.cluster else {
+            let text = format!("{reference}: no cluster is set in which it could be looked up");
+            return Err(Failure { reason: "cluster", text, gone: true });
+        };
+        let mut address = cluster.resolve(reference).map_err(|error| Failure {
+            reason: error.reason,
+            text: format!("{reference}: {}", error.error),
+            gone: error.gone,
+        })?;
+        address.origin = format!("{reference}, {}", address.origin);
+        if let Some(uri) = uri {
+            address.url = join(&address.url, uri);
+        }
+        Ok(address)
+    }
+
+    fn bearer(&self, address: &Address, last: Option<&Target>) -> Result<Bearer, Failure> {
+        if let Some(secret) = &self.config.token {
+            return Ok(Bearer::Own { secret: secret.clone(), read: Mutex::new(None) });
+        }
+        let audience = self.config.audience.as_ref().or(address.audience.as_ref());
+        let (Some(audience), Some(cluster)) = (audience, &self.cluster) else { return Ok(Bearer::None) };
+        if let Some(Bearer::Made { token, audience: before, made, refused }) = last.map(|last| &last.bearer)
+            && before == audience
+            && !refused.load(Ordering::Relaxed)
+            && made.elapsed() + SINK_TOKEN_AHEAD < token.lasts
+        {
+            let (token, audience) = (token.clone(), audience.clone());
+            return Ok(Bearer::Made { token, audience, made: *made, refused: AtomicBool::new(false) });
+        }
+        let made = Instant::now();
+        match cluster.token(self.config.service_account.as_deref(), audience) {
+            Ok(token) => {
+                let audience = audience.clone();
+                Ok(Bearer::Made { token, audience, made, refused: AtomicBool::new(false) })
+            }
+            Err(error) => Err(Failure {
+                reason: error.reason,
+                text: format!("token for the audience {audience}: {}", error.error),
+                gone: false,
+            }),
+        }
+    }
+
+    fn client(&self, address: &Address) -> Result<Client> {
+        let mut connection: ConnectionConfig = self.config.connection.clone();
+        if let Some(ca_certs) = &address.ca_certs {
+            let before = connection.tls.ca_text.as_deref().unwrap_or_default();
+            connection.tls.ca_text = Some(format!("{before}\n{ca_certs}").into());
+            crate::pem::certificates_of(ca_certs.as_bytes())?;
+        }
+        Client::new(&ClientSettings { connection: &connection, connections_max: WORKERS_MAX })
+    }
+}
+
+impl Renew for Finder {
+    type Value = Target;
+
+    fn renew(&self, last: Option<&Target>) -> Result<(Target, Duration), Failure> {
+        let found = self.find(last)?;
+        if last.is_none_or(|last| last.url != found.url || last.ca_certs != found.ca_certs) {
+            log::info!(target: &self.who, "events go to {}", found.text());
+        }
+        let mut wait = self.config.refresh;
+        if let Bearer::Made { token, made, .. } = &found.bearer {
+            let left = token.lasts.saturating_sub(made.elapsed()).saturating_sub(SINK_TOKEN_AHEAD);
+            wait = wait.min(left.max(RENEW_INTERVAL_MIN));
+        }
+        Ok((found, wait))
+    }
+}
+
+/// A destination for people.
+pub fn text_of(destination: &Destination) -> String {
+    match destination {
+        Destination::Uri(uri) => url_text(uri),
+        Destination::Ref { reference, uri: None } => reference.to_string(),
+        Destination::Ref { reference, uri: Some(uri) } => format!("{reference} with {}", url_text(uri)),
+    }
+}
