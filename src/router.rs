@@ -74,7 +74,7 @@ impl Router {
                     router.routes.push(route);
                 }
                 Err(error) => {
-                    router.shut_down();
+                    let _ = router.shut_down();
                     return Err(error);
                 }
             }
@@ -87,7 +87,8 @@ impl Router {
     /// Watches the routes until `stop`, then takes them down.
     ///
     /// # Errors
-    /// When a thread ended that must not: the process should end and be started again.
+    /// When a thread ended that must not (the process should end and be started again), or a last
+    /// checkpoint could not be written.
     pub fn run(mut self, stop: &Stop) -> Result<()> {
         let failure = loop {
             select! {
@@ -99,8 +100,13 @@ impl Router {
         if let Some(error) = &failure {
             log::error!("{error}; stopping");
         }
-        self.shut_down();
-        failure.map_or(Ok(()), Err)
+        match (failure, self.shut_down()) {
+            (Some(error), ending) => {
+                let _ = ending.inspect_err(|error| log::error!("{error}"));
+                Err(error)
+            }
+            (None, ending) => ending,
+        }
     }
 
     /// The routes, for whoever watches.
@@ -109,18 +115,22 @@ impl Router {
     }
 
     fn unexpected(&mut self, exit: Option<Exit>) -> Error {
-        let Some(exit) = exit else { return Error::new("all threads are gone") };
+        let Some(mut exit) = exit else { return Error::new("all threads are gone") };
         forget(&mut self.running, &exit);
+        exit.failure.get_or_insert_with(|| Error::new("it ended without being told to"));
+        self.failure(exit).unwrap_or_else(|| Error::new("a thread ended"))
+    }
+
+    fn failure(&self, exit: Exit) -> Option<Error> {
         let name = self.routes[exit.route].name();
         let role = format!("{:?}", exit.role).to_lowercase();
-        exit.failure
-            .unwrap_or_else(|| Error::new("it ended without being told to"))
-            .context(format!("route {name}: {role}"))
+        exit.failure.map(|error| error.context(format!("route {name}: {role}")))
     }
 
     /// Stops reading, lets deliveries in flight finish for the time of grace, writes the last
-    /// checkpoints.
-    fn shut_down(mut self) {
+    /// checkpoints. The error is the first that came meanwhile.
+    fn shut_down(mut self) -> Result<()> {
+        let mut result = Ok(());
         self.board.stop();
         for route in &self.routes {
             route.stop();
@@ -131,7 +141,10 @@ impl Router {
         while is_busy(&running) && Instant::now() < deadline {
             let tick = (deadline - Instant::now()).min(SHUTDOWN_PROGRESS_INTERVAL);
             match self.exits.recv_timeout(tick) {
-                Ok(exit) => forget(&mut running, &exit),
+                Ok(exit) => {
+                    forget(&mut running, &exit);
+                    result = self.conclude(exit, result);
+                }
                 Err(_) => self.say_awaited(&running),
             }
         }
@@ -146,13 +159,25 @@ impl Router {
         while running.iter().flatten().any(|role| *role == Role::Keeper) {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(exit) = self.exits.recv_timeout(left) else {
-                log::error!("the last checkpoint could not be written in time: events may be repeated");
-                return;
+                return Err(Error::new(
+                    "the last checkpoint could not be written in time: events may be repeated",
+                ));
             };
-            if let Some(error) = &exit.failure {
-                log::error!("route {}: {error}", self.routes[exit.route].name());
-            }
             forget(&mut running, &exit);
+            result = self.conclude(exit, result);
+        }
+        result
+    }
+
+    // A thread has ended while all are to end.
+    fn conclude(&self, exit: Exit, before: Result<()>) -> Result<()> {
+        match (self.failure(exit), before) {
+            (Some(error), Ok(())) => Err(error),
+            (Some(error), before) => {
+                log::error!("{error}");
+                before
+            }
+            (None, before) => before,
         }
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::config::{Config, RouteConfig, SourceKind};
 use crate::error::{Context, Error, Result};
 use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
-use crate::pipeline::ledger::Progress;
+use crate::pipeline::ledger::{EventName, Progress};
 use crate::pipeline::window::Window;
 use crate::router::prepare_state;
 
@@ -49,6 +49,9 @@ fn show(config: &Config, route: &RouteConfig) -> String {
                 progress.resume(),
                 progress.start
             );
+            if let Some(EventName { ty, id }) = progress.last {
+                text.push_str(&format!("  last event {ty} {id}\n"));
+            }
             if let Some(error) = found.fallback {
                 text.push_str(&format!("  from the previous record, because {error}\n"));
             }
@@ -68,7 +71,7 @@ fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> 
     // The old record may be damaged: then its identity is learnt again at the next start.
     let identity = file.read().ok().flatten().map(|found| found.checkpoint.identity).unwrap_or_default();
     let SourceKind::Vcenter(vcenter) = &source.kind;
-    let progress = Progress { start: time, time, settled: Window::default() };
+    let progress = Progress { start: time, time, settled: Window::default(), last: None };
     file.write(&Checkpoint { address: vcenter.address.clone(), identity, progress })?;
     Ok(format!(
         "route {}: the next start delivers everything from {time} on ({})\n",

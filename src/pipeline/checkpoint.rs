@@ -4,6 +4,7 @@
 //! `.previous`; then the folder is synced. Unreadable: the previous one is used and that is said;
 //! if that is unreadable too, nothing is guessed.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result, io_text};
 use crate::limits::CHECKPOINT_BYTES_MAX;
-use crate::pipeline::ledger::Progress;
-use crate::pipeline::window::Window;
+use crate::pipeline::ledger::{EventName, Progress};
+use crate::pipeline::window::{Span, Window, second_end};
 
 const FORMAT: u32 = 1;
 
@@ -37,6 +38,8 @@ pub struct CheckpointFile {
     path: PathBuf,
     previous: PathBuf,
     fresh: PathBuf,
+    // The newest file was read or written here: only then may it take the place of the previous one.
+    is_sound: Cell<bool>,
 }
 
 /// A checkpoint as it was found.
@@ -57,6 +60,7 @@ impl CheckpointFile {
             path: name(""),
             previous: name(".previous"),
             fresh: name(".new"),
+            is_sound: Cell::new(false),
         }
     }
 
@@ -71,6 +75,7 @@ impl CheckpointFile {
     /// When files exist but none can be used. The message says how to repair that.
     pub fn read(&self) -> Result<Option<Found>> {
         let newest = read_file(&self.path);
+        self.is_sound.set(matches!(newest, Ok(Some(_))));
         if let Ok(Some(checkpoint)) = newest {
             return Ok(Some(Found { checkpoint, fallback: None }));
         }
@@ -109,7 +114,9 @@ impl CheckpointFile {
         std::fs::rename(&self.fresh, &self.path)
             .map_err(|error| io_text(&error))
             .context(|| format!("replace {}", self.path.display()))?;
-        sync_folder(&self.folder)
+        sync_folder(&self.folder)?;
+        self.is_sound.set(true);
+        Ok(())
     }
 
     fn write_fresh(&self, text: &[u8]) -> std::io::Result<()> {
@@ -119,8 +126,12 @@ impl CheckpointFile {
         file.sync_all()
     }
 
-    // A second name keeps the old record reachable without a moment in which neither name exists.
+    // A second name keeps the old record reachable. While it changes, the first name leads to a
+    // record that can be read; where it does not, the previous one stays.
     fn keep_previous(&self) -> std::io::Result<()> {
+        if !self.is_sound.get() {
+            return Ok(());
+        }
         match std::fs::remove_file(&self.previous) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -164,6 +175,9 @@ struct Record {
     source: SourceRecord,
     start: String,
     time: String,
+    // The last settled event: for people only. Older records do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<LastRecord>,
     settled: Vec<SecondRecord>,
     checksum: String,
 }
@@ -177,24 +191,38 @@ struct SourceRecord {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct LastRecord {
+    r#type: String,
+    id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SecondRecord {
+    // A whole second, or the moment in it at which the source's keys began again.
     second: String,
+    // The time of the latest event of `keys`. Older records do not have it: there, the whole second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latest: Option<String>,
     keys: String,
 }
 
 /// The text of a checkpoint file.
 pub fn encode(checkpoint: &Checkpoint) -> Result<String> {
     let progress = &checkpoint.progress;
-    let settled = progress.settled.seconds().map(|(second, ranges)| SecondRecord {
-        second: Timestamp::from_second(second).unwrap_or(Timestamp::MIN).to_string(),
-        keys: ranges.map(range_text).collect::<Vec<_>>().join(" "),
+    let settled = progress.settled.spans().map(|span| SecondRecord {
+        second: span.begin.to_string(),
+        latest: Some(span.latest.to_string()),
+        keys: span.ranges.into_iter().map(range_text).collect::<Vec<_>>().join(" "),
     });
+    let last = |name: &EventName| LastRecord { r#type: name.ty.clone(), id: name.id.clone() };
     let mut record = Record {
         format: FORMAT,
         program: concat!("event-router ", env!("CARGO_PKG_VERSION")).to_string(),
         source: SourceRecord { address: checkpoint.address.clone(), identity: checkpoint.identity.clone() },
         start: progress.start.to_string(),
         time: progress.time.to_string(),
+        last: progress.last.as_ref().map(last),
         settled: settled.collect(),
         checksum: String::new(),
     };
@@ -219,22 +247,23 @@ pub fn decode(text: &[u8]) -> Result<Checkpoint> {
     }
     let start = time(&record.start)?;
     let newest = time(&record.time)?;
-    let mut ranges = Vec::new();
-    for entry in &record.settled {
-        let second = time(&entry.second)?.as_second();
-        for range in entry.keys.split_ascii_whitespace() {
-            let (first, last) = parse_range(range)?;
-            ranges.push((second, first, last));
-        }
-    }
+    let spans: Vec<Span> = record.settled.iter().map(span).collect::<Result<_>>()?;
     // Before the first settled event the time is the start, and the window has no newest event.
-    let newest_settled = (!ranges.is_empty() || start != newest).then_some(newest);
-    let settled = Window::restore(newest_settled, ranges);
+    let newest_settled = (!spans.is_empty() || start != newest).then_some(newest);
+    let settled = Window::restore(newest_settled, spans);
+    let last = record.last.map(|last| EventName { ty: last.r#type, id: last.id });
     Ok(Checkpoint {
         address: record.source.address,
         identity: record.source.identity,
-        progress: Progress { start, time: newest, settled },
+        progress: Progress { start, time: newest, settled, last },
     })
+}
+
+fn span(record: &SecondRecord) -> Result<Span> {
+    let begin = time(&record.second)?;
+    let latest = record.latest.as_deref().map_or(Ok(second_end(begin)), time)?;
+    let ranges = record.keys.split_ascii_whitespace().map(parse_range).collect::<Result<_>>()?;
+    Ok(Span { begin, latest, ranges })
 }
 
 // Of the record with an empty checksum, so that white space and line ends of the file do not count.
@@ -265,6 +294,7 @@ mod tests {
     use super::*;
     use crate::event::Position;
     use crate::testing::{Random, folder};
+    use std::time::Duration;
 
     fn checkpoint(second: i64) -> Checkpoint {
         let time = Timestamp::from_second(second).unwrap();
@@ -272,8 +302,12 @@ mod tests {
         for key in [-3, -2, 7, 8, 9, 2_147_483_647] {
             settled.insert(Position { key, time });
         }
+        let again = time + Duration::from_micros(250_500);
+        settled.begin_again(again);
+        let settled = settled.with([Position { key: 8, time: again + Duration::from_micros(7) }]);
         let start = Timestamp::from_second(5).unwrap();
-        let progress = Progress { start, time, settled };
+        let last = Some(EventName { ty: "VmPoweredOnEvent".into(), id: "0b5e".into() });
+        let progress = Progress { start, time, settled, last };
         Checkpoint { address: "https://vc01/sdk".into(), identity: "uuid-ü\"".into(), progress }
     }
 
@@ -283,13 +317,16 @@ mod tests {
         let text = encode(&written).unwrap();
         assert!(text.contains("\"keys\": \"-3..-2 7..9 2147483647\""), "{text}");
         assert!(text.contains("\"time\": \"2023-11-14T22:13:20Z\""), "{text}");
+        assert!(text.contains("\"second\": \"2023-11-14T22:13:20.2505Z\""), "{text}");
+        assert!(text.contains("\"latest\": \"2023-11-14T22:13:20.250507Z\""), "{text}");
+        assert!(text.contains("\"type\": \"VmPoweredOnEvent\""), "{text}");
         assert_eq!(decode(text.as_bytes()).unwrap(), written);
     }
 
     #[test]
     fn a_fresh_start_comes_back_equal() {
         let start = Timestamp::from_second(100).unwrap();
-        let progress = Progress { start, time: start, settled: Window::default() };
+        let progress = Progress { start, time: start, settled: Window::default(), last: None };
         let written = Checkpoint { address: String::new(), identity: String::new(), progress };
         assert_eq!(decode(encode(&written).unwrap().as_bytes()).unwrap(), written);
     }
@@ -334,6 +371,67 @@ mod tests {
         std::fs::write(folder.path().join("power.checkpoint.json.previous"), b"[").unwrap();
         let error = file.read().unwrap_err().to_string();
         assert!(error.contains("router checkpoint set"), "{error}");
+    }
+
+    /// As version 0.1.0 wrote it before it knew the last event and the latest time of each second.
+    const OLDER: &str = r#"{
+  "format": 1,
+  "program": "event-router 0.1.0",
+  "source": {
+    "address": "https://vc01/sdk",
+    "identity": "uuid-ü\""
+  },
+  "start": "1970-01-01T00:00:05Z",
+  "time": "2023-11-14T22:13:20.5Z",
+  "settled": [
+    {
+      "second": "2023-11-14T22:13:20Z",
+      "keys": "-3..-2 7..9 2147483647"
+    }
+  ],
+  "checksum": "crc32:29be0b32"
+}
+"#;
+
+    #[test]
+    fn an_older_record_is_read_and_says_nothing_about_what_it_does_not_know() {
+        let read = decode(OLDER.as_bytes()).unwrap();
+        let time = Timestamp::from_millisecond(1_700_000_000_500).unwrap();
+        assert_eq!((read.progress.time, read.progress.last), (time, None));
+        let at = |key, time| Position { key, time };
+        let settled = &read.progress.settled;
+        let end = Timestamp::from_millisecond(1_700_000_000_999).unwrap();
+        assert!(
+            settled.contains(at(8, time)) && settled.contains(at(8, end)) && !settled.contains(at(10, time))
+        );
+        assert!(!settled.contains(at(8, time + Duration::from_millis(500))), "another second");
+    }
+
+    #[test]
+    fn a_damaged_record_never_takes_the_place_of_a_sound_one() {
+        let folder = folder("checkpoint-previous");
+        let previous = folder.path().join("power.checkpoint.json.previous");
+        let read = |path: &Path| read_file(path).ok().flatten();
+        let written = CheckpointFile::new(folder.path(), "power");
+        written.write(&checkpoint(100)).unwrap();
+        written.write(&checkpoint(200)).unwrap();
+        for damage in [Some(&b"{"[..]), None] {
+            match damage {
+                Some(damage) => std::fs::write(written.path(), damage).unwrap(),
+                None => std::fs::remove_file(written.path()).unwrap(),
+            }
+            let file = CheckpointFile::new(folder.path(), "power");
+            assert_eq!(file.read().unwrap().unwrap().checkpoint, checkpoint(100));
+            // As far as a process gets that dies before the new record takes its place.
+            file.keep_previous().unwrap();
+            assert_eq!(read(&previous), Some(checkpoint(100)), "{damage:?}");
+            file.write(&checkpoint(300)).unwrap();
+            assert_eq!((read(file.path()), read(&previous)), (Some(checkpoint(300)), Some(checkpoint(100))));
+            file.write(&checkpoint(400)).unwrap();
+            assert_eq!((read(file.path()), read(&previous)), (Some(checkpoint(400)), Some(checkpoint(300))));
+            file.write(&checkpoint(100)).unwrap();
+            file.write(&checkpoint(200)).unwrap();
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) fn run(
                 let time = snapshot.progress.time;
                 let checkpoint = Checkpoint {
                     address: address.to_string(),
-                    identity: shared.identity(),
+                    identity: snapshot.identity,
                     progress: snapshot.progress,
                 };
                 pulse.busy();

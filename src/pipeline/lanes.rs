@@ -15,7 +15,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Instant;
 
 use crate::config::Order;
-use crate::event::Lane;
+use crate::event::{Event, Lane};
 use crate::pipeline::ledger::Sequence;
 use crate::processor::Delivery;
 
@@ -116,9 +116,9 @@ impl Lanes {
         }
     }
 
-    /// A taken task is settled: its lane goes on.
-    pub fn finish(&mut self, task: Task) -> Sequence {
-        let Task { sequence, lane, .. } = task;
+    /// A taken task is settled: its lane goes on. Gives back its event.
+    pub fn finish(&mut self, task: Task) -> (Sequence, Event) {
+        let Task { sequence, lane, delivery, .. } = task;
         match self.lanes.get(&lane) {
             Some(waiting) if waiting.is_empty() => {
                 self.lanes.remove(&lane);
@@ -126,7 +126,7 @@ impl Lanes {
             Some(_) => self.ready.push_back(lane),
             None => {}
         }
-        sequence
+        (sequence, delivery.event)
     }
 
     /// A taken task must be delivered again, not before `due`: it stays the first of its lane.
@@ -185,7 +185,7 @@ mod tests {
 
     impl Bench {
         fn new(order: Order) -> Bench {
-            let ledger = Ledger::new(jiff::Timestamp::UNIX_EPOCH, Window::default());
+            let ledger = Ledger::new(jiff::Timestamp::UNIX_EPOCH, Window::default(), None);
             Bench { lanes: Lanes::new(order), ledger, now: Instant::now() }
         }
 

@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
+use crate::cloudevents::CloudEvent;
 use crate::event::Position;
-use crate::pipeline::window::Window;
+use crate::pipeline::window::{Window, overlap_before};
 
 /// The number of an event in its ledger, in order of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,7 @@ pub struct Sequence(u64);
 pub struct Ledger {
     start: Timestamp,
     settled: Window,
+    last: Option<EventName>,
     first: u64,
     entries: VecDeque<Entry>,
 }
@@ -30,6 +32,25 @@ struct Entry {
     // A broken event may have no readable position; it still holds its place.
     position: Option<Position>,
     settled: bool,
+    // Of a settled event, until the prefix has passed it.
+    name: Option<EventName>,
+}
+
+/// What an event is called: for people who compare the position with what their sink received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventName {
+    /// Its class, or the eventTypeId of EventEx and ExtendedEvent.
+    pub ty: String,
+    /// The id of its CloudEvent.
+    pub id: String,
+}
+
+impl From<CloudEvent> for EventName {
+    fn from(mut ce: CloudEvent) -> EventName {
+        // Moved where it can be: this happens for every event, under the route's lock.
+        let ty = ce.subject.take().unwrap_or_else(|| ce.name().to_string());
+        EventName { ty, id: ce.id }
+    }
 }
 
 /// What a checkpoint has to say.
@@ -37,33 +58,53 @@ struct Entry {
 pub struct Progress {
     /// Nothing before this time was ever wanted.
     pub start: Timestamp,
-    /// Everything up to this time is settled, or is not and stands behind the prefix.
+    /// Up to this time everything is settled that was issued; but for what is late, which lies within
+    /// the overlap.
     pub time: Timestamp,
     /// The settled events near `time` and beyond it.
     pub settled: Window,
+    /// The last event of the settled prefix, if one is known by name.
+    pub last: Option<EventName>,
 }
 
 impl Ledger {
-    /// Nothing issued; `settled` is what an earlier run knew.
-    pub fn new(start: Timestamp, settled: Window) -> Ledger {
-        Ledger { start, settled, first: 0, entries: VecDeque::new() }
+    /// Nothing issued; `settled` and `last` are what an earlier run knew.
+    pub fn new(start: Timestamp, settled: Window, last: Option<EventName>) -> Ledger {
+        Ledger { start, settled, last, first: 0, entries: VecDeque::new() }
     }
 
     /// An event was read.
     pub fn issue(&mut self, position: Option<Position>) -> Sequence {
-        self.entries.push_back(Entry { position, settled: false });
+        self.entries.push_back(Entry { position, settled: false, name: None });
         Sequence(self.first + self.entries.len() as u64 - 1)
     }
 
+    /// The source began its keys again: the event that is issued next, at `time`, has a key that
+    /// another one had in the same second.
+    pub fn begin_again(&mut self, time: Timestamp) {
+        self.settled.begin_again(time);
+    }
+
+    /// From now on events come from another source: positions of the one before say nothing about
+    /// them. What is on its way holds its place, and the time stays.
+    pub fn change_source(&mut self) {
+        self.settled = Window::restore(self.settled.newest(), []);
+        self.entries.iter_mut().for_each(|entry| entry.position = None);
+    }
+
     /// An event is done with. True when the settled prefix grew.
-    pub fn settle(&mut self, sequence: Sequence) -> bool {
+    pub fn settle(&mut self, sequence: Sequence, name: Option<EventName>) -> bool {
         let Some(index) = sequence.0.checked_sub(self.first) else { return false };
         let Some(entry) = self.entries.get_mut(index as usize) else { return false };
         entry.settled = true;
+        entry.name = name;
         let before = self.first;
-        while self.entries.front().is_some_and(|entry| entry.settled) {
-            if let Some(position) = self.entries.pop_front().and_then(|entry| entry.position) {
+        while let Some(entry) = self.entries.pop_front_if(|entry| entry.settled) {
+            if let Some(position) = entry.position {
                 self.settled.insert(position);
+            }
+            if entry.name.is_some() {
+                self.last = entry.name;
             }
             self.first += 1;
         }
@@ -92,16 +133,22 @@ impl Ledger {
 
     /// What a checkpoint has to say now.
     pub fn progress(&self) -> Progress {
-        let time = self.time();
-        let beyond = self.entries.iter().filter(|entry| entry.settled).filter_map(|entry| entry.position);
-        Progress { start: self.start, time, settled: self.settled.with(beyond) }
+        let of = |settled| {
+            let entries = self.entries.iter().filter(move |entry| entry.settled == settled);
+            entries.filter_map(|entry| entry.position)
+        };
+        // A source whose clock was set back records events that are older than those before them.
+        let oldest = of(false).map(|position| position.time).min();
+        let time = oldest.filter(|oldest| *oldest < overlap_before(self.time())).unwrap_or(self.time());
+        let settled = self.settled.with(of(true));
+        Progress { start: self.start.min(time), time, settled, last: self.last.clone() }
     }
 }
 
 impl Progress {
     /// Where reading begins when the router starts from this progress.
     pub fn resume(&self) -> Timestamp {
-        super::window::overlap_before(self.time).max(self.start)
+        overlap_before(self.time).max(self.start)
     }
 }
 
@@ -114,22 +161,81 @@ mod tests {
         Some(Position { key, time: Timestamp::from_millisecond(milliseconds).unwrap() })
     }
 
+    fn name(id: &str) -> Option<EventName> {
+        Some(EventName { ty: "VmPoweredOnEvent".to_string(), id: id.to_string() })
+    }
+
+    fn last(ledger: &Ledger) -> Option<String> {
+        ledger.progress().last.map(|name| name.id)
+    }
+
+    #[test]
+    fn the_last_event_is_that_of_the_prefix() {
+        let start = Timestamp::from_second(1).unwrap();
+        let mut ledger = Ledger::new(start, Window::default(), name("before"));
+        let first = ledger.issue(at(10_000, 1));
+        let second = ledger.issue(at(10_500, 2));
+        let nameless = ledger.issue(None);
+        ledger.settle(second, name("b"));
+        assert_eq!(last(&ledger).as_deref(), Some("before"));
+        ledger.settle(first, name("a"));
+        assert_eq!(last(&ledger).as_deref(), Some("b"));
+        ledger.settle(nameless, None);
+        assert_eq!(last(&ledger).as_deref(), Some("b"), "the last that has a name");
+    }
+
+    #[test]
+    fn an_event_of_a_clock_that_was_set_back_is_read_again_until_it_is_settled() {
+        let start = Timestamp::from_second(95).unwrap();
+        let mut ledger = Ledger::new(start, Window::default(), None);
+        let first = ledger.issue(at(100_000, 1));
+        ledger.settle(first, None);
+        let late = ledger.issue(at(98_000, 2));
+        assert_eq!(ledger.progress().time, at(100_000, 1).unwrap().time, "within the overlap");
+        let back = ledger.issue(at(90_000, 3));
+        for _ in 0..2 {
+            let progress = ledger.progress();
+            assert_eq!((progress.time, progress.resume()), (at(90_000, 3).unwrap().time, progress.time));
+            ledger.settle(late, None);
+        }
+        ledger.settle(back, None);
+        assert_eq!(ledger.progress().time, at(100_000, 1).unwrap().time);
+        assert_eq!(ledger.progress().resume(), at(98_000, 2).unwrap().time);
+    }
+
+    #[test]
+    fn what_another_source_had_says_nothing_about_this_one() {
+        let start = Timestamp::from_second(1).unwrap();
+        let mut ledger = Ledger::new(start, Window::default(), None);
+        let [first, second] = [1, 2].map(|key| ledger.issue(at(10_000, key)));
+        ledger.settle(first, None);
+        ledger.change_source();
+        let same = ledger.issue(at(10_000, 2));
+        ledger.settle(second, None);
+        let progress = ledger.progress();
+        assert_eq!(progress.time, at(10_000, 1).unwrap().time);
+        assert!(!progress.settled.contains(at(10_000, 1).unwrap()));
+        assert!(!progress.settled.contains(at(10_000, 2).unwrap()), "it was the other source's");
+        assert!(ledger.settle(same, None));
+        assert!(ledger.progress().settled.contains(at(10_000, 2).unwrap()));
+    }
+
     #[test]
     fn prefix_waits_for_the_oldest() {
         let start = Timestamp::from_second(1).unwrap();
-        let mut ledger = Ledger::new(start, Window::default());
+        let mut ledger = Ledger::new(start, Window::default(), None);
         let first = ledger.issue(at(10_000, 1));
         let second = ledger.issue(at(10_500, 2));
         let third = ledger.issue(None);
-        assert!(!ledger.settle(second));
-        assert!(!ledger.settle(third));
+        assert!(!ledger.settle(second, None));
+        assert!(!ledger.settle(third, None));
         assert_eq!((ledger.time(), ledger.prefix(), ledger.outstanding()), (start, 0, 3));
         assert!(ledger.progress().settled.contains(at(10_500, 2).unwrap()));
         assert_eq!(ledger.progress().resume(), start);
-        assert!(ledger.settle(first));
+        assert!(ledger.settle(first, name("a")));
         assert_eq!((ledger.prefix(), ledger.outstanding()), (3, 0));
         assert_eq!(ledger.time(), at(10_500, 2).unwrap().time);
-        assert!(!ledger.settle(first), "settling twice changes nothing");
+        assert!(!ledger.settle(first, name("a")), "settling twice changes nothing");
     }
 
     /// The model: a list of events and the set of settled ones. At any moment a restart from
@@ -139,7 +245,7 @@ mod tests {
         let mut random = Random::from_test("ledger");
         for _ in 0..300 {
             let start = Timestamp::from_second(1000).unwrap();
-            let mut ledger = Ledger::new(start, Window::default());
+            let mut ledger = Ledger::new(start, Window::default(), None);
             let mut clock = 1_000_000;
             let mut model: Vec<(Position, Sequence, bool)> = Vec::new();
             for key in 0..random.below(200) as i64 {
@@ -149,7 +255,7 @@ mod tests {
                 for _ in 0..random.below(3) {
                     let chosen = random.below(model.len());
                     model[chosen].2 = true;
-                    ledger.settle(model[chosen].1);
+                    ledger.settle(model[chosen].1, None);
                 }
                 let progress = ledger.progress();
                 for (position, _, settled) in &model {

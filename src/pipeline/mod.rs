@@ -12,7 +12,7 @@
 //! way. A full queue blocks the poller; nothing else ever waits for anything but work, time or stop.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -41,6 +41,8 @@ pub mod view;
 pub mod window;
 mod worker;
 
+#[cfg(test)]
+mod crash_tests;
 #[cfg(test)]
 mod tests;
 
@@ -113,7 +115,6 @@ struct Shared {
     delivery_trouble: Trouble,
     dead_letter_trouble: Trouble,
     filter_trouble: Trouble,
-    identity: Mutex<String>,
     stop: Stop,
 }
 
@@ -131,10 +132,6 @@ impl Route {
             Some(file) => resume(&who, file)?,
             None => Start::Now,
         };
-        let identity = match &start {
-            Start::Checkpoint { identity, .. } => identity.clone(),
-            Start::Now => String::new(),
-        };
         let (stop, stop_seen) = stop_signal();
         let (end_keeper, end_seen) = stop_signal();
         let shared = Arc::new(Shared {
@@ -149,7 +146,6 @@ impl Route {
             delivery_trouble: Trouble::new(who.as_str()),
             dead_letter_trouble: Trouble::new(who.as_str()),
             filter_trouble: Trouble::new(who.as_str()),
-            identity: Mutex::new(identity),
             filter: Filter::new(&config.types, config.pattern.clone()),
             stop: stop_seen,
             who,
@@ -289,14 +285,6 @@ impl Shared {
                 true
             }
         }
-    }
-
-    fn identity(&self) -> String {
-        self.identity.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-    }
-
-    fn set_identity(&self, identity: &str) {
-        *self.identity.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = identity.to_string();
     }
 }
 

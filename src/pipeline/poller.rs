@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
-use crate::pipeline::ledger::Progress;
+use crate::pipeline::ledger::{Ledger, Progress};
 use crate::pipeline::window::{Window, overlap_before};
 use crate::source::{Broken, Item, Opened, Source, SourceError, SourceFailure};
 
@@ -146,23 +146,25 @@ impl Poller<'_> {
                  events may be repeated", opened.identity);
         }
         self.identity = Some(opened.identity.clone());
-        self.shared.set_identity(&opened.identity);
         if let Some(issued) = &mut self.issued {
             if changed {
                 issued.window = Window::restore(issued.window.newest(), []);
                 self.last_key = None;
+                self.shared.queue.change_source(&opened.identity);
             }
             return Ok(Some(opened));
         }
-        let (start, mut window) = match &self.start {
-            Start::Checkpoint { progress, .. } => (progress.start, progress.settled.clone()),
-            Start::Now => (opened.begin, Window::default()),
+        let (start, mut window, last) = match &self.start {
+            Start::Checkpoint { progress, .. } => {
+                (progress.start, progress.settled.clone(), progress.last.clone())
+            }
+            Start::Now => (opened.begin, Window::default(), None),
         };
         if changed {
             window = Window::restore(window.newest(), []);
         }
         let start = self.bound_replay(start, &mut window, opened.now);
-        self.shared.queue.begin(start, window.clone());
+        self.shared.queue.begin(&opened.identity, Ledger::new(start, window.clone(), last));
         self.last_key = window.newest_key();
         let bounded = window.newest().is_none_or(|newest| overlap_before(newest) < start);
         self.issued = Some(Issued { start, window });
@@ -211,17 +213,16 @@ impl Poller<'_> {
         self.tell_oddities(&event);
         self.warn_about_key(position);
         log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
-        if !self.shared.wants(&event) {
+        let pushed = if self.shared.wants(&event) {
+            self.shared.queue.push(event)
+        } else {
             stats.filtered.add(1);
-            self.shared.queue.push_settled(Some(position));
+            self.shared.queue.push_settled(Some(position), Some(event.ce.into()))
+        };
+        if pushed {
             self.remember(position);
-            return true;
         }
-        if !self.shared.queue.push(event) {
-            return false;
-        }
-        self.remember(position);
-        true
+        pushed
     }
 
     fn keep_broken(&mut self, broken: Broken) -> bool {
@@ -249,11 +250,14 @@ impl Poller<'_> {
             }
         };
         log::error!(target: self.shared.who.as_str(), "an event cannot be converted: {}; {kept}", broken.reason);
-        self.shared.queue.push_settled(broken.position);
         if let Some(position) = broken.position {
+            self.mark_reuse(position);
+        }
+        let pushed = self.shared.queue.push_settled(broken.position, None);
+        if let Some(position) = broken.position.filter(|_| pushed) {
             self.remember(position);
         }
-        true
+        pushed
     }
 
     // Once per name; beyond the limit of names they are only counted.
@@ -283,6 +287,17 @@ impl Poller<'_> {
         self.issued.as_ref().is_none_or(|issued| !issued.window.contains(position))
     }
 
+    // Whether the source has begun its keys again within a second; then what comes is told apart
+    // from what was, here and in the ledger.
+    fn mark_reuse(&mut self, position: Position) -> bool {
+        let Some(issued) = self.issued.as_mut().filter(|issued| issued.window.is_reuse(position)) else {
+            return false;
+        };
+        issued.window.begin_again(position.time);
+        self.shared.queue.keys_begin_again(position.time);
+        true
+    }
+
     fn remember(&mut self, position: Position) {
         if let Some(issued) = &mut self.issued {
             issued.window.insert(position);
@@ -292,7 +307,7 @@ impl Poller<'_> {
     // Both are only said: keys tell events apart, and nothing is concluded from their order.
     fn warn_about_key(&mut self, position: Position) {
         let key = position.key;
-        let reuse = self.issued.as_ref().is_some_and(|issued| issued.window.is_reuse(position));
+        let reuse = self.mark_reuse(position);
         let went_back = |last: i64| 0 <= key && key.saturating_add(KEY_DISORDER_MAX) < last;
         if let Some(last) = self.last_key.replace(key).filter(|last| reuse || went_back(*last)) {
             log::warn!(target: self.shared.who.as_str(), "the source's event keys went back from {last} to {key}: its database was restored \

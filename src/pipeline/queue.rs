@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::config::Order;
-use crate::event::Event;
+use crate::event::{Event, Position};
 use crate::limits::{OUTSTANDING_EVENTS_MAX, QUEUE_BYTES_MAX};
 use crate::pipeline::lanes::{Lanes, Task};
-use crate::pipeline::ledger::{Ledger, Progress};
+use crate::pipeline::ledger::{EventName, Ledger, Progress};
 use crate::pipeline::window::Window;
 use crate::processor::Delivery;
 
@@ -34,6 +34,8 @@ pub struct Queue {
 struct State {
     lanes: Lanes,
     ledger: Ledger,
+    // The source that the ledger's positions belong to.
+    identity: String,
     idle_workers: usize,
     alarm_armed: bool,
     // The poller found the queue full and waits until there is room again.
@@ -67,6 +69,8 @@ pub enum Done {
 /// What the keeper has to write.
 #[derive(Debug)]
 pub struct Snapshot {
+    /// The source that it belongs to.
+    pub identity: String,
     /// The state that the record tells.
     pub progress: Progress,
     /// To be handed back when it is durable.
@@ -90,7 +94,8 @@ impl Queue {
         Queue {
             state: Mutex::new(State {
                 lanes: Lanes::new(order),
-                ledger: Ledger::new(Timestamp::MIN, Window::default()),
+                ledger: Ledger::new(Timestamp::MIN, Window::default(), None),
+                identity: String::new(),
                 idle_workers: 0,
                 alarm_armed: false,
                 full: false,
@@ -106,12 +111,28 @@ impl Queue {
         }
     }
 
-    /// Sets where the route stands before its first event, and makes the keeper record it.
-    pub fn begin(&self, start: Timestamp, settled: Window) {
+    /// Sets the source and where the route stands in it before its first event, and makes the keeper
+    /// record it.
+    pub fn begin(&self, identity: &str, ledger: Ledger) {
         let mut state = self.lock();
-        state.ledger = Ledger::new(start, settled);
+        state.identity = identity.to_string();
+        state.ledger = ledger;
         state.version += 1;
         self.moved.notify_all();
+    }
+
+    /// What is pushed from now on comes from another source.
+    pub fn change_source(&self, identity: &str) {
+        let mut state = self.lock();
+        state.identity = identity.to_string();
+        state.ledger.change_source();
+        state.version += 1;
+        self.moved.notify_all();
+    }
+
+    /// What is pushed next, of this time, has a key that another event of the same second had.
+    pub fn keys_begin_again(&self, time: Timestamp) {
+        self.lock().ledger.begin_again(time);
     }
 
     /// Waits until all that was to be recorded by now is durable. False when the queue was closed
@@ -127,15 +148,7 @@ impl Queue {
 
     /// Puts an event into its lane; waits while the queue is full. False when it was closed.
     pub fn push(&self, event: Event) -> bool {
-        let bytes = event.bytes();
-        let mut state = self.lock();
-        state.full = state.is_full(bytes);
-        while state.phase == Phase::Running && state.full {
-            state = wait(&self.room, state, None);
-        }
-        if state.phase != Phase::Running {
-            return false;
-        }
+        let Some(mut state) = self.wait_room(event.bytes()) else { return false };
         let sequence = state.ledger.issue(Some(event.position));
         state.lanes.push(sequence, Delivery { event, attempts: 0, pending: Vec::new() });
         self.wake_worker(&state);
@@ -143,13 +156,24 @@ impl Queue {
     }
 
     /// An event that needs no delivery (excluded, or kept as a dead letter) takes its place in the
-    /// ledger.
-    pub fn push_settled(&self, position: Option<crate::event::Position>) {
-        let mut state = self.lock();
+    /// ledger; waits while that is full. False when the queue was closed.
+    pub fn push_settled(&self, position: Option<Position>, name: Option<EventName>) -> bool {
+        let Some(mut state) = self.wait_room(0) else { return false };
         let sequence = state.ledger.issue(position);
-        state.ledger.settle(sequence);
+        state.ledger.settle(sequence, name);
         state.version += 1;
         self.moved.notify_all();
+        true
+    }
+
+    // None when the queue was closed.
+    fn wait_room(&self, bytes: usize) -> Option<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        state.full = state.is_full(bytes);
+        while state.phase == Phase::Running && state.full {
+            state = wait(&self.room, state, None);
+        }
+        (state.phase == Phase::Running).then_some(state)
     }
 
     /// Hands back what a worker did, and takes its next tasks: waits until there are some. False
@@ -169,6 +193,9 @@ impl Queue {
                 return true;
             }
             if state.phase == Phase::Draining && state.lanes.events() == 0 {
+                // Others may have gone to rest while this worker had the last task.
+                self.work.notify_all();
+                self.alarm.notify_all();
                 return false;
             }
             state = self.rest(state, now);
@@ -199,8 +226,8 @@ impl Queue {
         for done in done.drain(..) {
             match done {
                 Done::Settled(task) => {
-                    let sequence = state.lanes.finish(task);
-                    state.ledger.settle(sequence);
+                    let (sequence, event) = state.lanes.finish(task);
+                    state.ledger.settle(sequence, Some(event.ce.into()));
                     moved = true;
                 }
                 Done::Parked(task, due) => {
@@ -228,8 +255,11 @@ impl Queue {
             let longest = (state.phase != Phase::Running).then_some(ENDING_TICK);
             state = wait(&self.moved, state, longest);
         }
-        (state.durable < state.version)
-            .then(|| Snapshot { progress: state.ledger.progress(), version: state.version })
+        (state.durable < state.version).then(|| Snapshot {
+            identity: state.identity.clone(),
+            progress: state.ledger.progress(),
+            version: state.version,
+        })
     }
 
     /// The keeper has made this version durable.

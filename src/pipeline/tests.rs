@@ -224,7 +224,9 @@ fn every_event_arrives_once_and_in_order_per_object() {
         assert!(of_object.is_sorted(), "vm-{object}");
     }
     assert_eq!(bench.opened.lock().unwrap().len(), 2);
-    assert_eq!(bench.checkpoint().progress.time, nth(2999).position.time);
+    let progress = bench.checkpoint().progress;
+    assert_eq!(progress.time, nth(2999).position.time);
+    assert_eq!(progress.last.unwrap().id, "id-2999");
 }
 
 #[test]
@@ -369,7 +371,8 @@ fn types_filter_by_name_and_excluded_events_are_settled() {
     let running = bench.start(|_| Verdict::delivered());
     running.wait("filtered", |running| running.route.view().stats().filtered.get() == 50);
     assert!(running.stop().is_empty());
-    assert_eq!(bench.checkpoint().progress.time, nth(49).position.time);
+    let progress = bench.checkpoint().progress;
+    assert_eq!((progress.time, progress.last.unwrap().id.as_str()), (nth(49).position.time, "id-49"));
 }
 
 #[test]
@@ -397,6 +400,47 @@ fn a_slow_sink_holds_the_poller_and_memory() {
     open.store(true, Ordering::SeqCst);
     running.wait_acknowledged(100_000);
     assert_eq!(sorted(running.stop()), (0..100_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn excluded_events_wait_too_while_the_sink_holds_an_earlier_one() {
+    let mut bench = Bench::new(3 * crate::limits::OUTSTANDING_EVENTS_MAX as i64);
+    bench.history.page = 1000;
+    bench.config.pattern = Some(Arc::new(Pattern::compile(r#"{"data":{"Key":[0]}}"#).unwrap()));
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let running =
+        bench.start(move |_| if gate.load(Ordering::SeqCst) { Verdict::delivered() } else { later() });
+    let limit = crate::limits::OUTSTANDING_EVENTS_MAX;
+    running.wait("full", |running| limit <= running.route.view().snapshot().outstanding);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(running.route.view().snapshot().outstanding, limit, "the ledger grows without end");
+    open.store(true, Ordering::SeqCst);
+    let all = bench.history.events - 1;
+    running.wait("all", |running| running.route.view().stats().filtered.get() == all as u64);
+    assert_eq!(running.stop(), [0]);
+    assert_eq!(bench.checkpoint().progress.time, nth(all).position.time);
+}
+
+#[test]
+fn at_most_once_delivers_what_waits_and_ends_without_using_up_the_grace() {
+    let mut bench = Bench::new(4);
+    bench.at_least_once = false;
+    bench.config.order = Order::Strict;
+    let (release, held) = bounded::<()>(0);
+    let running = bench.start(move |_| {
+        let _ = held.recv();
+        Verdict::delivered()
+    });
+    running.wait("busy", |running| running.route.view().snapshot().waiting == 3);
+    // The others see that something waits, and rest, before the one that is busy goes on.
+    let releasing = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(release);
+    });
+    // Fails when a worker does not end: nobody closes the route here.
+    assert_eq!(running.stop(), [0, 1, 2, 3]);
+    releasing.join().unwrap();
 }
 
 /// While a delivery hangs, everything is answered from memory.

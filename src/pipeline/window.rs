@@ -7,8 +7,9 @@
 //! one range.
 //!
 //! A source may begin its keys again (a simulator that is restarted, a restored database). Within
-//! one second the same key can then mean another event; what tells them apart is that it is later
-//! than all that is known of that second.
+//! one second the same key can then mean another event. What tells them apart is that it is later
+//! than all that is known of that second; from that moment on the second is held apart, as a span
+//! of its own.
 
 use std::collections::BTreeMap;
 
@@ -21,23 +22,31 @@ use crate::limits::{RESUME_OVERLAP, WINDOW_KEYS_MAX};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     newest: Option<Timestamp>,
-    seconds: BTreeMap<i64, Keys>,
+    // By its begin: a whole second, or a moment in it at which the keys began again. A span ends
+    // with its second or where the next one begins.
+    spans: BTreeMap<Timestamp, Keys>,
+}
+
+/// What is known of a second, or of a part of one in which no key came twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// A whole second, or the moment in it at which the source began its keys again.
+    pub begin: Timestamp,
+    /// No known event of the span is later than this.
+    pub latest: Timestamp,
+    /// The known keys as inclusive ranges, lowest first.
+    pub ranges: Vec<(i64, i64)>,
 }
 
 impl Window {
-    /// Remembers an event and forgets what is now too old to be read again. An event that uses a
-    /// known key again ends what is known: the source has begun its keys anew.
+    /// Remembers an event and forgets what is now too old to be read again.
     pub fn insert(&mut self, position: Position) {
-        if self.is_reuse(position) {
-            self.seconds.clear();
-        }
         let newest = self.newest.map_or(position.time, |newest| newest.max(position.time));
         let moved = self.newest != Some(newest);
         self.newest = Some(newest);
-        let second = position.time.as_second();
         let oldest = oldest_second(newest);
-        if oldest <= second {
-            self.seconds.entry(second).or_default().insert(position);
+        if oldest <= whole_second(position.time) {
+            self.add(position);
         }
         if moved {
             self.forget_before(oldest);
@@ -46,16 +55,20 @@ impl Window {
 
     /// Whether this event is known.
     pub fn contains(&self, position: Position) -> bool {
-        self.seconds
-            .get(&position.time.as_second())
+        self.keys_at(position.time)
             .is_some_and(|keys| position.time <= keys.latest && keys.contains(position.key))
     }
 
-    /// Whether an event that is not known has the key of one that is, in the same second.
+    /// Whether an event that is not known has the key of one that is, in the same second: the source
+    /// has begun its keys anew.
     pub fn is_reuse(&self, position: Position) -> bool {
-        self.seconds
-            .get(&position.time.as_second())
+        self.keys_at(position.time)
             .is_some_and(|keys| keys.latest < position.time && keys.contains(position.key))
+    }
+
+    /// From this time on keys mean other events than before it.
+    pub fn begin_again(&mut self, time: Timestamp) {
+        self.spans.entry(time).or_default();
     }
 
     /// The time of the newest event ever inserted.
@@ -65,7 +78,7 @@ impl Window {
 
     /// The highest key of the newest second.
     pub fn newest_key(&self) -> Option<i64> {
-        self.seconds.last_key_value()?.1.ranges().map(|(_, last)| last).last()
+        self.spans.values().rev().find_map(|keys| keys.ranges.last_key_value()).map(|(_, last)| *last)
     }
 
     /// Where reading must begin so that nothing after the newest event, or late beside it, is
@@ -74,39 +87,53 @@ impl Window {
         self.newest.map(overlap_before)
     }
 
-    /// The known keys of every second (Unix time), oldest first, as inclusive ranges.
-    pub fn seconds(&self) -> impl Iterator<Item = (i64, impl Iterator<Item = (i64, i64)> + '_)> + '_ {
-        self.seconds.iter().map(|(second, keys)| (*second, keys.ranges()))
+    /// What is known, oldest first.
+    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+        self.spans.iter().map(|(begin, keys)| Span {
+            begin: *begin,
+            latest: keys.latest.max(*begin),
+            ranges: keys.ranges.iter().map(|(first, last)| (*first, *last)).collect(),
+        })
     }
 
     /// The same window with further events, which do not move its newest time: those that were
     /// settled ahead of their turn.
     pub fn with(&self, beyond: impl IntoIterator<Item = Position>) -> Window {
         let mut window = self.clone();
-        for position in beyond {
-            window.seconds.entry(position.time.as_second()).or_default().insert(position);
+        beyond.into_iter().for_each(|position| window.add(position));
+        window
+    }
+
+    /// A window as a record tells it: the newest time and the spans.
+    pub fn restore(newest: Option<Timestamp>, spans: impl IntoIterator<Item = Span>) -> Window {
+        let mut window = Window { newest, spans: BTreeMap::new() };
+        for Span { begin, latest, ranges } in spans {
+            let keys = window.spans.entry(begin).or_default();
+            // Without keys the span only marks where they began again.
+            if !ranges.is_empty() {
+                keys.latest = keys.latest.max(latest);
+            }
+            ranges.into_iter().for_each(|(first, last)| keys.insert_range(first, last));
         }
         window
     }
 
-    /// A window as a record tells it: the newest time and the ranges of each second.
-    pub fn restore(newest: Option<Timestamp>, ranges: impl IntoIterator<Item = (i64, i64, i64)>) -> Window {
-        let mut window = Window { newest, seconds: BTreeMap::new() };
-        for (second, first, last) in ranges {
-            let keys = window.seconds.entry(second).or_default();
-            keys.insert_range(first, last);
-            // A record does not tell it.
-            keys.latest = Timestamp::MAX;
-        }
-        window
+    fn keys_at(&self, time: Timestamp) -> Option<&Keys> {
+        self.spans.range(whole_second(time)..=time).next_back().map(|(_, keys)| keys)
     }
 
-    fn forget_before(&mut self, oldest: i64) {
-        self.seconds = self.seconds.split_off(&oldest);
-        let mut keys: usize = self.seconds.values().map(|keys| keys.ranges.len()).sum();
-        // Beyond the limit the oldest second goes: a restart then repeats its events.
-        while WINDOW_KEYS_MAX < keys && 1 < self.seconds.len() {
-            if let Some((_, forgotten)) = self.seconds.pop_first() {
+    fn add(&mut self, position: Position) {
+        let second = whole_second(position.time);
+        let begin = self.spans.range(second..=position.time).next_back().map_or(second, |(begin, _)| *begin);
+        self.spans.entry(begin).or_default().insert(position);
+    }
+
+    fn forget_before(&mut self, oldest: Timestamp) {
+        self.spans = self.spans.split_off(&oldest);
+        let mut keys: usize = self.spans.values().map(|keys| keys.ranges.len()).sum();
+        // Beyond the limit the oldest span goes: a restart then repeats its events.
+        while WINDOW_KEYS_MAX < keys && 1 < self.spans.len() {
+            if let Some((_, forgotten)) = self.spans.pop_first() {
                 keys -= forgotten.ranges.len();
             }
         }
@@ -119,12 +146,24 @@ pub fn overlap_before(time: Timestamp) -> Timestamp {
         .unwrap_or(Timestamp::MIN)
 }
 
-fn oldest_second(newest: Timestamp) -> i64 {
-    overlap_before(newest).as_second() - 1
+/// The last moment of the second in which `time` lies.
+pub fn second_end(time: Timestamp) -> Timestamp {
+    whole_second(time).checked_add(jiff::SignedDuration::from_nanos(999_999_999)).unwrap_or(Timestamp::MAX)
+}
+
+fn oldest_second(newest: Timestamp) -> Timestamp {
+    let resume = whole_second(overlap_before(newest));
+    resume.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap_or(Timestamp::MIN)
+}
+
+// Rounded down, before 1970 too.
+fn whole_second(time: Timestamp) -> Timestamp {
+    let below = i64::from(time.subsec_nanosecond() < 0);
+    Timestamp::from_second(time.as_second() - below).unwrap_or(Timestamp::MIN)
 }
 
 /// A set of keys as disjoint, not adjacent, inclusive ranges.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Keys {
     ranges: BTreeMap<i64, i64>,
     // No key is of an event after this.
@@ -136,15 +175,6 @@ impl Default for Keys {
         Keys { ranges: BTreeMap::new(), latest: Timestamp::MIN }
     }
 }
-
-// Two sets of keys are the same whether or not they went through a record.
-impl PartialEq for Keys {
-    fn eq(&self, other: &Keys) -> bool {
-        self.ranges == other.ranges
-    }
-}
-
-impl Eq for Keys {}
 
 impl Keys {
     fn contains(&self, key: i64) -> bool {
@@ -170,10 +200,6 @@ impl Keys {
         }
         self.ranges.insert(first, last);
     }
-
-    fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
-        self.ranges.iter().map(|(first, last)| (*first, *last))
-    }
 }
 
 #[cfg(test)]
@@ -192,8 +218,8 @@ mod tests {
         for key in 0..500 {
             window.insert(at(10_000, key));
         }
-        let seconds: Vec<_> = window.seconds().map(|(s, ranges)| (s, ranges.collect::<Vec<_>>())).collect();
-        assert_eq!(seconds, [(10, vec![(0, 499)])]);
+        let (begin, latest) = (Timestamp::from_second(10).unwrap(), at(10_000, 0).time);
+        assert_eq!(window.spans().collect::<Vec<_>>(), [Span { begin, latest, ranges: vec![(0, 499)] }]);
         assert!(window.contains(at(10_000, 499)));
         assert!(!window.contains(at(10_000, 500)));
         assert!(!window.contains(at(11_000, 499)));
@@ -208,7 +234,7 @@ mod tests {
         window.insert(at(10_000, 1));
         window.insert(at(60_000, 2));
         window.insert(at(20_000, 3));
-        assert_eq!(window.seconds().count(), 1);
+        assert_eq!(window.spans().count(), 1);
         let resume = window.resume().unwrap();
         assert_eq!(resume, Timestamp::from_millisecond(60_000).unwrap() - RESUME_OVERLAP);
         assert_eq!(window.newest(), Some(Timestamp::from_second(60).unwrap()));
@@ -223,13 +249,19 @@ mod tests {
         }
         assert!(!window.is_reuse(at(10_500, 10)), "a key that is not known");
         assert!(window.is_reuse(at(10_500, 3)) && !window.contains(at(10_500, 3)));
+        window.begin_again(at(10_500, 3).time);
+        assert!(!window.is_reuse(at(10_500, 3)) && !window.contains(at(10_500, 3)));
         window.insert(at(10_500, 3));
         assert!(window.contains(at(10_500, 3)));
         assert!(!window.contains(at(10_500, 4)), "of the same time as the first one that came again");
+        assert!(window.contains(at(10_004, 4)) && window.contains(at(10_003, 3)), "what was known stays");
         assert_eq!(window.newest(), Some(Timestamp::from_millisecond(10_500).unwrap()));
         // Settled ahead of its turn: beyond the newest time and known all the same.
-        let window = window.with([at(10_800, 12)]);
-        assert!(window.contains(at(10_800, 12)) && !window.contains(at(10_801, 12)));
+        let window = window.with([at(10_800, 5)]);
+        assert!(window.contains(at(10_800, 5)) && !window.contains(at(10_801, 5)));
+        assert!(!window.contains(at(10_501, 4)), "only what is settled is known, in whatever order");
+        assert_eq!(window.spans().count(), 2);
+        assert_eq!(window.newest_key(), Some(5));
     }
 
     #[test]
@@ -266,7 +298,7 @@ mod tests {
             for key in -40..50 {
                 assert_eq!(keys.contains(key), model.contains(&key), "{key} in {keys:?}");
             }
-            let ranges: Vec<_> = keys.ranges().collect();
+            let ranges: Vec<_> = keys.ranges.clone().into_iter().collect();
             assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{ranges:?}");
         }
         let mut extremes = Keys::default();
