@@ -43,6 +43,10 @@ pub const DEAD_LETTER_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 /// How far before the settled position reading resumes: events of one timestamp, and those that a
 /// host handed to vCenter late.
 pub const RESUME_OVERLAP: Duration = Duration::from_secs(2);
+/// Empty pages in a row after which a span of the history is read to its end.
+pub const SPAN_EMPTY_PAGES: u32 = 3;
+/// The longest wait between two pages of a span.
+pub const SPAN_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Settled events that are remembered inside the overlap; beyond it a restart repeats some.
 pub const WINDOW_KEYS_MAX: usize = 200_000;
 /// Bytes of a checkpoint file that are read.

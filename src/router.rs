@@ -56,17 +56,25 @@ impl Router {
         let lock = state_dir.map(|folder| prepare_state(folder)).transpose()?;
         let parts: Vec<RouteParts> =
             config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
-        let threads = config.routes.iter().map(Route::threads_max).sum();
+        let mut router = Router::of_parts(parts, config.shutdown_grace, board)?;
+        (router._server, router._lock) = (server, lock);
+        Ok(router)
+    }
+
+    /// Starts the routes of these parts, watched by nobody but who started them; nobody else may use
+    /// their state folders.
+    ///
+    /// # Errors
+    /// When a checkpoint cannot be used, or no thread can be started.
+    pub fn of(parts: Vec<RouteParts>, grace: Duration) -> Result<Router> {
+        Router::of_parts(parts, grace, Arc::new(Board::new()))
+    }
+
+    fn of_parts(parts: Vec<RouteParts>, grace: Duration, board: Arc<Board>) -> Result<Router> {
+        let threads = parts.iter().map(|parts| Route::threads_max(&parts.config)).sum();
         let (sender, exits) = bounded(threads);
-        let mut router = Router {
-            routes: Vec::new(),
-            exits,
-            running: Vec::new(),
-            grace: config.shutdown_grace,
-            board,
-            _server: server,
-            _lock: lock,
-        };
+        let (routes, running) = (Vec::new(), Vec::new());
+        let mut router = Router { routes, exits, running, grace, board, _server: None, _lock: None };
         for (index, parts) in parts.into_iter().enumerate() {
             match Route::start(index, parts, &sender) {
                 Ok(route) => {
@@ -208,7 +216,11 @@ fn forget(running: &mut [Vec<Role>], exit: &Exit) {
     }
 }
 
-fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
+/// What a route of the configuration is made of.
+///
+/// # Errors
+/// When its settings cannot be used.
+pub fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
     let source = config.sources.iter().find(|source| source.name == route.from);
     let processor = config.processors.iter().find(|processor| processor.name == route.to);
     let (Some(source), Some(processor)) = (source, processor) else {

@@ -28,6 +28,8 @@ mod isolation;
 mod eventbridge;
 // From the operation to the receiver, on an idle stream.
 mod latency;
+// Commands that look at a vCenter, or go back in its history.
+mod looking;
 // Metrics, status and health, whatever vCenter does.
 mod observe;
 // Functions get what they subscribe to, whatever the gateway answers.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use log::LevelFilter;
 
-use super::{checkpoint, dead_letters, help};
+use super::{checkpoint, dead_letters, events, help, replay};
 use crate::config::LogFormat;
 use crate::config::file::{LOG_FORMATS, LOG_LEVELS, Overrides};
 use crate::config::nearest::nearest;
@@ -33,6 +33,15 @@ pub(super) enum Command {
         offline: bool,
     },
     Demo(DemoOptions),
+    Events {
+        source: Option<String>,
+        format: events::Format,
+    },
+    Tail {
+        source: Option<String>,
+        pattern: Option<String>,
+    },
+    Replay(replay::Options),
     Checkpoint {
         route: Option<String>,
         action: checkpoint::Action,
@@ -99,9 +108,18 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     valued("route", None, "NAME"),
     valued("type", None, "TYPE"),
     valued("data", None, "FILE"),
+    valued("source", None, "NAME"),
+    valued("format", None, "FORMAT"),
+    valued("pattern", None, "JSON"),
+    valued("from", None, "TIME"),
+    valued("to", None, "TIME"),
+    switch("dry-run", None),
     switch("help", Some('h')),
     switch("version", Some('V')),
 ];
+
+/// How a time is written.
+const TIME: &str = "a time such as 2026-01-31T12:00:00Z";
 
 /// A command, its help, and how it takes its options.
 pub(super) struct CommandSpec {
@@ -132,21 +150,41 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         },
     },
     CommandSpec {
+        name: "events",
+        help: help::EVENTS,
+        read: |given| {
+            let source = given.name("source")?;
+            let format = given
+                .value("format", &alternatives(events::FORMATS), |text| one_of(events::FORMATS, text))?;
+            Ok(Command::Events { source, format: format.unwrap_or_default() })
+        },
+    },
+    CommandSpec {
+        name: "tail",
+        help: help::TAIL,
+        read: |given| {
+            let source = given.name("source")?;
+            let pattern = given.value("pattern", "an event pattern", |text| Some(text.to_string()))?;
+            Ok(Command::Tail { source, pattern })
+        },
+    },
+    CommandSpec {
         name: "send",
         help: help::SEND,
         read: |given| {
-            let route = given.value("route", "a name", |text| Some(text.to_string()))?;
+            let route = given.name("route")?;
             let name = given.value("type", "an event's name", |text| Some(text.to_string()))?;
             let data = given.take("data").flatten().map(PathBuf::from);
             let name = name.unwrap_or_else(|| "VmPoweredOnEvent".to_string());
             Ok(Command::Send { route, name, data })
         },
     },
+    CommandSpec { name: "replay", help: help::REPLAY, read: replay_options },
     CommandSpec {
         name: "checkpoint",
         help: help::CHECKPOINT,
         read: |given| {
-            let route = given.value("route", "a name", |text| Some(text.to_string()))?;
+            let route = given.name("route")?;
             let action = match given.argument() {
                 Some(word) if word == "show" => checkpoint::Action::Show,
                 Some(word) if word == "set" => checkpoint::Action::Set(given.time()?),
@@ -159,7 +197,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         name: "dead-letters",
         help: help::DEAD_LETTERS,
         read: |given| {
-            let route = given.value("route", "a name", |text| Some(text.to_string()))?;
+            let route = given.name("route")?;
             let action = match given.argument() {
                 Some(word) if word == "list" => dead_letters::Action::List,
                 Some(word) if word == "redeliver" => dead_letters::Action::Redeliver,
@@ -169,6 +207,18 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         },
     },
 ];
+
+fn replay_options(given: &mut Given) -> Result<Command, UsageError> {
+    let needed = |name| UsageError(format!("`replay` needs --{name}"));
+    let route = given.name("route")?.ok_or_else(|| needed("route NAME"))?;
+    let from = given.value("from", TIME, |text| text.parse().ok())?.ok_or_else(|| needed("from TIME"))?;
+    let to = given.value("to", TIME, |text| text.parse().ok())?;
+    if to.is_some_and(|to| to < from) {
+        return Err(UsageError("option `--to` is a time before that of `--from`".to_string()));
+    }
+    let dry_run = given.switch("dry-run")?;
+    Ok(Command::Replay(replay::Options { route, from, to, dry_run }))
+}
 
 /// Understands the arguments of the process, without its own name.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
@@ -303,6 +353,11 @@ impl Given {
         }
     }
 
+    /// Takes an option's value as a name.
+    fn name(&mut self, name: &'static str) -> Result<Option<String>, UsageError> {
+        self.value(name, "a name", |text| Some(text.to_string()))
+    }
+
     /// Takes the next word after the command.
     fn argument(&mut self) -> Option<OsString> {
         (1 < self.words.len()).then(|| self.words.remove(1))
@@ -313,7 +368,7 @@ impl Given {
         let word = self.argument().unwrap_or_default();
         word.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
             let found = word.to_string_lossy();
-            UsageError(format!("expected a time such as 2026-01-31T12:00:00Z, found `{found}`"))
+            UsageError(format!("expected {TIME}, found `{found}`"))
         })
     }
 
@@ -489,8 +544,17 @@ mod tests {
                 "option `--rate`: expected events per second, above 0 and at most 1000000, found `nan`",
             ),
             ("demo run", "unexpected argument `run`"),
-            // Commands of later versions.
-            ("tail", "unknown command `tail`"),
+            ("events --format xml", "option `--format`: expected table, csv, json, found `xml`"),
+            ("replay --from 2026-01-31T12:00:00Z", "`replay` needs --route NAME"),
+            ("replay --route a", "`replay` needs --from TIME"),
+            (
+                "replay --route a --from yesterday",
+                "option `--from`: expected a time such as 2026-01-31T12:00:00Z, found `yesterday`",
+            ),
+            (
+                "replay --route a --from 2026-01-31T12:00:00Z --to 2026-01-31T11:00:00Z",
+                "option `--to` is a time before that of `--from`",
+            ),
         ] {
             assert_eq!(of(line), Err(message.to_string()), "{line}");
         }

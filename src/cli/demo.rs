@@ -4,25 +4,24 @@
 //! checkpoint and processor.
 
 use jiff::SignedDuration;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::cli::args::DemoOptions;
 use crate::cli::checkpoint::{self, Action};
-use crate::cli::{Failure, run};
+use crate::cli::folder::Folder;
+use crate::cli::run::{self, beside};
+use crate::cli::{Failure, printing};
 use crate::config::Config;
 use crate::config::file::{self, Overrides};
 use crate::demo::history::History;
 use crate::demo::simulator::{Settings, Simulator};
 use crate::demo::stream::Stream;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::observe;
 use crate::pipeline::view::View;
-use crate::processor::stdout;
 use crate::router::Router;
-use crate::stop::{Stop, StopSource, stop_signal};
+use crate::stop::{Stop, stop_signal};
 
 /// Events per second, where nothing else is asked for.
 const RATE: f64 = 2.0;
@@ -48,8 +47,8 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
     let records = stream.backlog(backlog, SignedDuration::from_secs(10), now);
     let begin = records.first().map_or(now, |record| record.time) - SignedDuration::from_secs(1);
     let simulator = Simulator::start(Settings { history: History::of(records), ..Settings::default() })?;
-    let folder = Folder::new()?;
-    let config = configure(&simulator, &folder.path, overrides)?;
+    let folder = Folder::new("demo")?;
+    let config = configure(&simulator, folder.path(), overrides)?;
     observe::log::init(&config.log);
     // As if it had run before: what is there already is delivered too.
     checkpoint::checkpoint(&config, None, &Action::Set(begin))?;
@@ -63,17 +62,7 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
         options: *options,
         made: backlog as u64,
     };
-    std::thread::scope(|scope| {
-        let producing = std::thread::Builder::new()
-            .name("demo".into())
-            .spawn_scoped(scope, || producer.run(&stop, &source))
-            .context(|| "start a thread")?;
-        let ran = router.run(&stop);
-        // However the router ended.
-        source.stop();
-        let produced = producing.join().unwrap_or_else(|_| Err(Error::new("making events failed")));
-        ran.and(produced).map_err(Failure::from)
-    })
+    beside(router, &stop, &source, || producer.run(&stop))
 }
 
 /// What a user would write, with the address of the simulator.
@@ -104,19 +93,16 @@ struct Producer<'s> {
 }
 
 impl Producer<'_> {
-    fn run(&mut self, stop: &Stop, end: &StopSource) -> Result<()> {
+    fn run(&mut self, stop: &Stop) -> Result<()> {
         let begin = Instant::now();
         let backlog = self.made;
         while !stop.is_stopped() {
             let printed = self.view.stats().delivered.get();
             if self.options.events.is_some_and(|events| events <= printed) {
-                end.stop();
                 break;
             }
-            if let Some((reason, _)) = self.view.stats().retried.get().first() {
-                end.stop();
-                let closed = *reason == stdout::CLOSED;
-                return if closed { Ok(()) } else { Err(Error::new("standard output cannot be written")) };
+            if let Some(ended) = printing::ended(&self.view) {
+                return ended;
             }
             let due = match (self.options.rate, self.options.events) {
                 (None, Some(_)) => u64::MAX,
@@ -134,32 +120,6 @@ impl Producer<'_> {
             let now = self.simulator.now();
             self.simulator.push_many((0..events).map(|_| self.stream.next(now)));
             self.made += events;
-        }
-    }
-}
-
-/// A folder for the configuration and the checkpoint, removed at the end.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new() -> Result<Folder> {
-        let now = jiff::Timestamp::now().as_nanosecond();
-        let path = std::env::temp_dir().join(format!("event-router-demo-{}-{now}", std::process::id()));
-        // Fails if it is there: nobody else can have prepared it.
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .context(|| format!("make the folder {}", path.display()))?;
-        Ok(Folder { path })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            log::warn!("remove {}: {error}", self.path.display());
         }
     }
 }

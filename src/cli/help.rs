@@ -13,7 +13,10 @@ Commands:
   run           Read events and deliver them until SIGTERM or Ctrl-C; the default
   check         List what is wrong with the configuration and the endpoints that it names
   demo          Print the events of a simulated vCenter, without any configuration
+  events        List the types of events that a vCenter knows
+  tail          Print live events
   send          Send one sample event and show what the sink answers
+  replay        Deliver a part of a vCenter's history once more
   checkpoint    Show or set where routes go on reading
   dead-letters  List or redeliver the events that a sink refused for good
 
@@ -69,6 +72,48 @@ Usage: router demo [--events N] [--rate R]
 Options:
       --events N  Stop after N events; without --rate they come as fast as they can be printed
       --rate R    Events per second, 2 if neither option is given
+";
+
+/// `router events --help`.
+pub(super) const EVENTS: &str = "\
+Lists the types of events that a vCenter knows: the id that `types` and functions ask for, category
+and description.
+
+Usage: router events [-c FILE] [--source NAME] [--format FORMAT]
+
+Options:
+      --source NAME    The source; may be left out where there is one
+      --format FORMAT  table, csv or json; table without it
+";
+
+/// `router tail --help`.
+pub(super) const TAIL: &str = "\
+Prints events as they happen, each CloudEvent as one line of JSON, until SIGTERM or Ctrl-C. No sink
+gets anything and no position is changed.
+
+Usage: router tail [-c FILE] [--source NAME] [--pattern JSON]
+
+Options:
+      --source NAME   Only this source
+      --pattern JSON  Only events that match this event pattern, such as
+                      '{\"subject\": [{\"prefix\": \"Vm\"}]}'
+";
+
+/// `router replay --help`.
+pub(super) const REPLAY: &str = "\
+Delivers a part of vCenter's history once more along a route, with the same ids. The position of the
+route does not move; a running router is not disturbed.
+
+Usage: router replay [-c FILE] --route NAME --from TIME [--to TIME] [--dry-run]
+
+Options:
+      --route NAME  The route
+      --from TIME   The first moment, in vCenter's clock, such as 2026-01-31T12:00:00Z
+      --to TIME     The last moment; without it vCenter's present
+      --dry-run     Print the CloudEvents as lines of JSON instead of delivering them
+
+Exit codes: 0 done; 1 events were refused for good, they are printed, or it was stopped before the
+end.
 ";
 
 /// `router send --help`.
@@ -160,8 +205,18 @@ mod tests {
         for command in COMMANDS {
             for name in options_in(command.help) {
                 let option = OPTIONS.iter().find(|option| option.name == name).unwrap();
-                let value = if option.value.is_some() { "1" } else { "" };
-                let mut args = vec![command.name.to_string(), format!("--{name}"), value.to_string()];
+                let mut args = vec![command.name.to_string()];
+                // What the command needs beside it.
+                if command.name == "replay" {
+                    args.extend(["--route", "a", "--from", "2026-01-31T12:00:00Z"].map(str::to_string));
+                }
+                let value = match option.value {
+                    Some("TIME") => "2026-01-31T12:00:00Z",
+                    Some("FORMAT") => "json",
+                    Some(_) => "1",
+                    None => "",
+                };
+                args.extend([format!("--{name}"), value.to_string()]);
                 // The words that the first usage line has between the command and its options.
                 let usage = command.help.split(&format!("router {} ", command.name)).nth(1);
                 let words = usage.unwrap_or_default().split_whitespace();

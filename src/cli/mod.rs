@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::config::file::{self, Overrides};
 use crate::config::problem::Problem;
-use crate::config::{Config, RouteConfig};
+use crate::config::{Config, RouteConfig, SourceConfig};
 use crate::error::{Error, io_text};
 use crate::observe;
 
@@ -16,9 +16,14 @@ mod check;
 mod checkpoint;
 mod dead_letters;
 mod demo;
+mod events;
+mod folder;
 mod help;
+mod printing;
+mod replay;
 pub mod run;
 mod send;
+mod tail;
 
 use args::{Command, Invocation};
 
@@ -76,6 +81,17 @@ fn execute(invocation: &Invocation) -> Exit {
         },
         Command::Demo(options) => end(demo::demo(options, &invocation.overrides)),
         Command::Run => with_config(invocation, |config| run::run(&config)),
+        Command::Events { source, format } => with_config(invocation, |config| {
+            let source = source_of(&config, source.as_deref())
+                .map_err(|error| Failure { exit: Exit::Refused, error })?;
+            print(&events::events(source, *format)?)
+        }),
+        Command::Tail { source, pattern } => {
+            with_config(invocation, |config| tail::tail(config, source.as_deref(), pattern.as_deref()))
+        }
+        Command::Replay(options) => {
+            with_config(invocation, |config| replay::replay(config, options, &mut io::stdout()))
+        }
         Command::Send { route, name, data } => with_config(invocation, |config| {
             send::send(&config, route.as_deref(), name, data.as_deref(), &mut io::stdout())
         }),
@@ -102,6 +118,18 @@ fn routes<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a RouteCon
         )));
     }
     Ok(routes)
+}
+
+/// The source of that name; without a name the only one.
+fn source_of<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a SourceConfig, Error> {
+    let mut found = config.sources.iter().filter(|source| name.is_none_or(|name| name == source.name));
+    let error = match (found.next(), found.next(), name) {
+        (Some(source), None, _) => return Ok(source),
+        (None, _, Some(name)) => format!("no source `{name}` in the configuration"),
+        _ => "say which source, with --source NAME".to_string(),
+    };
+    let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    Err(Error::new(format!("{error}; it has: {}", names.join(", "))))
 }
 
 /// Loads the configuration, starts the log, and runs a command that needs both.

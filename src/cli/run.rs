@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use crate::cli::{Exit, Failure};
 use crate::config::Config;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::limits::SIGNAL_ECHO_MAX;
 use crate::router::Router;
-use crate::stop::{StopSource, stop_signal};
+use crate::stop::{Stop, StopSource, stop_signal};
 
 /// Runs all routes until a signal comes. A second signal ends the process at once.
 ///
@@ -30,6 +30,35 @@ pub fn run(config: &Config) -> std::result::Result<(), Failure> {
     router.run(&stop)?;
     log::info!("stopped");
     Ok(())
+}
+
+/// Runs a router with a thread beside it that ends it when it is done, or that the end of the router
+/// ends.
+///
+/// # Errors
+/// When a thread of the router failed, or what ran beside it.
+pub(super) fn beside(
+    router: Router,
+    stop: &Stop,
+    end: &StopSource,
+    body: impl FnOnce() -> Result<()> + Send,
+) -> std::result::Result<(), Failure> {
+    std::thread::scope(|scope| {
+        let body = || {
+            let done = body();
+            end.stop();
+            done
+        };
+        let beside = std::thread::Builder::new()
+            .name("beside".into())
+            .spawn_scoped(scope, body)
+            .context(|| "start a thread")?;
+        let ran = router.run(stop);
+        // However the router ended.
+        end.stop();
+        let done = beside.join().unwrap_or_else(|_| Err(Error::new("what ran beside the router failed")));
+        ran.and(done).map_err(Failure::from)
+    })
 }
 
 /// Turns SIGTERM and SIGINT into the stop signal; the second one ends the process at once.

@@ -8,6 +8,7 @@ use crate::event::{Event, Position};
 use crate::observe::trouble::LOGIN_REFUSED;
 use crate::stop::Stop;
 
+pub mod span;
 pub mod vcenter;
 pub mod watch;
 

@@ -1,0 +1,65 @@
+//! `router tail`: live events on standard output. It is a run of its own, with nothing of the
+//! configuration but the sources.
+
+use std::sync::Arc;
+
+use crate::cli::folder::Folder;
+use crate::cli::run::{self, beside};
+use crate::cli::{Exit, Failure, printing};
+use crate::config::{
+    Config, Format, Order, ProcessorConfig, ProcessorKind, RetryConfig, RouteConfig, SourceConfig,
+};
+use crate::error::Context;
+use crate::limits;
+use crate::pattern::Pattern;
+use crate::router::Router;
+use crate::stop::stop_signal;
+
+/// The name of the processor that prints.
+const SCREEN: &str = "screen";
+
+/// Prints what happens from now on at one source or all, until a signal comes or nobody reads
+/// standard output any more. The checkpoints of the routes are left alone.
+///
+/// # Errors
+/// When the pattern is none, or standard output cannot be written.
+pub(super) fn tail(
+    mut config: Config,
+    source: Option<&str>,
+    pattern: Option<&str>,
+) -> std::result::Result<(), Failure> {
+    let refused = |error| Failure { exit: Exit::Refused, error };
+    let pattern =
+        pattern.map(Pattern::compile).transpose().context(|| "--pattern").map_err(refused)?.map(Arc::new);
+    if let Some(name) = source {
+        let wanted = super::source_of(&config, Some(name)).map_err(refused)?.clone();
+        config.sources = vec![wanted];
+    }
+    let folder = Folder::new("tail")?;
+    config.routes = config.sources.iter().map(|source| route(source, pattern.as_ref())).collect();
+    config.processors = vec![ProcessorConfig { name: SCREEN.into(), kind: ProcessorKind::Stdout }];
+    config.state_dir = folder.path().to_path_buf();
+    config.metrics = None;
+    // What cannot be printed is kept until it is known why.
+    config.sources.iter_mut().for_each(|source| source.checkpoint = true);
+    let (end, stop) = stop_signal();
+    run::watch_signals(end.clone())?;
+    let router = Router::start(&config).map_err(refused)?;
+    let views: Vec<_> = router.routes().iter().map(|route| route.view()).collect();
+    beside(router, &stop, &end, || printing::watch(&views, &stop, || false))
+}
+
+fn route(source: &SourceConfig, pattern: Option<&Arc<Pattern>>) -> RouteConfig {
+    RouteConfig {
+        name: source.name.clone(),
+        from: source.name.clone(),
+        to: SCREEN.into(),
+        types: Vec::new(),
+        pattern: pattern.cloned(),
+        order: Order::Strict,
+        workers: 1,
+        format: Format::Router,
+        retry: RetryConfig::default(),
+        dead_letter_bytes_max: limits::DEAD_LETTER_BYTES_DEFAULT,
+    }
+}
