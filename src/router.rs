@@ -76,6 +76,7 @@ impl Router {
         let (routes, running) = (Vec::new(), Vec::new());
         let mut router = Router { routes, exits, running, grace, board, _server: None, _lock: None };
         for (index, parts) in parts.into_iter().enumerate() {
+            announce(&parts.about);
             match Route::start(index, parts, &sender) {
                 Ok(route) => {
                     router.running.push(route.roles());
@@ -207,6 +208,19 @@ impl Router {
             let line = status::summary(&route.view().snapshot(), Timestamp::now());
             log::info!(target: &format!("route {}", route.name()), "{line}");
         }
+    }
+}
+
+/// Says where a route comes from and goes to, in the words of the Go router.
+fn announce(about: &About) {
+    let (who, address) = (format!("route {}", about.route), about.source_address.as_str());
+    log::info!(target: who.as_str(), address; "connecting to vCenter");
+    let sink = about.processor_address.as_str();
+    match about.processor_type {
+        "knative" => log::info!(target: who.as_str(), sink; "created Knative processor"),
+        "eventbridge" => log::info!(target: who.as_str(), sink; "created AWS EventBridge processor"),
+        "openfaas" => log::info!(target: who.as_str(), sink; "created OpenFaaS processor"),
+        _ => {}
     }
 }
 

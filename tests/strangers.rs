@@ -59,7 +59,7 @@ impl Watched {
             ),
         );
         let mut router = test.start(&["run"]);
-        let line = router.log_line(&["metrics: listening on http://"]);
+        let line = router.log_line(&["starting metrics server"]);
         let address = line.split("http://").last().unwrap().trim_end_matches('/').parse().unwrap();
         router.log_line(&["reading"]);
         let mut watched = Watched { router, address, simulator, delivered, _sink: sink, _test: test };

@@ -28,6 +28,8 @@ mod isolation;
 mod eventbridge;
 // From the operation to the receiver, on an idle stream.
 mod latency;
+// What the log tells, and what signals change of it.
+mod logs;
 // Commands that look at a vCenter, or go back in its history.
 mod looking;
 // Metrics, status and health, whatever vCenter does.

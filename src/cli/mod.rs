@@ -21,7 +21,7 @@ mod folder;
 mod help;
 mod printing;
 mod replay;
-pub mod run;
+mod run;
 mod send;
 mod tail;
 
@@ -80,7 +80,10 @@ fn execute(invocation: &Invocation) -> Exit {
             Err(message) => refuse(&[message]),
         },
         Command::Demo(options) => end(demo::demo(options, &invocation.overrides)),
-        Command::Run => with_config(invocation, |config| run::run(&config)),
+        Command::Run => with_config(invocation, |config| {
+            let (path, overrides) = (config.file.clone(), invocation.overrides);
+            run::run(config, move || file::load(&path, &overrides))
+        }),
         Command::Events { source, format } => with_config(invocation, |config| {
             let source = source_of(&config, source.as_deref())
                 .map_err(|error| Failure { exit: Exit::Refused, error })?;

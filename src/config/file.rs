@@ -152,6 +152,7 @@ fn root_section(root: &Table<'_>, path: &Path, overrides: &Overrides) -> Option<
         metrics,
         log: log.unwrap_or_else(|| overrides.log_config()),
         warnings: Vec::new(),
+        secrets: document.take_secrets(),
     })
 }
 

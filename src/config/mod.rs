@@ -14,6 +14,7 @@ pub mod nearest;
 mod pattern;
 pub mod problem;
 mod reader;
+mod reload;
 mod routes;
 pub mod secret;
 pub mod url;
@@ -23,7 +24,7 @@ mod yaml;
 use aws::{AwsKeys, RuleArn};
 use kubernetes::{ClusterConfig, ObjectRef};
 use problem::Problem;
-use secret::Secret;
+use secret::{LiveSecret, Secret};
 
 use crate::limits;
 use crate::pattern::Pattern;
@@ -49,6 +50,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What is odd in the file, but no reason to refuse it: said once at start.
     pub warnings: Vec<Problem>,
+    /// All secrets by their keys, such as `source.vc01.password`: those that the sections hold too.
+    pub secrets: Vec<(String, LiveSecret)>,
 }
 
 /// `[source.NAME]`.

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
 use super::problem::Problem;
+use super::secret::{LiveSecret, Secret};
 
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -23,12 +24,14 @@ pub(super) struct Document<'a> {
     environment: Environment<'a>,
     problems: RefCell<Vec<(usize, Problem)>>,
     warnings: RefCell<Vec<(usize, Problem)>>,
+    secrets: RefCell<Vec<(String, LiveSecret)>>,
 }
 
 impl<'a> Document<'a> {
     /// A file without problems so far.
     pub(super) fn new(file: &'a Path, text: &'a str, environment: Environment<'a>) -> Document<'a> {
-        Document { file, text, environment, problems: RefCell::default(), warnings: RefCell::default() }
+        let (problems, warnings, secrets) = Default::default();
+        Document { file, text, environment, problems, warnings, secrets }
     }
 
     /// The path as meant in the file: relative to the file's folder.
@@ -39,6 +42,11 @@ impl<'a> Document<'a> {
     /// The value of an environment variable.
     pub(super) fn environment(&self, name: &str) -> Option<String> {
         (self.environment)(name)
+    }
+
+    /// The secrets that were read, each with its key.
+    pub(super) fn take_secrets(&self) -> Vec<(String, LiveSecret)> {
+        self.secrets.take()
     }
 
     /// Notes a problem of the file as a whole.
@@ -231,6 +239,13 @@ impl<'a> Value<'a> {
     /// Notes something odd that does not keep the router from running.
     pub(super) fn warning(&self, text: impl Into<String>) {
         self.document.warning(self.offset, &self.path, text.into());
+    }
+
+    /// The secret as the running router is to hold it: under the key it can be replaced.
+    pub(super) fn live(&self, secret: Secret) -> Secret {
+        let live = LiveSecret::new(secret);
+        self.document.secrets.borrow_mut().push((self.path.clone(), live.clone()));
+        Secret::Live(live)
     }
 
     /// Notes that the value has the wrong type. The value is not printed: it may be a secret.

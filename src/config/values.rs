@@ -135,8 +135,9 @@ impl<'a> Value<'a> {
                 Secret::Literal(_) => "is empty".to_string(),
                 Secret::File(path) => format!("secret file {} is empty", path.display()),
                 Secret::Env(name) => format!("environment variable {name} is empty"),
+                Secret::Live(_) => "is empty".to_string(),
             }),
-            Ok(_) => Some(secret),
+            Ok(_) => Some(self.live(secret)),
             Err(error) => self.refuse(error.to_string()),
         }
     }

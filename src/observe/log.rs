@@ -9,8 +9,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use jiff::Timestamp;
+use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde::Serialize;
+use serde_json::Map;
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -25,10 +27,7 @@ pub fn init(config: &LogConfig) {
     let logger = env_logger::Builder::new()
         .filter_level(LevelFilter::Trace)
         .target(env_logger::Target::Stderr)
-        .format(move |out, record| {
-            let message = record.args().to_string();
-            writeln!(out, "{}", line(format, Timestamp::now(), record.level(), logger(record), &message))
-        })
+        .format(move |out, record| writeln!(out, "{}", line(format, Timestamp::now(), record)))
         .build();
     let _ = log::set_boxed_logger(Box::new(Gate { logger }));
     set_level(config.level);
@@ -37,6 +36,23 @@ pub fn init(config: &LogConfig) {
 /// Changes what is logged from now on.
 pub fn set_level(level: LevelFilter) {
     log::set_max_level(level);
+}
+
+/// One level more or less than now, between error and trace; says so whatever the level is.
+pub fn step_level(more: bool, why: &str) {
+    let levels =
+        [LevelFilter::Error, LevelFilter::Warn, LevelFilter::Info, LevelFilter::Debug, LevelFilter::Trace];
+    let now = levels.iter().position(|level| *level == log::max_level()).unwrap_or_default();
+    let next = if more { levels[(now + 1).min(levels.len() - 1)] } else { levels[now.saturating_sub(1)] };
+    announce_level(next, why);
+}
+
+/// Changes the level and says so whatever it is.
+pub fn announce_level(level: LevelFilter, why: &str) {
+    set_level(level.max(LevelFilter::Info));
+    let name = level.as_str().to_ascii_lowercase();
+    log::info!("{why}: the log level is {name}");
+    set_level(level);
 }
 
 /// Lets our own records pass, and those of other crates only as far as they may.
@@ -60,13 +76,14 @@ impl Log for Gate {
     }
 }
 
-/// Other crates speak from warn on, and from debug on when debug is asked for. Never trace: at that
-/// level the HTTP crates print requests byte by byte, passwords included.
+/// Other crates speak from warn on, and from debug on when trace is asked for: they have a dozen lines
+/// for each page. Never trace: at that level the HTTP crates print requests byte by byte, passwords
+/// included.
 fn passes(wanted: LevelFilter, level: Level, target: &str) -> bool {
     let third_party = THIRD_PARTY.contains(&target.split("::").next().unwrap_or_default());
     let most = match wanted {
-        LevelFilter::Debug | LevelFilter::Trace if third_party => LevelFilter::Debug,
-        LevelFilter::Info if third_party => LevelFilter::Warn,
+        LevelFilter::Trace if third_party => LevelFilter::Debug,
+        LevelFilter::Info | LevelFilter::Debug if third_party => LevelFilter::Warn,
         own => own,
     };
     level <= most
@@ -77,32 +94,65 @@ fn logger<'a>(record: &'a Record<'_>) -> &'a str {
     record.target().strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::")).unwrap_or(record.target())
 }
 
-/// A line, without its newline.
-fn line(format: LogFormat, time: Timestamp, level: Level, logger: &str, message: &str) -> String {
+/// A line, without its newline. Fields follow the message: `name=value` in text, members in JSON.
+fn line(format: LogFormat, time: Timestamp, record: &Record<'_>) -> String {
+    let (logger, message) = (logger(record), record.args().to_string());
+    let mut fields = Fields::default();
+    // Ours never fails.
+    let _ = record.key_values().visit(&mut fields);
     match format {
         LogFormat::Text => {
-            let mut line = format!("{time:.3} {level:<5} ");
+            let mut line = format!("{time:.3} {:<5} ", record.level());
             escape(logger, &mut line);
             line.push_str(": ");
-            escape(message, &mut line);
+            escape(&message, &mut line);
+            for (name, value) in &fields.0 {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+                let text = if is_plain(&text) { text } else { value.to_string() };
+                escape(&format!(" {name}={text}"), &mut line);
+            }
             line
         }
         LogFormat::Json => {
-            let level = level.as_str().to_ascii_lowercase();
-            let object = JsonLine { ts: format!("{time:.3}"), level: &level, logger, msg: message };
-            // Strings always have a JSON form.
+            let level = record.level().as_str().to_ascii_lowercase();
+            let ts = format!("{time:.3}");
+            let object = JsonLine { ts, level: &level, logger, msg: &message, fields: &fields.0 };
+            // Strings and numbers always have a JSON form.
             serde_json::to_string(&object).unwrap_or_default()
         }
     }
 }
 
-/// The members and their order are what the Go router's log had.
+/// The first members and their order are what the Go router's log had.
 #[derive(Serialize)]
 struct JsonLine<'a> {
     ts: String,
     level: &'a str,
     logger: &'a str,
     msg: &'a str,
+    #[serde(flatten)]
+    fields: &'a Map<String, serde_json::Value>,
+}
+
+/// The fields of a record: numbers and truth as such, everything else as text.
+#[derive(Default)]
+struct Fields(Map<String, serde_json::Value>);
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
+        let json = match (value.to_bool(), value.to_i64()) {
+            (Some(truth), _) => truth.into(),
+            (None, Some(number)) => number.into(),
+            (None, None) => value.to_string().into(),
+        };
+        self.0.insert(key.to_string(), json);
+        Ok(())
+    }
+}
+
+/// Whether a value needs no quotes to be told from what follows.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=')
 }
 
 /// Keeps one event one line, and a terminal safe from what vCenter or a sink sent.
@@ -132,13 +182,41 @@ mod tests {
     #[test]
     fn text_is_one_line_for_people() {
         let time = at("2026-11-23T11:00:00.123456+01:00");
+        let ready =
+            Record::builder().level(Level::Info).target("route power").args(format_args!("ready")).build();
+        assert_eq!(line(LogFormat::Text, time, &ready), "2026-11-23T10:00:00.123Z INFO  route power: ready");
+        let odd = Record::builder()
+            .level(Level::Error)
+            .target("main")
+            .args(format_args!("a\r\nb\u{1b}[2Jc\td"))
+            .build();
         assert_eq!(
-            line(LogFormat::Text, time, Level::Info, "route power", "ready"),
-            "2026-11-23T10:00:00.123Z INFO  route power: ready"
-        );
-        assert_eq!(
-            line(LogFormat::Text, at("2026-11-23T10:00:00Z"), Level::Error, "main", "a\r\nb\u{1b}[2Jc\td"),
+            line(LogFormat::Text, at("2026-11-23T10:00:00Z"), &odd),
             "2026-11-23T10:00:00.000Z ERROR main: a\\r\\nb\\u{1b}[2Jc\td"
+        );
+    }
+
+    #[test]
+    fn fields_follow_the_message() {
+        let pairs = [
+            ("address", Value::from("https://vc01/sdk")),
+            ("path", Value::from("a b\u{1b}")),
+            ("async", Value::from(true)),
+            ("eventKey", Value::from(-7)),
+        ];
+        let text = format_args!("said");
+        let record = Record::builder().target("main").args(text).key_values(&pairs).build();
+        let time = at("2026-11-23T10:00:00Z");
+        assert_eq!(
+            line(LogFormat::Text, time, &record),
+            "2026-11-23T10:00:00.000Z INFO  main: said address=https://vc01/sdk async=true \
+             eventKey=-7 path=\"a b\\u001b\""
+        );
+        let json: serde_json::Value = serde_json::from_str(&line(LogFormat::Json, time, &record)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"ts": "2026-11-23T10:00:00.000Z", "level": "info", "logger": "main", "msg": "said",
+                "address": "https://vc01/sdk", "path": "a b\u{1b}", "async": true, "eventKey": -7})
         );
     }
 
@@ -153,9 +231,13 @@ mod tests {
 
     #[test]
     fn json_is_one_object() {
-        let time = at("2026-11-23T10:00:00.5Z");
+        let record = Record::builder()
+            .level(Level::Warn)
+            .target("source vc01")
+            .args(format_args!("said \"no\"\nü\u{1b}"))
+            .build();
         assert_eq!(
-            line(LogFormat::Json, time, Level::Warn, "source vc01", "said \"no\"\nü\u{1b}"),
+            line(LogFormat::Json, at("2026-11-23T10:00:00.5Z"), &record),
             r#"{"ts":"2026-11-23T10:00:00.500Z","level":"warn","logger":"source vc01","msg":"said \"no\"\nü\u001b"}"#
         );
     }
@@ -170,7 +252,8 @@ mod tests {
             (Wanted::Info, Level::Info, "ureq::run", false),
             (Wanted::Info, Level::Warn, "ureq::run", true),
             (Wanted::Error, Level::Warn, "rustls", false),
-            (Wanted::Debug, Level::Debug, "rustls::client", true),
+            (Wanted::Debug, Level::Debug, "rustls::client", false),
+            (Wanted::Trace, Level::Debug, "rustls::client", true),
             (Wanted::Trace, Level::Trace, "ureq_proto::util", false),
             (Wanted::Info, Level::Info, "ureq_but_ours", true),
         ] {

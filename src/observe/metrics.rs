@@ -336,6 +336,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_explains_every_metric() {
+        let readme = include_str!("../../README.md");
+        let text = text(&snapshot(vec![route("power")]));
+        let families = text.lines().filter_map(|line| line.strip_prefix("# HELP router_"));
+        for name in families.filter_map(|line| line.split(' ').next()) {
+            assert!(readme.contains(&format!("`router_{name}")), "router_{name}");
+        }
+    }
+
+    #[test]
     fn strange_names_and_many_routes_keep_the_form() {
         let mut strange = route("a");
         let odd = "q\"uote\\back\nline";

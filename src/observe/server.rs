@@ -54,7 +54,7 @@ impl ObserveServer {
         let server = Server::start(&config.bind, settings, handler)
             .map_err(|error| Error::new(format!("{error}: set another `bind`, or stop what uses this one")))
             .context(|| "[metrics]")?;
-        log::info!(target: TARGET, "listening on http://{}/", server.address());
+        log::info!(target: TARGET, "starting metrics server, listening on http://{}/", server.address());
         Ok(ObserveServer { server })
     }
 

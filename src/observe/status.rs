@@ -110,7 +110,7 @@ pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
     let trouble = route.troubles.first().map(|trouble| format!(" ({})", trouble.detail)).unwrap_or_default();
     format!(
         "{} for {}{trouble}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, odd {}, \
-         waiting {}, lag {:.1} s, settled to {}, last key {}",
+         waiting {}, lag {:.1} s, settled to {}, last event {}",
         state.name(),
         seconds(age(now, since)),
         counts.read,
@@ -123,7 +123,10 @@ pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
         route.outstanding,
         route.lag_seconds,
         route.settled_to.map_or_else(|| "nothing yet".to_string(), |time| time.to_string()),
-        route.last_read.map_or_else(|| "none".to_string(), |position| position.key.to_string()),
+        route.last_read.map_or_else(
+            || "none".to_string(),
+            |position| format!("{} (key {})", position.time, position.key)
+        ),
     )
 }
 
@@ -448,14 +451,15 @@ mod tests {
     fn the_summary_says_everything_in_a_line() {
         let mut one = route("power");
         let counters = "read 1000, delivered 900, filtered 50, unmatched 40, retried 10, dead letters 3, odd 1, \
-                        waiting 7, lag 1.5 s, settled to 2023-11-14T22:13:21Z, last key 4711";
+                        waiting 7, lag 1.5 s, settled to 2023-11-14T22:13:21Z, \
+                        last event 2023-11-14T22:13:22Z (key 4711)";
         assert_eq!(summary(&one, at(NOW)), format!("running for 500 s; {counters}"));
         one.troubles = vec![trouble(Part::Delivery, NOW - 60)];
         one.last_read = None;
         one.settled_to = None;
         let said = summary(&one, at(NOW));
         assert!(said.starts_with("failing for 60 s (it failed: do this); read 1000, "), "{said}");
-        assert!(said.ends_with("settled to nothing yet, last key none"), "{said}");
+        assert!(said.ends_with("settled to nothing yet, last event none"), "{said}");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(crate) fn run(
                 pulse.resting();
                 shared.queue.recorded(snapshot.version);
                 shared.stats.checkpointed_to(time);
+                log::debug!(target: shared.who.as_str(), path:% = file.path().display(); "created checkpoint");
                 end.wait(CHECKPOINT_INTERVAL);
             }
             None if ending => return Ok(()),

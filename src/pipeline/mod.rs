@@ -289,11 +289,15 @@ impl Shared {
 }
 
 fn resume(who: &str, file: &CheckpointFile) -> Result<Start> {
-    let Some(found) = file.read().context(|| who)? else { return Ok(Start::Now) };
+    let path = file.path().display();
+    let Some(found) = file.read().context(|| who)? else {
+        log::info!(target: who, path:%; "no valid checkpoint found, starting at the source's present");
+        return Ok(Start::Now);
+    };
     if let Some(error) = found.fallback {
         log::warn!(target: who, "{error}; going on from the previous record, some events will be repeated");
     }
     let checkpoint::Checkpoint { identity, progress, .. } = found.checkpoint;
-    log::info!(target: who, "resuming at {} as {} says", progress.resume(), file.path().display());
+    log::info!(target: who, path:%; "found existing and valid checkpoint, resuming at {}", progress.resume());
     Ok(Start::Checkpoint { identity, progress })
 }

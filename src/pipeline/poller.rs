@@ -91,7 +91,12 @@ impl Poller<'_> {
             self.shared.stats.reconnects.add(1);
         }
         self.shared.stats.connected(&opened.description);
-        log::info!(target: self.shared.who.as_str(), "reading {} from {}", opened.description, opened.begin);
+        let disabled = if self.shared.keeps_checkpoint { "" } else { "checkpointing disabled, " };
+        log::info!(
+            target: self.shared.who.as_str(),
+            beginTimestamp:% = opened.begin;
+            "{disabled}setting begin of event stream, reading {}", opened.description
+        );
         self.read_pages(source)
     }
 

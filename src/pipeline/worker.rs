@@ -47,6 +47,9 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
         }
         let counter = if verdict.unmatched { &shared.stats.unmatched } else { &shared.stats.delivered };
         counter.add(1);
+        let ce = &task.delivery.event.ce;
+        let said = if verdict.unmatched { "nobody wants event" } else { "successfully sent event" };
+        log::trace!(target: shared.who.as_str(), eventID = ce.id, subject = ce.name(); "{said}");
         return Done::Settled(task);
     }
     let now = Instant::now();
@@ -89,14 +92,14 @@ fn bury(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bo
     let Some(letters) = &shared.dead_letters else {
         debug_assert_eq!(shared.promise, Promise::AtMostOnce);
         shared.stats.lost.add(1);
-        log::error!(target: shared.who.as_str(), "{name} {} is lost after {attempts} attempts, as checkpoint = false allows: {details}", ce.id);
+        log::error!(target: shared.who.as_str(), "could not process event: {name} {} is lost after {attempts} attempts, as checkpoint = false allows: {details}", ce.id);
         return true;
     };
     match letters.append_event(ce, attempts, failures) {
         Ok(()) => {
             shared.dead_letter_trouble.over();
             shared.stats.dead_lettered.add(failures.len() as u64);
-            log::error!(target: shared.who.as_str(), "{name} {} is a dead letter after {attempts} attempts: {details}; it is kept in {}", ce.id,
+            log::error!(target: shared.who.as_str(), "could not process event: {name} {} is a dead letter after {attempts} attempts: {details}; it is kept in {}", ce.id,
                 letters.path().display());
             true
         }

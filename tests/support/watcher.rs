@@ -23,7 +23,7 @@ impl Watcher {
 
     /// That of a router, which tells its address in the log.
     pub fn of(router: &mut Process) -> Watcher {
-        let line = router.log_line(&["metrics: listening on http://"]);
+        let line = router.log_line(&["starting metrics server"]);
         Watcher::new(line.split(" on ").last().unwrap())
     }
 

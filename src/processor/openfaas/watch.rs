@@ -180,7 +180,9 @@ fn say_change(who: &str, gateway: &Gateway, before: Option<&TopicMap>, now: &Top
         Some(_) => {
             log::info!(target: who, "subscriptions at {of} changed: {functions} functions, {} topics", topics.len())
         }
-        None => log::info!(target: who, "{functions} functions of {of} subscribe to {} topics", topics.len()),
+        None => {
+            log::info!(target: who, "connected to OpenFaaS gateway, {functions} functions of {of} subscribe to {} topics", topics.len())
+        }
     }
     for oddity in now.oddities() {
         if before.is_none_or(|before| !before.oddities().contains(oddity)) {

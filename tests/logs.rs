@@ -1,0 +1,171 @@
+//! What the log tells, in both forms, and what signals change while the router runs.
+
+use std::time::Duration;
+
+use event_router::demo::record::Draft;
+use event_router::demo::simulator::{Settings, Simulator};
+use event_router::http::server::{Answer, Reply, Server, ServerSettings};
+use serde_json::Value;
+
+use crate::support::peers::Vcsim;
+use crate::support::{SOON, Test, wait_for};
+
+fn simulator() -> Simulator {
+    Simulator::start(Settings::default()).unwrap()
+}
+
+fn sink() -> Server {
+    Server::start("127.0.0.1:0", ServerSettings::default(), |_| Reply::Answer(Answer::text(202, "ok")))
+        .unwrap()
+}
+
+fn configuration(simulator: &Simulator, password: &str, sink: &Server) -> String {
+    format!(
+        "[source.vc01]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = \"{password}\"\n\
+         [processor.sink]\ntype = \"knative\"\nuri = \"http://{}/\"\n",
+        simulator.url(),
+        simulator.username(),
+        sink.address()
+    )
+}
+
+fn power() -> Draft {
+    Draft::vm("VmPoweredOnEvent", "web-1", "vm-1")
+}
+
+#[test]
+fn signals_make_the_log_tell_more_and_less() {
+    let (test, simulator, sink) = (Test::new("log-level"), simulator(), sink());
+    test.write("router.toml", &configuration(&simulator, &simulator.password(), &sink));
+    let mut router = test.start(&["run", "--log-level", "error"]);
+    // Each signal only when the one before was answered: two that wait are one.
+    for (signal, level) in [
+        ("USR1", "warn"),
+        ("USR1", "info"),
+        ("USR1", "debug"),
+        ("USR1", "trace"),
+        ("USR2", "debug"),
+        ("USR2", "info"),
+        ("USR2", "warn"),
+        ("USR2", "error"),
+    ] {
+        // Before the process has taken the signals over they would end it.
+        wait_for("the signals to be taken over", SOON, || takes_signals(router.id()).then_some(()));
+        router.signal(signal);
+        router.log_line(&[&format!("SIG{signal}: the log level is {level}")]);
+        if (signal, level) == ("USR1", "trace") {
+            simulator.push(power());
+            router.log_line(&["TRACE", "successfully sent event", "subject=VmPoweredOnEvent", "eventID="]);
+            router.log_line(&["DEBUG", "page of 1 events"]);
+        }
+    }
+    let exit = router.end_by("TERM");
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    assert!(!exit.stderr.contains("shutdown"), "the level is error again: {}", exit.stderr);
+}
+
+/// Whether SIGUSR1 has a handler (proc(5): SigCgt, bit 9).
+fn takes_signals(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+    u64::from_str_radix(caught, 16).unwrap() & 1 << 9 != 0
+}
+
+#[test]
+fn the_configuration_is_read_again_at_sighup() {
+    let (test, simulator, sink) = (Test::new("sighup"), simulator(), sink());
+    let authority = rcgen::generate_simple_self_signed(["a".to_string()]).unwrap().cert.pem();
+    test.write("ca.pem", &authority);
+    let tls = "[processor.sink.tls]\nca_file = \"ca.pem\"\n";
+    let with = |password: &str, rest: &str| configuration(&simulator, password, &sink) + tls + rest;
+    test.write("router.toml", &with("0ld-secret", ""));
+    let mut router = test.start(&["run"]);
+    router.log_line(&["login", "trying again in 180 s, or when the credentials change"]);
+
+    // A file that is wrong changes nothing.
+    test.write("router.toml", &with("n3w-secret", "[log]\nlevel = \"loud\"\n"));
+    router.signal("HUP");
+    router.log_line(&["ERROR", "SIGHUP: ", "log.level", "the settings stay as they were"]);
+    test.write("ca.pem", "no certificate");
+    test.write("router.toml", &with("n3w-secret", ""));
+    router.signal("HUP");
+    router.log_line(&["ERROR", "SIGHUP: ", "ca.pem", "the settings stay as they were"]);
+    test.write("ca.pem", &authority);
+
+    let good = simulator.password();
+    test.write("router.toml", &with(&good, "[log]\nlevel = \"debug\"\n"));
+    router.signal("HUP");
+    router.log_line(&["SIGHUP: ./router.toml was read again, 1 secret has changed: the log level is debug"]);
+    router.log_line(&["the credentials have changed: logging in again"]);
+    router.log_line(&["reading"]);
+    simulator.push(power());
+    router.log_line(&["DEBUG", "page of 1 events"]);
+
+    test.write("router.toml", &with(&good, "[route.r]\nfrom = \"vc01\"\nto = \"sink\"\n"));
+    router.signal("HUP");
+    router.log_line(&["SIGHUP: ", "0 secrets have changed: the log level is info"]);
+    router.log_line(&["WARN", "other settings of ./router.toml have changed too: restart the router"]);
+    let exit = router.end_by("TERM");
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    for secret in ["0ld-secret", "n3w-secret"] {
+        assert!(!exit.stderr.contains(secret), "{}", exit.stderr);
+    }
+}
+
+#[test]
+fn every_line_is_a_json_object_with_the_words_that_people_look_for() {
+    let (test, simulator, sink) = (Test::new("log-json"), simulator(), sink());
+    test.write("router.toml", &configuration(&simulator, &simulator.password(), &sink));
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let mut router = test.start(&["run", "-log-json"]);
+        router.log_line(&["setting begin of event stream"]);
+        simulator.push(power());
+        let path = test.path("state/vc01-sink.checkpoint.json");
+        wait_for("a checkpoint", SOON, || path.exists().then_some(()));
+        let exit = router.end_by("TERM");
+        assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+        for line in exit.stderr.lines() {
+            let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let begin = format!("{{\"ts\":{},\"level\":{},\"logger\":", value["ts"], value["level"]);
+            assert!(line.starts_with(&begin) && value["msg"].is_string(), "{line}");
+            said.push(value);
+        }
+    }
+    for (message, field, value) in [
+        ("connecting to vCenter", "address", Some(simulator.url())),
+        ("created Knative processor", "sink", Some(format!("http://{}/", sink.address()))),
+        ("no valid checkpoint found", "path", None),
+        ("found existing and valid checkpoint", "path", None),
+        ("setting begin of event stream", "beginTimestamp", None),
+        ("SIGTERM: initiating shutdown", "level", Some("info".into())),
+        ("shutdown successful", "level", Some("info".into())),
+    ] {
+        let line = said.iter().find(|line| line["msg"].as_str().unwrap().contains(message));
+        let line = line.unwrap_or_else(|| panic!("{message}: {said:?}"));
+        let text = line[field].as_str().unwrap_or_else(|| panic!("{field}: {line}"));
+        assert!(value.is_none_or(|value| value == text), "{line}");
+    }
+}
+
+#[test]
+#[ignore = "needs vcsim: run tests/run"]
+fn an_idle_route_has_a_line_every_minute() {
+    let (test, vcsim) = (Test::new("summary"), Vcsim::start(1, false));
+    let processor = "[processor.screen]\ntype = \"stdout\"\n";
+    let routes = "[route.a]\nfrom = \"vc01\"\nto = \"screen\"\n[route.b]\nfrom = \"vc01\"\nto = \"screen\"\ntypes = [\"x\"]\n";
+    test.write("router.toml", &(vcsim.source("vc01") + processor + routes));
+    let router = test.start(&["run"]);
+    let lines = wait_for("a line of each route", Duration::from_secs(60) + SOON, || {
+        let lines = router.stderr();
+        let summaries = lines.into_iter().filter(|line| line.contains("running for"));
+        Some(summaries.collect::<Vec<_>>()).filter(|lines| 2 <= lines.len())
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (line, route) in lines.iter().zip(["route a: ", "route b: "]) {
+        assert!(line.contains(route) && line.contains("INFO"), "{line}");
+        for word in ["read ", "delivered ", "retried 0", "dead letters 0", "lag 0.0 s", "last event "] {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
+}
