@@ -26,6 +26,8 @@ mod faults;
 mod isolation;
 // Events on a bus of a simulated AWS.
 mod eventbridge;
+// The same with an endpoint that fails as it is told.
+mod eventbridge_faults;
 // From the operation to the receiver, on an idle stream.
 mod latency;
 // What the log tells, and what signals change of it.
