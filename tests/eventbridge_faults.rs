@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use event_router::config::ConnectionConfig;
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::event::Position;
+use event_router::http::client::{Client, ClientSettings, Request};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
 use event_router::pipeline::checkpoint::CheckpointFile;
 use serde_json::{Value, json};
@@ -237,7 +239,8 @@ fn faults_of_whole_requests_lose_nothing_and_keep_order() {
                 b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"FailedEntryCount\":0".to_vec(),
             )])),
             7 => answer(200, r#"{"FailedEntryCount":0,"Entries":[]}"#),
-            8 => answer(413, ""),
+            // Alone it would be a dead letter.
+            _ if number == 8 && 1 < entries.len() => answer(413, ""),
             _ => all(entries),
         }
     });
@@ -254,6 +257,76 @@ fn faults_of_whole_requests_lose_nothing_and_keep_order() {
         assert!(told <= 1, "{reason} is told {told} times:\n{}", exit.stderr);
     }
     assert_eq!(test.router(&["dead-letters", "list"]).stdout, "");
+}
+
+#[test]
+fn credentials_that_ended_hold_the_route_until_there_are_others() {
+    let test = Test::new("ended");
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    let taken = Arc::<Mutex<Vec<i64>>>::default();
+    let kept = taken.clone();
+    let server = Server::start("127.0.0.1:0", ServerSettings::default(), move |request| {
+        if request.header("x-amz-security-token") != Some("fresh") {
+            let body = r#"{"__type":"ExpiredTokenException","message":"The security token is expired"}"#;
+            return Reply::Answer(Answer::new(400, "application/x-amz-json-1.1", body));
+        }
+        let entries = entries(&request.body);
+        kept.lock().unwrap().extend(entries.iter().map(|entry| entry.key));
+        let outcomes: Vec<Value> = entries.iter().map(|_| json!({"EventId": "1"})).collect();
+        Reply::Answer(Answer::new(
+            200,
+            "application/x-amz-json-1.1",
+            json!({"Entries": outcomes}).to_string(),
+        ))
+    })
+    .unwrap();
+    test.write("token", "stale\n");
+    let bus = Bus { server, requests: Arc::default(), taken: Arc::default() };
+    let mut router = route(
+        &test,
+        &simulator,
+        &bus,
+        2,
+        "session_token = { file = \"token\" }\n[metrics]\nbind = \"127.0.0.1:0\"",
+    );
+    let keys = push(&simulator, 0..30);
+    let told = router.log_line(&["ExpiredTokenException"]);
+    let words = ["WARN", "route power: PutEvents at http://", "provide a new one", "trying again, next in"];
+    assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    let metrics = router.log_line(&["metrics: listening on "]).split(" on ").last().unwrap().to_string();
+    wait_for("the reason in the metrics", SOON, || {
+        let text = get(&format!("{metrics}metrics"));
+        text.lines()
+            .find(|line| line.starts_with("router_") && line.contains("reason=\"credentials\""))
+            .map(drop)
+    });
+    let status: Value = serde_json::from_str(&get(&format!("{metrics}status"))).unwrap();
+    assert_eq!(status["routes"][0]["troubles"][0]["reason"], "credentials", "{status}");
+
+    test.write("token", "fresh\n");
+    wait_for("all events", SOON, || (taken.lock().unwrap().len() == keys.len()).then_some(()));
+    let exit = router.end_by("TERM");
+    assert_eq!(exit.code, Some(0));
+    let lines = exit.stderr.lines().filter(|line| line.contains("WARN") && line.contains("ExpiredToken"));
+    assert_eq!(lines.count(), 1, "{}", exit.stderr);
+    assert!(!exit.stderr.contains("s3cret") && !exit.stderr.contains("stale"));
+    assert_eq!(test.router(&["dead-letters", "list"]).stdout, "");
+}
+
+/// The body of an answer of the router itself.
+fn get(url: &str) -> String {
+    let connection = ConnectionConfig::default();
+    let client = Client::new(&ClientSettings { connection: &connection, connections_max: 1 }).unwrap();
+    let request = Request {
+        method: "GET",
+        url,
+        headers: &[],
+        body: b"",
+        timeout: SOON,
+        body_bytes_max: 1 << 20,
+        repeat_if_stale: true,
+    };
+    String::from_utf8(client.send(&request).unwrap().body).unwrap()
 }
 
 #[test]

@@ -279,4 +279,6 @@ fn with_slash(url: String) -> String {
 }
 
 #[cfg(test)]
+mod network_tests;
+#[cfg(test)]
 mod tests;

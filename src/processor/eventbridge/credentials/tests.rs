@@ -266,6 +266,42 @@ fn credentials_are_kept_renewed_and_replaced_when_refused() {
 }
 
 #[test]
+fn a_thread_renews_ahead_and_a_failure_leaves_what_is_valid() {
+    let folder = folder("ahead");
+    let token = folder.path().join("token");
+    std::fs::write(&token, "t").unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let calls = count.clone();
+    // Of short ones half of the time is left when they are renewed.
+    let end = Timestamp::now() + jiff::SignedDuration::from_secs(60);
+    let sts = serve_by(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => (200, sts_answer("FIRST", Timestamp::now() + CREDENTIALS_RETRY_WAIT_MIN * 2)),
+        1 => (200, sts_answer("SECOND", end)),
+        _ => (500, String::new()),
+    });
+    let variables = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.display().to_string()),
+        ("AWS_ROLE_ARN", "r".to_string()),
+        ("HOME", folder.path().display().to_string()),
+    ];
+    let store = Store::start("bus", chain(&variables, &sts.url("/"))).unwrap();
+    let first = store.current().unwrap();
+    assert_eq!(first.access_key_id, "FIRST");
+    let limit = Instant::now() + Duration::from_secs(30);
+    // Nobody asks for others: only what the thread has put there is seen here.
+    while store.shared.lock().current.as_ref().is_some_and(|now| now.access_key_id == "FIRST") {
+        assert!(Instant::now() < limit, "not renewed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Timestamp::now() < first.expires.unwrap(), "renewed before its end");
+    let second = store.current().unwrap();
+    assert_eq!(second.access_key_id, "SECOND");
+    // AWS refuses them and no others can be had: the caller is told, and they stay for the next.
+    assert!(store.renew(&second).is_err());
+    assert_eq!(store.current().unwrap(), second);
+}
+
+#[test]
 fn renewal_comes_before_the_end() {
     let now: Timestamp = "2026-05-04T10:00:00Z".parse().unwrap();
     let wait = |minutes: i64, is_file| {
