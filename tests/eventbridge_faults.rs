@@ -5,18 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use event_router::config::ConnectionConfig;
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::event::Position;
-use event_router::http::client::{Client, ClientSettings, Request};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
 use event_router::pipeline::checkpoint::CheckpointFile;
 use serde_json::{Value, json};
 
 use crate::support::process::Process;
 use crate::support::random::Random;
-use crate::support::{SOON, Test, wait_for};
+use crate::support::{SOON, Test, get, wait_for};
 
 /// What EventBridge counts of an entry that has a time, beside its texts.
 const TIME_BYTES: usize = 14;
@@ -216,7 +214,8 @@ fn a_failed_entry_is_sent_again_before_the_checkpoint_passes_it() {
     let mut expected: Vec<i64> =
         first.into_iter().chain(keys.clone()).filter(|key| *key != keys[7]).collect();
     let mut taken = bus.taken();
-    (expected.sort(), taken.sort());
+    expected.sort();
+    taken.sort();
     assert_eq!(taken, expected, "each once");
 }
 
@@ -290,8 +289,8 @@ fn credentials_that_ended_hold_the_route_until_there_are_others() {
         "session_token = { file = \"token\" }\n[metrics]\nbind = \"127.0.0.1:0\"",
     );
     let keys = push(&simulator, 0..30);
-    let told = router.log_line(&["ExpiredTokenException"]);
-    let words = ["WARN", "route power: PutEvents at http://", "provide a new one", "trying again, next in"];
+    let told = router.log_line(&["WARN", "ExpiredTokenException"]);
+    let words = ["route power: PutEvents at http://", "provide a new one", "trying again, next in"];
     assert!(words.iter().all(|word| told.contains(word)), "{told}");
     let metrics = router.log_line(&["metrics: listening on "]).split(" on ").last().unwrap().to_string();
     wait_for("the reason in the metrics", SOON, || {
@@ -313,20 +312,83 @@ fn credentials_that_ended_hold_the_route_until_there_are_others() {
     assert_eq!(test.router(&["dead-letters", "list"]).stdout, "");
 }
 
-/// The body of an answer of the router itself.
-fn get(url: &str) -> String {
-    let connection = ConnectionConfig::default();
-    let client = Client::new(&ClientSettings { connection: &connection, connections_max: 1 }).unwrap();
-    let request = Request {
-        method: "GET",
-        url,
-        headers: &[],
-        body: b"",
-        timeout: SOON,
-        body_bytes_max: 1 << 20,
-        repeat_if_stale: true,
+#[test]
+fn a_rule_changes_under_load_and_what_is_wrong_with_it_is_said() {
+    const ARN: &str = "arn:aws:events:eu-central-1:123456789012:rule/vm/forward";
+    let test = Test::new("states");
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    let rule = |pattern: &str, state: &str| {
+        (200, json!({"Name": "forward", "Arn": ARN, "EventPattern": pattern, "State": state}).to_string())
     };
-    String::from_utf8(client.send(&request).unwrap().body).unwrap()
+    let missing = (
+        400,
+        r#"{"__type":"ResourceNotFoundException","message":"Rule forward does not exist."}"#.to_string(),
+    );
+    let (taken, answer) = (Arc::<Mutex<Vec<i64>>>::default(), Arc::new(Mutex::new(missing.clone())));
+    let (kept, said) = (taken.clone(), answer.clone());
+    let server = Server::start("127.0.0.1:0", ServerSettings::default(), move |request| {
+        let json =
+            |status, body: String| Reply::Answer(Answer::new(status, "application/x-amz-json-1.1", body));
+        if request.header("x-amz-target") == Some("AWSEvents.DescribeRule") {
+            let (status, body) = said.lock().unwrap().clone();
+            return json(status, body);
+        }
+        let entries = entries(&request.body);
+        kept.lock().unwrap().extend(entries.iter().map(|entry| entry.key));
+        let outcomes: Vec<Value> = entries.iter().map(|_| json!({"EventId": "1"})).collect();
+        json(200, json!({"FailedEntryCount": 0, "Entries": outcomes}).to_string())
+    })
+    .unwrap();
+    let bus = Bus { server, requests: Arc::default(), taken: Arc::default() };
+    let set = |new: (u16, String)| *answer.lock().unwrap() = new;
+    let mut expected = Vec::new();
+    let mut router = route(&test, &simulator, &bus, 2, &format!("rule_arn = \"{ARN}\"\nrefresh = \"1s\""));
+
+    router.log_line(&["Rule forward does not exist", "events wait for the rule"]);
+    expected.extend(push(&simulator, 0..5));
+    router.log_line(&["waiting for the first reading of the rule"]);
+    assert_eq!(taken.lock().unwrap().len(), 0, "no event is judged before the rule is known");
+
+    set(rule(r#"{"detail-type":["VmPoweredOnEvent"]}"#, "DISABLED"));
+    router.log_line(&["is disabled: its targets get nothing"]);
+    let all_taken = |what: &str, expected: &[i64]| {
+        wait_for(what, SOON, || (expected.len() <= taken.lock().unwrap().len()).then_some(()));
+    };
+    all_taken("events that waited", &expected);
+    set(rule(r#"{"detail-type":["VmPoweredOnEvent"]}"#, "ENABLED"));
+    router.log_line(&["is enabled again"]);
+
+    // Both patterns want all of these, so that none may be lost wherever the change falls.
+    set(rule(r#"{"detail-type":[{"prefix":"VmPowered"}]}"#, "ENABLED"));
+    wait_for("the new pattern, under load", SOON, || {
+        expected.extend(push(&simulator, 0..7));
+        router
+            .stderr()
+            .iter()
+            .any(|line| line.contains(r#"forwards what matches {"detail-type":[{"prefix""#))
+            .then_some(())
+    });
+    all_taken("events during the change", &expected);
+
+    // From here on the rule wants others, and what is wrong with it later changes nothing.
+    set(rule(r#"{"detail":{"data":{"Vm":{"Name":["web-1"]}}}}"#, "ENABLED"));
+    router.log_line(&["forwards what matches", "web-1"]);
+    set((
+        200,
+        json!({"Name": "forward", "Arn": ARN, "ScheduleExpression": "rate(1 day)", "State": "ENABLED"})
+            .to_string(),
+    ));
+    router.log_line(&["the rule has no event pattern", "the pattern read last stays in use"]);
+    set(missing);
+    router.log_line(&["Rule forward does not exist", "the pattern read last stays in use"]);
+    expected.extend(push(&simulator, 0..7).get(1));
+    expected.extend(push(&simulator, [1]));
+    all_taken("what the last pattern wants", &expected);
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    let mut taken = taken.lock().unwrap().clone();
+    taken.sort();
+    assert_eq!(taken, expected, "each once, and no other");
+    assert_eq!(test.router(&["dead-letters", "list"]).stdout, "");
 }
 
 #[test]

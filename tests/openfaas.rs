@@ -11,7 +11,7 @@ use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSetting
 use serde_json::Value;
 
 use crate::support::process::Process;
-use crate::support::{SOON, Test, closed_port, wait_for};
+use crate::support::{SOON, Test, closed_port, get, wait_for};
 
 const POWERED_ON: &str = "VmPoweredOnEvent";
 
@@ -173,13 +173,23 @@ fn only_the_function_that_failed_is_tried_again() {
     script.deploy("a", POWERED_ON, &[ok]);
     script.deploy("b", POWERED_ON, &[error, error, ok]);
     let gateway = start_gateway("127.0.0.1:0", &script);
-    let bench =
-        Bench::new(&gateway.address().to_string(), "", "", "retry = { first = \"5ms\", max = \"10ms\" }");
-    let router = bench.start();
+    let route = "retry = { first = \"5ms\", max = \"10ms\" }\n[metrics]\nbind = \"127.0.0.1:0\"";
+    let bench = Bench::new(&gateway.address().to_string(), "", "", route);
+    let mut router = bench.start();
     bench.power_on(0, 1);
     script.wait_count("b", 3);
     bench.power_on(1, 2);
     script.wait_count("b", 4);
+    let url = router.log_line(&["metrics: listening on "]).split(" on ").last().unwrap().to_string();
+    wait_for("the calls of each function in the metrics", SOON, || {
+        let text = get(&format!("{url}metrics"));
+        let has = |function: &str, result: &str, count: u32| {
+            let labels = format!("function=\"{function}.fn\",result=\"{result}\"}} {count}");
+            text.lines()
+                .any(|line| line.starts_with("router_function_calls_total") && line.ends_with(&labels))
+        };
+        (has("a", "delivered", 2) && has("b", "delivered", 2) && has("b", "failed", 2)).then_some(())
+    });
     assert_eq!(router.end_by("TERM").code, Some(0));
     assert_eq!((script.count("a"), script.count("b")), (2, 4));
     let calls = script.calls.lock().unwrap();

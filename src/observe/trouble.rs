@@ -48,7 +48,8 @@ struct State {
 #[derive(Debug)]
 struct Current {
     report: Report,
-    said: bool,
+    // The reason that was said last.
+    said: Option<String>,
 }
 
 impl Trouble {
@@ -72,21 +73,21 @@ impl Trouble {
                 since: now,
                 times: 0,
             },
-            said: false,
+            said: None,
         });
         let report = &mut current.report;
-        let changed = report.reason != reason;
         report.reason = reason.to_string();
         report.detail = detail.to_string();
         report.consequence = consequence.to_string();
         report.times += 1;
         let (times, since) = (report.times, now - report.since);
-        let due = if changed || !current.said { TROUBLE_FLAPPING } else { TROUBLE_REMINDER };
+        let is_new = current.said.as_deref() != Some(reason);
+        let due = if is_new { TROUBLE_FLAPPING } else { TROUBLE_REMINDER };
         if quiet < due {
             state.unsaid += 1;
             return;
         }
-        current.said = true;
+        current.said = Some(reason.to_string());
         state.said = Some(now);
         let unsaid = std::mem::take(&mut state.unsaid);
         drop(state);
@@ -109,7 +110,7 @@ impl Trouble {
         let Some(Current { report, said }) = state.current.take() else { return };
         state.ended = Some(Instant::now());
         drop(state);
-        if said {
+        if said.is_some() {
             log::info!(target: self.who.as_str(), "works again after {:.1} s ({} failures; the last: {})", report.since.elapsed().as_secs_f64(),
                 report.times,
                 report.detail);
@@ -159,5 +160,19 @@ mod tests {
             trouble.over();
         }
         assert_eq!(trouble.lock().unsaid, 99);
+    }
+
+    #[test]
+    fn a_reason_that_changes_quickly_is_said_as_soon_as_it_may() {
+        let trouble = Trouble::new("route power");
+        let unsaid = |reason, quiet: Duration| {
+            trouble.lock().said = Some(Instant::now().checked_sub(quiet).expect("a clock that has run"));
+            trouble.happened(reason, "POST http://a: status 503", "retrying");
+            trouble.lock().unsaid
+        };
+        assert_eq!(unsaid("503", TROUBLE_FLAPPING), 0);
+        assert_eq!(unsaid("connect", Duration::ZERO), 1);
+        assert_eq!(unsaid("connect", TROUBLE_FLAPPING), 0);
+        assert_eq!(unsaid("connect", TROUBLE_FLAPPING), 1);
     }
 }

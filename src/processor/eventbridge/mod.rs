@@ -173,6 +173,9 @@ impl Processor for Eventbridge {
     }
 
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
+        // Rule or keys would grow old unnoticed. A panic is a fault of the program, so let it end.
+        let dead = self.api.credentials.is_dead() || self.watch.as_ref().is_some_and(Watch::is_dead);
+        assert!(!dead, "{}: a thread that keeps the rule or the keys current has ended", self.api.who);
         let deadline = Instant::now() + self.timeout;
         let pattern = match self.watch.as_ref().map(|watch| watch.current(RULE_FIRST_WAIT)) {
             None => None,

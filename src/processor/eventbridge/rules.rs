@@ -2,6 +2,7 @@
 //! replaced as a whole. While it cannot be read, the last one stays in use.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,7 @@ fn call<T: for<'de> Deserialize<'de>>(
 /// The pattern of a rule and the thread that renews it. Dropped, the thread ends; nobody waits.
 pub struct Watch {
     shared: Arc<Shared>,
+    thread: JoinHandle<()>,
 }
 
 struct Shared {
@@ -149,12 +151,17 @@ impl Watch {
         let state = Mutex::default();
         let shared = Arc::new(Shared { who, api, arn, bus, refresh, state, changed: Condvar::new() });
         let seen = shared.clone();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name(format!("aws-rule:{name}"))
             .stack_size(THREAD_STACK_BYTES)
             .spawn(move || seen.run())
             .context(|| "start a thread")?;
-        Ok(Watch { shared })
+        Ok(Watch { shared, thread })
+    }
+
+    /// Whether the thread is gone, which it must not be: a panic.
+    pub fn is_dead(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// The last pattern that could be read; waits for the first one, but not longer than `wait`.

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -52,6 +53,8 @@ impl fmt::Debug for Credentials {
 /// The credentials of a processor. Dropped, its thread ends; nobody waits for that.
 pub struct Store {
     shared: Arc<Shared>,
+    /// None where the configuration holds the keys.
+    thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -87,15 +90,22 @@ impl Store {
             changed: Condvar::new(),
             fetching: Mutex::new(()),
         });
+        let mut thread = None;
         if !shared.chain.is_configured() {
             let shared = shared.clone();
-            std::thread::Builder::new()
+            let renewing = std::thread::Builder::new()
                 .name(format!("aws-keys:{name}"))
                 .stack_size(THREAD_STACK_BYTES)
                 .spawn(move || shared.renew_ahead())
                 .context(|| "start a thread")?;
+            thread = Some(renewing);
         }
-        Ok(Store { shared })
+        Ok(Store { shared, thread })
+    }
+
+    /// Whether the thread is gone, which it must not be: a panic.
+    pub fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Credentials that are valid now.
