@@ -171,7 +171,7 @@ pub const LISTING_NEWER_WAIT: Duration = Duration::from_secs(3);
 pub const RESOLVE_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
 /// The shortest interval that can be set.
 pub const RESOLVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// How long one delivery waits for the first address before it is parked.
+/// How long one delivery waits for an address before it is parked.
 pub const RESOLVE_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// What a thread renews is renewed at most this often, whatever happens; also the first wait after
 /// that failed.

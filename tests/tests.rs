@@ -28,6 +28,10 @@ mod isolation;
 mod eventbridge;
 // The same with an endpoint that fails as it is told.
 mod eventbridge_faults;
+// Three CloudEvents SDKs understand every event, in both encodings and formats.
+mod knative;
+// Destinations in a real Kubernetes API: found, lost, moved.
+mod kubernetes;
 // From the operation to the receiver, on an idle stream.
 mod latency;
 // What the log tells, and what signals change of it.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub mod aws;
+pub mod kubernetes;
 pub mod openfaas;
 pub mod peers;
 pub mod process;

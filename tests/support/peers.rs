@@ -1,5 +1,5 @@
-//! Handles of the peers that `tests/run` installs: vcsim and govc, the receiver on the Python
-//! CloudEvents SDK, pyvmomi, and event-ruler.
+//! Handles of the peers that `tests/run` installs: vcsim and govc, the receivers on CloudEvents
+//! SDKs, pyvmomi, and event-ruler.
 
 use serde_json::Value;
 use std::collections::HashSet;
@@ -146,7 +146,18 @@ impl Drop for Vcsim {
     }
 }
 
-/// A running receiver on the Python CloudEvents SDK.
+/// A CloudEvents SDK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// For Go.
+    Go,
+    /// For JavaScript.
+    JavaScript,
+    /// For Python.
+    Python,
+}
+
+/// A running receiver on a CloudEvents SDK.
 pub struct Receiver {
     /// Where it takes events.
     pub url: String,
@@ -172,6 +183,9 @@ pub struct Received {
     pub subject: String,
     /// The data.
     pub data: Value,
+    /// All attributes that the SDK found, extensions included.
+    pub attributes: Value,
+    headers: Value,
     time: String,
 }
 
@@ -188,6 +202,13 @@ impl Received {
         time.as_nanosecond() as f64 / 1e9
     }
 
+    /// A header of the request; empty if it was not there.
+    pub fn header(&self, name: &str) -> &str {
+        let mut headers = self.headers.as_object().unwrap().iter();
+        let found = headers.find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.and_then(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
     /// Name of the virtual machine, if the event is about one.
     pub fn vm(&self) -> Option<&str> {
         self.data["Vm"]["Name"].as_str()
@@ -195,12 +216,26 @@ impl Received {
 }
 
 impl Receiver {
-    /// Starts one that appends to the file `name` of the test; `options` are those of receiver.py.
+    /// Starts the one on the Python SDK, which appends to the file `name` of the test; `options` are
+    /// those of receiver.py.
     pub fn start(test: &Test, name: &str, options: &[&str]) -> Receiver {
+        Receiver::start_on(Sdk::Python, test, name, options)
+    }
+
+    /// Starts one likewise on an SDK; only the one for Python has options.
+    pub fn start_on(sdk: Sdk, test: &Test, name: &str, options: &[&str]) -> Receiver {
         let file = test.path(name);
-        let mut command = python_command("receiver.py");
+        let mut command = match sdk {
+            Sdk::Python => python_command("receiver.py"),
+            Sdk::Go => Command::new(program("goreceiver")),
+            Sdk::JavaScript => {
+                let mut command = Command::new("node");
+                command.arg(installed("javascript/receiver.js"));
+                command
+            }
+        };
         command.arg("--file").arg(&file).args(options);
-        let mut process = Process::start("receiver.py", command);
+        let mut process = Process::start(&format!("receiver on the SDK for {sdk:?}"), command);
         let started = json(&process.first_line());
         Receiver {
             url: started["url"].as_str().unwrap().to_string(),
@@ -221,6 +256,11 @@ impl Receiver {
             text += &format!("[processor.{name}.tls]\nca_file = \"{}\"\n", authority.display());
         }
         text
+    }
+
+    /// PEM of the authority behind its certificate; empty without TLS.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
     }
 
     /// All requests so far, in the order of their arrival. What the SDK refused fails the test.
@@ -277,6 +317,8 @@ fn received(record: &Value) -> Received {
         source: text("source"),
         subject: text("subject"),
         data: record["data"].clone(),
+        attributes: record["attributes"].clone(),
+        headers: record["headers"].clone(),
         time: text("time"),
     }
 }

@@ -102,7 +102,6 @@ impl Cluster {
         });
         let answer = self.call("POST", &path, request.to_string().as_bytes(), &|status| match status {
             403 => "; the router's account needs the right `create` on serviceaccounts/token".to_string(),
-            404 => format!("; is there a service account {namespace}/{name}?"),
             _ => String::new(),
         })?;
         let status = &answer["status"];
@@ -165,8 +164,16 @@ impl Cluster {
         let intent = || format!("{method} {}", url_text(&url));
         let status = response.status;
         if !(200..300).contains(&status) {
-            let text = message(&response.body).unwrap_or_else(|| answer::excerpt(&response.body));
-            let error = Error::new(format!("status {status}: {text}{}", hint(status))).context(intent());
+            let refusal: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            let message = refusal["message"].as_str().map_or(&*response.body, str::as_bytes);
+            // An object that is missing is named: then its kind is known.
+            let hint = if refusal["details"]["name"].is_string() && status == 404 {
+                String::new()
+            } else {
+                hint(status)
+            };
+            let text = answer::excerpt(message);
+            let error = Error::new(format!("status {status}: {text}{hint}")).context(intent());
             return Err(ApiError { reason: answer::status_reason(status), gone: status == 404, error });
         }
         serde_json::from_slice(&response.body).context(intent).map_err(|error| ApiError {
@@ -175,11 +182,4 @@ impl Cluster {
             error,
         })
     }
-}
-
-/// The message of a `Status`, as the API server answers what it refuses.
-fn message(body: &[u8]) -> Option<String> {
-    let status: Value = serde_json::from_slice(body).ok()?;
-    let message = status["message"].as_str().filter(|text| !text.is_empty())?;
-    Some(answer::excerpt(message.as_bytes()))
 }
