@@ -31,6 +31,10 @@ pub const WORKERS_DEFAULT: usize = 8;
 
 /// Bytes of a configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Values inside each other in a configuration that is YAML or JSON; the Go router's had six.
+pub const CONFIG_DEPTH_MAX: usize = 16;
+/// Values of such a configuration, those that its aliases repeat included.
+pub const CONFIG_VALUES_MAX: usize = 10_000;
 /// Longest time that a configuration file can ask for, so that no sum of times overflows.
 pub const CONFIG_DURATION_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// Bytes of the name of a source, processor or route: with a suffix, two of them are a file name.

@@ -32,6 +32,8 @@ mod eventbridge_faults;
 mod knative;
 // Destinations in a real Kubernetes API: found, lost, moved.
 mod kubernetes;
+// Configurations of the Go router, of every release.
+mod legacy;
 // From the operation to the receiver, on an idle stream.
 mod latency;
 // What the log tells, and what signals change of it.

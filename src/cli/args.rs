@@ -55,6 +55,9 @@ pub(super) enum Command {
         route: Option<String>,
         action: dead_letters::Action,
     },
+    Convert {
+        old: PathBuf,
+    },
     /// Print this text.
     Help(&'static str),
     Version,
@@ -204,6 +207,16 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
                 _ => return Err(UsageError("`dead-letters` needs `list` or `redeliver`".to_string())),
             };
             Ok(Command::DeadLetters { route, action })
+        },
+    },
+    CommandSpec {
+        name: "convert",
+        help: help::CONVERT,
+        read: |given| {
+            let old = given
+                .argument()
+                .ok_or_else(|| UsageError("`convert` needs the old file: convert FILE".to_string()))?;
+            Ok(Command::Convert { old: old.into() })
         },
     },
 ];
@@ -376,8 +389,11 @@ impl Given {
         let verbose = self.switch("verbose")?.then_some(LevelFilter::Debug);
         let json = self.switch("log-json")?.then_some(LogFormat::Json);
         let level = self.value("log-level", &alternatives(LOG_LEVELS), |text| {
-            // The Go router took levels in any case.
-            one_of(LOG_LEVELS, &text.to_ascii_lowercase())
+            // The Go router took levels in any case, and more of them than it had uses for.
+            match &*text.to_ascii_lowercase() {
+                "dpanic" | "panic" | "fatal" => Some(LevelFilter::Error),
+                text => one_of(LOG_LEVELS, text),
+            }
         })?;
         let format =
             self.value("log-format", &alternatives(LOG_FORMATS), |text| one_of(LOG_FORMATS, text))?;
@@ -454,6 +470,7 @@ mod tests {
             ("--offline check", Command::Check { offline: true }),
             ("demo", Command::Demo(DemoOptions::default())),
             ("demo --events 50 --rate=2.5", Command::Demo(DemoOptions { events: Some(50), rate: Some(2.5) })),
+            ("convert old.yaml", Command::Convert { old: "old.yaml".into() }),
             ("--help", Command::Help(help::MAIN)),
             ("-h", Command::Help(help::MAIN)),
             ("-help", Command::Help(help::MAIN)),
@@ -485,6 +502,9 @@ mod tests {
             ("--log-level debug", debug, None),
             ("-log-level=debug", debug, None),
             ("-log-level DEBUG", debug, None),
+            ("-log-level=WARN", Some(LevelFilter::Warn), None),
+            ("-log-level dpanic", Some(LevelFilter::Error), None),
+            ("--log-level=FATAL", Some(LevelFilter::Error), None),
             ("-verbose", debug, None),
             ("-verbose=false", None, None),
             ("-verbose --log-level trace", Some(LevelFilter::Trace), None),
@@ -543,6 +563,8 @@ mod tests {
                 "demo --rate nan",
                 "option `--rate`: expected events per second, above 0 and at most 1000000, found `nan`",
             ),
+            ("convert", "`convert` needs the old file: convert FILE"),
+            ("convert a b", "unexpected argument `b`"),
             ("demo run", "unexpected argument `run`"),
             ("events --format xml", "option `--format`: expected table, csv, json, found `xml`"),
             ("replay --from 2026-01-31T12:00:00Z", "`replay` needs --route NAME"),

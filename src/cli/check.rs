@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::Exit;
-use crate::config::file::{self, Overrides};
+use crate::config::file::Overrides;
+use crate::config::load;
 use crate::config::nearest::nearest;
 use crate::config::{
     Config, EventbridgeConfig, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig,
@@ -26,7 +27,7 @@ use crate::source::vcenter::probe::{Outcome, probe};
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
 pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut dyn Write) -> Exit {
     let mut report = Report { out, failed: false, broken: None };
-    let config = match file::load(path, overrides) {
+    let config = match load::load(path, overrides) {
         Ok(config) => config,
         Err(problems) => {
             problems.iter().for_each(|problem| report.fail("config", &problem.to_string()));

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use crate::config::{Config, RouteConfig, SourceKind};
 use crate::error::{Context, Error, Result};
 use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
+use crate::pipeline::go_checkpoint::GoCheckpoint;
 use crate::pipeline::ledger::{EventName, Progress};
-use crate::pipeline::window::Window;
 use crate::router::prepare_state;
 
 /// What to do with the positions.
@@ -38,7 +38,7 @@ fn show(config: &Config, route: &RouteConfig) -> String {
     let file = CheckpointFile::new(&config.state_dir, &route.name);
     let path = file.path().display();
     match file.read() {
-        Ok(None) => format!("route {}: no checkpoint yet ({path})\n", route.name),
+        Ok(None) => format!("route {}: no checkpoint yet ({path})\n{}", route.name, inherited(config, route)),
         Ok(Some(found)) => {
             let Checkpoint { address, identity, progress } = found.checkpoint;
             let mut text = format!(
@@ -61,6 +61,21 @@ fn show(config: &Config, route: &RouteConfig) -> String {
     }
 }
 
+/// What the Go router's checkpoint has to say about a route that was never started.
+fn inherited(config: &Config, route: &RouteConfig) -> String {
+    let Some(source) = config.sources.iter().find(|source| source.name == route.from && source.checkpoint)
+    else {
+        return String::new();
+    };
+    let SourceKind::Vcenter(vcenter) = &source.kind;
+    let file = GoCheckpoint::new(&config.state_dir, &vcenter.address);
+    match file.read() {
+        Ok(None) => String::new(),
+        Ok(Some(time)) => format!("  starts at {time}, as the Go router's {} says\n", file.path().display()),
+        Err(error) => format!("  starts at the source's present: {error}\n"),
+    }
+}
+
 fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> {
     let source = config.sources.iter().find(|source| source.name == route.from);
     let Some(source) = source.filter(|source| source.checkpoint) else {
@@ -71,7 +86,7 @@ fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> 
     // The old record may be damaged: then its identity is learnt again at the next start.
     let identity = file.read().ok().flatten().map(|found| found.checkpoint.identity).unwrap_or_default();
     let SourceKind::Vcenter(vcenter) = &source.kind;
-    let progress = Progress { start: time, time, settled: Window::default(), last: None };
+    let progress = Progress::from_start(time);
     file.write(&Checkpoint { address: vcenter.address.clone(), identity, progress })?;
     Ok(format!(
         "route {}: the next start delivers everything from {time} on ({})\n",

@@ -19,6 +19,7 @@ Commands:
   replay        Deliver a part of a vCenter's history once more
   checkpoint    Show or set where routes go on reading
   dead-letters  List or redeliver the events that a sink refused for good
+  convert       Print a configuration of the VMware Event Router as router.toml
 
 Options:
   -c, --config FILE        The configuration; without it the first that exists of ./router.toml,
@@ -157,6 +158,18 @@ Options:
       --route NAME  Only those of this route
 
 What is delivered leaves the file; what is refused again stays, and the exit code is 1.
+";
+
+/// `router convert --help`.
+pub(super) const CONVERT: &str = "\
+Prints the router.toml that means the same as a configuration of the VMware Event Router: YAML of
+v0.5 and later, or the JSON of v0.3 and v0.4. Comments say where something means more than before.
+`run` and `check` take the old file as it is, too.
+
+Usage: router convert FILE
+
+What is printed holds the passwords of the old file: keep it as safe.
+Exit codes: 0 done; 2 the file is wrong.
 ";
 
 /// `router --version`.

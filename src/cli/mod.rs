@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::file::{self, Overrides};
+use crate::config::file::Overrides;
+use crate::config::load;
 use crate::config::problem::Problem;
 use crate::config::{Config, RouteConfig, SourceConfig};
 use crate::error::{Error, io_text};
@@ -14,6 +15,7 @@ use crate::observe;
 pub mod args;
 mod check;
 mod checkpoint;
+mod convert;
 mod dead_letters;
 mod demo;
 mod events;
@@ -82,7 +84,7 @@ fn execute(invocation: &Invocation) -> Exit {
         Command::Demo(options) => end(demo::demo(options, &invocation.overrides)),
         Command::Run => with_config(invocation, |config| {
             let (path, overrides) = (config.file.clone(), invocation.overrides);
-            run::run(config, move || file::load(&path, &overrides))
+            run::run(config, move || load::load(&path, &overrides))
         }),
         Command::Events { source, format } => with_config(invocation, |config| {
             let source = source_of(&config, source.as_deref())
@@ -95,6 +97,10 @@ fn execute(invocation: &Invocation) -> Exit {
         Command::Replay(options) => {
             with_config(invocation, |config| replay::replay(config, options, &mut io::stdout()))
         }
+        Command::Convert { old } => match convert::convert(old, &mut io::stderr()) {
+            Ok(toml) => end(print(&toml)),
+            Err(problems) => refuse(&problems),
+        },
         Command::Send { route, name, data } => with_config(invocation, |config| {
             send::send(&config, route.as_deref(), name, data.as_deref(), &mut io::stdout())
         }),
@@ -148,7 +154,7 @@ fn with_config(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(
 }
 
 fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
-    let config = file::load(path, overrides)?;
+    let config = load::load(path, overrides)?;
     observe::log::init(&config.log);
     for warning in &config.warnings {
         log::warn!(target: "config", "{warning}");

@@ -1,6 +1,5 @@
 //! `router.toml`: text to a resolved configuration, or everything that is wrong with it.
 
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use super::problem::Problem;
 use super::reader::{Document, Environment, Table, Value};
 use super::routes::Names;
 use super::{Config, LogConfig, LogFormat, kinds, routes};
-use crate::error::io_text;
 use crate::limits;
 
 /// What the command line says in place of the file.
@@ -45,15 +43,6 @@ pub const LOG_LEVELS: &[(&str, LevelFilter)] = &[
 /// The words for log formats.
 pub const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-/// Reads and checks a file, the secrets and certificates that it names included.
-///
-/// # Errors
-/// All problems of the file, in its order.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
-    let text = read(path).map_err(|problem| vec![problem])?;
-    parse(&text, path, overrides, &|name| std::env::var(name).ok())
-}
-
 /// Checks the text of a file. Relative paths are relative to the folder of `path`; environment
 /// variables are asked of `environment`.
 ///
@@ -77,22 +66,6 @@ pub fn parse(
         Some(config) if problems.is_empty() => Ok(Config { warnings, ..config }),
         _ => Err(problems),
     }
-}
-
-fn read(path: &Path) -> Result<String, Problem> {
-    let mut bytes = Vec::new();
-    let limit = limits::CONFIG_BYTES_MAX;
-    std::fs::File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(|error| Problem::of_file(path, format!("cannot be read: {}", io_text(&error))))?;
-    if bytes.len() as u64 > limit {
-        return Err(Problem::of_file(path, format!("is larger than {} KiB", limit / 1024)));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
-        Problem { line: Some(line), ..Problem::of_file(path, "is not UTF-8 text") }
-    })
 }
 
 /// One error a line: what follows in the same line is mostly its consequence.

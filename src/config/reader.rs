@@ -61,6 +61,11 @@ impl<'a> Document<'a> {
         self.problems.borrow_mut().push((offset, problem));
     }
 
+    /// Whether the file cannot be used.
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.borrow().is_empty()
+    }
+
     /// The problems and the warnings, each in the order of the file.
     pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
         let in_order = |mut list: Vec<(usize, Problem)>| {
@@ -71,12 +76,13 @@ impl<'a> Document<'a> {
     }
 
     /// Notes a problem at a byte of the text.
-    fn problem(&self, offset: usize, key: &str, text: String) {
+    pub(super) fn problem(&self, offset: usize, key: &str, text: String) {
         let problem = self.place(offset, key, text);
         self.problems.borrow_mut().push((offset, problem));
     }
 
-    fn warning(&self, offset: usize, key: &str, text: String) {
+    /// Notes something odd at a byte of the text.
+    pub(super) fn warning(&self, offset: usize, key: &str, text: String) {
         let warning = self.place(offset, key, text);
         self.warnings.borrow_mut().push((offset, warning));
     }

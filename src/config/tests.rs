@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{Overrides, load, parse};
+use super::file::{Overrides, parse};
+use super::load::load;
 use super::secret::Secret;
 use super::*;
 use crate::testing::{Random, folder};

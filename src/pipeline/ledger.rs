@@ -146,6 +146,11 @@ impl Ledger {
 }
 
 impl Progress {
+    /// Nothing is settled, and everything from this time on is wanted.
+    pub fn from_start(start: Timestamp) -> Progress {
+        Progress { start, time: start, settled: Window::default(), last: None }
+    }
+
     /// Where reading begins when the router starts from this progress.
     pub fn resume(&self) -> Timestamp {
         overlap_before(self.time).max(self.start)

@@ -31,6 +31,7 @@ use crate::stop::{Stop, StopSource, stop_signal};
 pub mod checkpoint;
 pub mod dead_letter;
 mod filter;
+pub mod go_checkpoint;
 mod keeper;
 pub mod lanes;
 pub mod ledger;
@@ -49,6 +50,8 @@ mod tests;
 use checkpoint::CheckpointFile;
 use dead_letter::DeadLetters;
 use filter::Filter;
+use go_checkpoint::GoCheckpoint;
+use ledger::Progress;
 use poller::Start;
 use queue::{Phase, Queue};
 use retry::Promise;
@@ -128,9 +131,11 @@ impl Route {
         let RouteParts { config, mut source, about, replay_max, processor, state_dir } = parts;
         let who = format!("route {}", config.name);
         let file = state_dir.as_ref().map(|folder| CheckpointFile::new(folder, &config.name));
-        let start = match &file {
-            Some(file) => resume(&who, file)?,
-            None => Start::Now,
+        let start = match (&file, &state_dir) {
+            (Some(file), Some(folder)) => {
+                resume(&who, file, &GoCheckpoint::new(folder, &about.source_address))?
+            }
+            _ => Start::Now,
         };
         let (stop, stop_seen) = stop_signal();
         let (end_keeper, end_seen) = stop_signal();
@@ -288,16 +293,37 @@ impl Shared {
     }
 }
 
-fn resume(who: &str, file: &CheckpointFile) -> Result<Start> {
+fn resume(who: &str, file: &CheckpointFile, older: &GoCheckpoint) -> Result<Start> {
     let path = file.path().display();
-    let Some(found) = file.read().context(|| who)? else {
-        log::info!(target: who, path:%; "no valid checkpoint found, starting at the source's present");
-        return Ok(Start::Now);
-    };
+    let Some(found) = file.read().context(|| who)? else { return Ok(take_over(who, file, older)) };
     if let Some(error) = found.fallback {
         log::warn!(target: who, "{error}; going on from the previous record, some events will be repeated");
     }
     let checkpoint::Checkpoint { identity, progress, .. } = found.checkpoint;
     log::info!(target: who, path:%; "found existing and valid checkpoint, resuming at {}", progress.resume());
     Ok(Start::Checkpoint { identity, progress })
+}
+
+// The first start: where the Go router stood, if it ran here.
+fn take_over(who: &str, file: &CheckpointFile, older: &GoCheckpoint) -> Start {
+    let path = older.path().display();
+    match older.read() {
+        Ok(None) => {
+            let path = file.path().display();
+            log::info!(target: who, path:%; "no valid checkpoint found, starting at the source's present");
+            Start::Now
+        }
+        Ok(Some(time)) => {
+            log::info!(target: who, path:%; "taking over the position of the Go router, resuming at {time}");
+            Start::Checkpoint { identity: String::new(), progress: Progress::from_start(time) }
+        }
+        Err(error) => {
+            log::warn!(
+                target: who, path:%;
+                "{error}; starting at the source's present: if events are missing, stop the router, set the \
+                 position with `router checkpoint set -c FILE --route NAME TIME` and start it again"
+            );
+            Start::Now
+        }
+    }
 }

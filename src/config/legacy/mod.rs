@@ -1,0 +1,145 @@
+//! Configurations of the Go VMware Event Router, as they are: YAML of v0.5 and later, the JSON array
+//! of v0.3 and v0.4.
+//!
+//! An old text is written out as `router.toml`, and that is read like any other: `convert` prints
+//! the very text that `run` runs on. What is wrong with a value is told at its place in the old
+//! file.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::Config;
+use super::file::{self, Overrides};
+use super::problem::Problem;
+use super::reader::{Document, Table};
+use super::tree::{Mistake, Tree};
+use super::yaml;
+
+mod entries;
+mod json;
+mod old;
+mod output;
+mod router_config;
+#[cfg(test)]
+mod tests;
+mod uri;
+mod write;
+
+use old::Old;
+
+/// The forms that old configurations have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `RouterConfig`, v0.5 and later.
+    Yaml,
+    /// An array of entries, v0.3 and v0.4.
+    Json,
+}
+
+/// The form of an old configuration, or none if the text is not one. Neither form can begin like
+/// TOML, so that the name of the file does not matter.
+pub fn form_of(text: &str) -> Option<Form> {
+    let text = text.trim_start_matches('\u{feff}');
+    let is_said = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let first = text.lines().map(str::trim).find(is_said)?;
+    if let Some(rest) = text.trim_start().strip_prefix('[') {
+        return rest.trim_start().starts_with(['{', ']']).then_some(Form::Json);
+    }
+    let is_key = first.split_once(':').is_some_and(|(key, rest)| {
+        let key = key.trim_matches(['"', '\'']);
+        let is_word =
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        is_word && (rest.is_empty() || rest.starts_with([' ', '\t']))
+    });
+    (is_key || first.starts_with(['{', '%']) || first.starts_with("---")).then_some(Form::Yaml)
+}
+
+/// What an old configuration is in the new form.
+#[derive(Debug)]
+pub struct Converted {
+    /// `router.toml`.
+    pub toml: String,
+    /// The same, checked.
+    pub config: Result<Config, Vec<Problem>>,
+    /// What is odd in the old file, at its places.
+    pub warnings: Vec<Problem>,
+}
+
+/// What a text refers to.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The file that it is from.
+    pub file: &'a Path,
+    /// The folder in which the router is started: relative paths begin there, as in the Go router.
+    pub folder: &'a Path,
+    /// Looks up an environment variable.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Converts the text of an old file.
+///
+/// # Errors
+/// All problems of the text, in its order, if it cannot be understood. What is wrong with what it
+/// says is in [`Converted::config`].
+pub fn convert(
+    text: &str,
+    form: Form,
+    around: &Surroundings<'_>,
+    overrides: &Overrides,
+) -> Result<Converted, Vec<Problem>> {
+    let text = text.trim_start_matches('\u{feff}');
+    let Surroundings { file: path, folder, environment } = *around;
+    let document = Document::new(path, text, environment);
+    let parsed = match form {
+        Form::Yaml => yaml::parse(text),
+        Form::Json => json::parse(text),
+    };
+    let Tree { root, mistakes, oddities } = match parsed {
+        Ok(tree) => tree,
+        Err(Mistake { offset, text, .. }) => {
+            document.syntax_error(offset, text);
+            return Err(document.finish().0);
+        }
+    };
+    for Mistake { offset, key, text } in mistakes {
+        document.problem(offset, &key, text);
+    }
+    for Mistake { offset, key, text } in oddities {
+        document.warning(offset, &key, text);
+    }
+    let old = understand(&document, &root, form);
+    if document.has_problems() {
+        return Err(document.finish().0);
+    }
+    let Some(old) = old else {
+        document.problem_of_file("is no configuration of the VMware Event Router");
+        return Err(document.finish().0);
+    };
+    let output = write::write(&old, folder);
+    let config = file::parse(&output.text, path, overrides, environment);
+    let (problems, warnings) = match &config {
+        Ok(config) => (&[][..], &config.warnings[..]),
+        Err(problems) => (&problems[..], &[][..]),
+    };
+    output.tell(&document, problems, warnings);
+    let toml = output.text.clone();
+    drop((output, old));
+    let (problems, warnings) = document.finish();
+    let config = match config {
+        Ok(config) => Ok(Config { warnings: warnings.clone(), ..config }),
+        Err(_) => Err(problems),
+    };
+    Ok(Converted { toml, config, warnings })
+}
+
+fn understand<'a>(document: &'a Document<'a>, root: &'a DeTable<'a>, form: Form) -> Option<Old<'a>> {
+    let mut old = None;
+    Table::root(document, root, |root| {
+        old = match form {
+            Form::Yaml => router_config::read(root),
+            Form::Json => entries::read(root),
+        }
+    });
+    old
+}

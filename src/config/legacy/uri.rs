@@ -1,0 +1,64 @@
+//! `destination.uri`: a mapping with the fields of a Go URL, or, as everyone would write it, a text.
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use toml::de::DeValue;
+
+use super::super::reader::{Table, Value};
+use super::old::{Text, text, unused};
+
+/// What Go escapes in a path (`net/url`, `URL.EscapedPath`).
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// The URL.
+pub(super) fn read<'a>(value: &Value<'a>) -> Option<Text<'a>> {
+    match value.get_ref() {
+        DeValue::Table(_) => value.table(fields).map(|text| Text { text, at: value.clone() }),
+        _ => text(value),
+    }
+}
+
+fn fields(table: &Table<'_>) -> Option<String> {
+    let field = |key| table.get(key, text).map(|field| field.text).filter(|text| !text.is_empty());
+    let scheme = table.required("scheme", text);
+    let host = table.required("host", text);
+    let (path, raw_path) = (field("path"), field("rawpath"));
+    let query = field("rawquery");
+    let force_query = table.get("forcequery", Value::boolean).unwrap_or_default();
+    // No server ever sees a fragment.
+    table.get("fragment", unused);
+    table.get("rawfragment", unused);
+    if field("opaque").is_some() {
+        table.problem("`opaque` belongs to URLs without a host, and events cannot be posted to one");
+    }
+    let mut url = format!("{}://{}", scheme?.text, host?.text);
+    if let Some(path) = path {
+        // Go took the raw form where it means the same path.
+        let decoded = |raw: &String| percent_encoding::percent_decode_str(raw).decode_utf8_lossy() == path;
+        let escaped =
+            raw_path.filter(decoded).unwrap_or_else(|| utf8_percent_encode(&path, PATH).to_string());
+        if !escaped.starts_with('/') {
+            url.push('/');
+        }
+        url.push_str(&escaped);
+    }
+    if force_query || query.is_some() {
+        url.push('?');
+        url.push_str(&query.unwrap_or_default());
+    }
+    Some(url)
+}

@@ -1,0 +1,73 @@
+//! A configuration file of any form: `router.toml`, or what the Go router ran on.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::Config;
+use super::file::{Overrides, parse};
+use super::legacy::{self, Converted, Surroundings};
+use super::problem::Problem;
+use crate::error::io_text;
+use crate::limits::CONFIG_BYTES_MAX;
+
+/// Reads and checks a file, the secrets and certificates that it names included.
+///
+/// # Errors
+/// All problems of the file, in its order.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+    let text = read(path).map_err(|problem| vec![problem])?;
+    let Some(form) = legacy::form_of(&text) else {
+        return parse(&text, path, overrides, &environment);
+    };
+    let folder = folder();
+    let around = Surroundings { file: path, folder: &folder, environment: &environment };
+    let mut config = legacy::convert(&text, form, &around, overrides)?.config?;
+    let note = format!(
+        "is a configuration of the VMware Event Router and is used as it is; `router convert {}` prints it as \
+         router.toml, with what means something else than before",
+        path.display()
+    );
+    config.warnings.insert(0, Problem::of_file(path, note));
+    Ok(config)
+}
+
+/// Reads an old file and gives it in the new form.
+///
+/// # Errors
+/// All problems of the file, in its order, if it is not an old one or cannot be understood.
+pub fn convert(path: &Path) -> Result<Converted, Vec<Problem>> {
+    let text = read(path).map_err(|problem| vec![problem])?;
+    let Some(form) = legacy::form_of(&text) else {
+        let text = "is no configuration of the VMware Event Router, which is YAML or a JSON array: there is nothing \
+                    to convert";
+        return Err(vec![Problem::of_file(path, text)]);
+    };
+    let folder = folder();
+    let around = Surroundings { file: path, folder: &folder, environment: &environment };
+    legacy::convert(&text, form, &around, &Overrides::default())
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Where the router was started. One that is gone serves no relative path.
+fn folder() -> PathBuf {
+    std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    let mut bytes = Vec::new();
+    let limit = CONFIG_BYTES_MAX;
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(|error| Problem::of_file(path, format!("cannot be read: {}", io_text(&error))))?;
+    if bytes.len() as u64 > limit {
+        return Err(Problem::of_file(path, format!("is larger than {} KiB", limit / 1024)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        Problem { line: Some(line), ..Problem::of_file(path, "is not UTF-8 text") }
+    })
+}

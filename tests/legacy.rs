@@ -1,0 +1,151 @@
+//! Configurations of the Go router: a corpus of every release, each beside what it becomes.
+//!
+//! `tests/legacy/good/NAME.toml` is what `convert` prints of `NAME.yaml` or `NAME.json`,
+//! `tests/legacy/broken/NAME.txt` is what is said about the others; `UPDATE_GOLDEN=1` rewrites both.
+
+use std::path::{Path, PathBuf};
+
+use event_router::config::Config;
+use event_router::config::file::{self, Overrides};
+use event_router::config::legacy::{self, Converted, Surroundings};
+use event_router::config::problem::Problem;
+
+use crate::support::Test;
+
+/// Stands in the files for the folder in which the router is started.
+const START_FOLDER: &str = "/START-FOLDER";
+
+#[test]
+fn every_old_configuration_is_read_and_means_the_same_as_its_conversion() {
+    let test = folder_with_certificates("legacy-good");
+    let files = corpus("good");
+    assert!(30 <= files.len(), "{}", files.len());
+    for old in files {
+        let converted = convert(&test, &old).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+        let config = converted.config.unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+        compare_golden(&old.with_extension("toml"), &from_folder(&test, &converted.toml));
+        let path = Path::new(old.file_name().unwrap());
+        let again = file::parse(&converted.toml, path, &Overrides::default(), &no_environment)
+            .unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+        assert_eq!(said(&config), said(&again), "{}", old.display());
+        assert_eq!((config.sources.len(), config.processors.len(), config.routes.len()), (1, 1, 1));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_line_and_key() {
+    let test = folder_with_certificates("legacy-broken");
+    let files = corpus("broken");
+    assert!(15 <= files.len(), "{}", files.len());
+    for old in files {
+        let problems = match convert(&test, &old) {
+            Ok(converted) => converted.config.err().unwrap_or_default(),
+            Err(problems) => problems,
+        };
+        assert!(!problems.is_empty(), "{} is not refused", old.display());
+        for problem in &problems {
+            let is_of_file = problem.text.starts_with("holds no entry");
+            assert!(problem.line.is_some() || is_of_file, "{problem}");
+        }
+        compare_golden(&old.with_extension("txt"), &from_folder(&test, &lines(&problems)));
+    }
+}
+
+#[test]
+fn convert_prints_what_run_runs_on() {
+    let test = folder_with_certificates("legacy-command");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy");
+    // Whatever the file is called.
+    let old = corpus.join("good/v0.6-checkpoint-folder-relative.yaml");
+    std::fs::copy(&old, test.path("config")).unwrap();
+    let exit = test.router(&["convert", "config"]);
+    assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""));
+    let golden = std::fs::read_to_string(old.with_extension("toml")).unwrap();
+    assert_eq!(from_folder(&test, &exit.stdout), golden);
+    test.write("router.toml", &exit.stdout);
+    for name in ["config", "router.toml"] {
+        let exit = test.router(&["check", "--offline", "-config", name]);
+        let line = format!("ok   config: {name}: 1 source, 1 processor, 1 route\n");
+        assert_eq!(exit.code, Some(0));
+        assert!(exit.stdout.ends_with(&line), "{}", exit.stdout);
+    }
+
+    std::fs::copy(corpus.join("broken/key-twice.yaml"), test.path("config")).unwrap();
+    let message = std::fs::read_to_string(corpus.join("broken/key-twice.txt")).unwrap();
+    let message = format!("router: {}", message.replace("key-twice.yaml", "config"));
+    for arguments in [&["convert", "config"][..], &["-config=config", "-log-level=dpanic", "-log-json=true"]]
+    {
+        let exit = test.router(arguments);
+        assert_eq!((exit.code, exit.stdout.as_str(), exit.stderr.as_str()), (Some(2), "", message.as_str()));
+    }
+
+    // The certificates of a container are not where the file is converted.
+    std::fs::copy(corpus.join("broken/root-cas-absent.yaml"), test.path("config")).unwrap();
+    let exit = test.router(&["convert", "config"]);
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    assert!(exit.stdout.contains("absent.pem") && exit.stderr.contains("absent.pem"), "{}", exit.stderr);
+
+    test.write("config", "[source.a]\n");
+    let exit = test.router(&["convert", "config"]);
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""));
+    assert!(exit.stderr.contains("there is nothing to convert"), "{}", exit.stderr);
+}
+
+fn folder_with_certificates(name: &str) -> Test {
+    let test = Test::new(name);
+    for file in ["ca.pem", "other.pem"] {
+        let certificate = rcgen::generate_simple_self_signed(["ca".to_string()]).unwrap();
+        test.write(file, &certificate.cert.pem());
+    }
+    test
+}
+
+/// The old files of a part of the corpus.
+fn corpus(part: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy").join(part);
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_old =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "json");
+    let mut files: Vec<PathBuf> = paths.filter(is_old).collect();
+    files.sort();
+    files
+}
+
+fn convert(test: &Test, old: &Path) -> Result<Converted, Vec<Problem>> {
+    let text = std::fs::read_to_string(old).unwrap();
+    let form = legacy::form_of(&text).unwrap_or_else(|| panic!("{} is not recognised", old.display()));
+    let around = Surroundings {
+        file: Path::new(old.file_name().unwrap()),
+        folder: &test.path(""),
+        environment: &no_environment,
+    };
+    legacy::convert(&text, form, &around, &Overrides::default())
+}
+
+fn no_environment(_: &str) -> Option<String> {
+    None
+}
+
+/// All that a configuration says; the warnings have other places.
+fn said(config: &Config) -> String {
+    let text = format!("{config:#?}");
+    text.split("\n    warnings: ").next().unwrap_or_default().to_string()
+}
+
+fn from_folder(test: &Test, text: &str) -> String {
+    let folder = test.path("");
+    let folder = folder.to_str().unwrap();
+    text.replace(folder.trim_end_matches('/'), START_FOLDER)
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+fn compare_golden(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, text).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(text, golden, "{}: UPDATE_GOLDEN=1 rewrites it", path.display());
+}
