@@ -169,7 +169,8 @@ v0.5 and later, or the JSON of v0.3 and v0.4. Comments say where something means
 Usage: router convert FILE
 
 What is printed holds the passwords of the old file: keep it as safe.
-Exit codes: 0 done; 2 the file is wrong.
+Exit codes: 0 done; 1 printed, but it cannot be used on this machine as it is, and why; 2 the file
+cannot be understood.
 ";
 
 /// `router --version`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::file::Overrides;
+use crate::config::legacy::Converted;
 use crate::config::load;
 use crate::config::problem::Problem;
 use crate::config::{Config, RouteConfig, SourceConfig};
@@ -15,7 +16,6 @@ use crate::observe;
 pub mod args;
 mod check;
 mod checkpoint;
-mod convert;
 mod dead_letters;
 mod demo;
 mod events;
@@ -97,8 +97,8 @@ fn execute(invocation: &Invocation) -> Exit {
         Command::Replay(options) => {
             with_config(invocation, |config| replay::replay(config, options, &mut io::stdout()))
         }
-        Command::Convert { old } => match convert::convert(old, &mut io::stderr()) {
-            Ok(toml) => end(print(&toml)),
+        Command::Convert { old } => match load::convert(old) {
+            Ok(converted) => end(convert(&converted)),
             Err(problems) => refuse(&problems),
         },
         Command::Send { route, name, data } => with_config(invocation, |config| {
@@ -175,6 +175,16 @@ fn first_existing(paths: &[&str]) -> Result<PathBuf, String> {
     found.map(Path::to_path_buf).ok_or_else(|| {
         format!("no configuration: none of {} exists; name a file with -c FILE", paths.join(", "))
     })
+}
+
+/// Prints an old configuration as `router.toml`, whatever it still lacks: it may be meant for
+/// another machine.
+fn convert(converted: &Converted) -> Result<(), Failure> {
+    print(&converted.toml)?;
+    converted.warnings.iter().for_each(|warning| complain(&warning.to_string()));
+    let Err(problems) = &converted.config else { return Ok(()) };
+    problems.iter().for_each(|problem| complain(&problem.to_string()));
+    Err(Error::new("it is printed as it is, but cannot be used here").into())
 }
 
 fn end(result: Result<(), Failure>) -> Exit {

@@ -216,7 +216,7 @@ pub(super) fn connection(table: &Table<'_>) -> ConnectionConfig {
 }
 
 fn tls(table: &Table<'_>) -> Option<TlsConfig> {
-    let ca_file = table.get("ca_file", Value::certificates);
+    let ca_files = table.get("ca_file", Value::certificates).unwrap_or_default();
     let pin_sha256 = table.get("pin_sha256", |value| value.list("an array of SHA-256 values", Value::pin));
     let server_name = table.get("server_name", Value::server_name);
     let insecure = table.get("insecure", Value::boolean).unwrap_or_default();
@@ -224,5 +224,5 @@ fn tls(table: &Table<'_>) -> Option<TlsConfig> {
         table.warning("`insecure` accepts every certificate, the other keys have no effect");
     }
     let pin_sha256 = pin_sha256.unwrap_or_default();
-    Some(TlsConfig { ca_file, pin_sha256, server_name, insecure, ..TlsConfig::default() })
+    Some(TlsConfig { ca_files, pin_sha256, server_name, insecure, ..TlsConfig::default() })
 }

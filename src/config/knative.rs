@@ -54,8 +54,8 @@ pub(super) fn knative(table: &Table<'_>) -> Option<ProcessorKind> {
         extensions.push((name, value));
     }
     connection.tls.ca_text = binding.ca_certs;
-    if connection.tls.ca_file.is_none() {
-        connection.tls.ca_file = binding.ca_file;
+    if connection.tls.ca_files.is_empty() {
+        connection.tls.ca_files.extend(binding.ca_file);
     }
     let token = if table.has("token") { Some(token?) } else { binding.token.map(Secret::File) };
     let audience = audience.or(binding.audience);

@@ -180,7 +180,7 @@ fn users_of_a_kubeconfig() {
     };
     let cluster = access(r#""token": "secret""#).unwrap();
     assert_eq!(cluster.token, Some(Secret::Literal("secret".into())));
-    assert_eq!(cluster.connection.tls.ca_file, Some(place.join("ca.pem")));
+    assert_eq!(cluster.connection.tls.ca_files, [place.join("ca.pem")]);
     assert!(cluster.connection.tls.private && cluster.connection.tls.identity.is_none());
     let cluster = access(r#""token": "secret", "tokenFile": "token""#).unwrap();
     assert_eq!(cluster.token, Some(Secret::File(place.join("token"))));

@@ -74,7 +74,7 @@ pub fn of_pod(environment: &dyn Fn(&str) -> Option<String>, folder: &Path) -> Re
     let token = Secret::File(folder.join("token"));
     token.read().context(missing)?;
     let namespace = Secret::File(folder.join("namespace")).read().context(missing)?;
-    let tls = TlsConfig { ca_file: Some(ca_file), private: true, ..TlsConfig::default() };
+    let tls = TlsConfig { ca_files: vec![ca_file], private: true, ..TlsConfig::default() };
     Ok(ClusterConfig {
         server,
         connection: ConnectionConfig { proxy: None, tls },
@@ -205,7 +205,7 @@ impl KubeCluster {
         Ok(ConnectionConfig {
             proxy: given(self.proxy_url),
             tls: TlsConfig {
-                ca_file: ca_file.map(|path| folder.join(path)),
+                ca_files: ca_file.map(|path| folder.join(path)).into_iter().collect(),
                 ca_text,
                 private,
                 insecure: self.insecure_skip_tls_verify,

@@ -115,15 +115,15 @@ impl fmt::Debug for ConnectionConfig {
 /// `tls`: whom to believe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// PEM bundle that is trusted beside the system's roots; read again at every connect.
-    pub ca_file: Option<PathBuf>,
+    /// PEM bundles that are trusted beside the system's roots; read again at every connect.
+    pub ca_files: Vec<PathBuf>,
     /// SHA-256 of certificates that are accepted whatever signed them.
     pub pin_sha256: Vec<[u8; 32]>,
     /// The name to ask for and to verify, if it is not the host of the address.
     pub server_name: Option<String>,
     /// Accept anything. Warned about.
     pub insecure: bool,
-    /// PEM certificates that are trusted like those of `ca_file`, and come from elsewhere.
+    /// PEM certificates that are trusted like those of `ca_files`, and come from elsewhere.
     pub ca_text: Option<Arc<str>>,
     /// The system's roots are not trusted.
     pub private: bool,

@@ -102,8 +102,15 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A file of PEM certificates, which must be readable now.
-    pub(super) fn certificates(&self) -> Option<PathBuf> {
+    /// A file of PEM certificates, or several; they must be readable now.
+    pub(super) fn certificates(&self) -> Option<Vec<PathBuf>> {
+        match self.get_ref() {
+            DeValue::Array(_) => self.list("an array of paths", Value::certificate_file),
+            _ => self.certificate_file().map(|path| vec![path]),
+        }
+    }
+
+    fn certificate_file(&self) -> Option<PathBuf> {
         let path = self.path()?;
         match pem::read_bundle(&path).and_then(|bundle| pem::certificates(&path, &bundle)) {
             Ok(_) => Some(path),

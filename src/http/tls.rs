@@ -44,7 +44,8 @@ struct Trust {
 /// What can change on disk while the router runs. Empty what the setting does not name.
 #[derive(PartialEq, Eq)]
 struct Files {
-    bundle: Vec<u8>,
+    // In the order of the setting.
+    bundles: Vec<Vec<u8>>,
     certificate: String,
     key: String,
 }
@@ -59,10 +60,11 @@ impl std::fmt::Debug for Files {
 impl Files {
     /// Reads them; all can be used.
     fn read(setting: &TlsConfig) -> Result<Files> {
-        let mut files = Files { bundle: Vec::new(), certificate: String::new(), key: String::new() };
-        if let Some(path) = &setting.ca_file {
-            files.bundle = read_bundle(path)?;
-            certificates(path, &files.bundle)?;
+        let mut files = Files { bundles: Vec::new(), certificate: String::new(), key: String::new() };
+        for path in &setting.ca_files {
+            let bundle = read_bundle(path)?;
+            certificates(path, &bundle)?;
+            files.bundles.push(bundle);
         }
         if let Some(identity) = &setting.identity {
             files.certificate = identity.certificate.read().context(|| "client certificate")?;
@@ -146,11 +148,11 @@ impl Tls {
     }
 
     fn make_config(&self, files: &Files) -> Result<ClientConfig> {
-        let TlsConfig { ca_file, ca_text, pin_sha256, insecure, private, identity, .. } = &self.setting;
-        let mut authorities = match ca_file {
-            Some(path) => certificates(path, &files.bundle)?,
-            None => Vec::new(),
-        };
+        let TlsConfig { ca_files, ca_text, pin_sha256, insecure, private, identity, .. } = &self.setting;
+        let mut authorities = Vec::new();
+        for (path, bundle) in ca_files.iter().zip(&files.bundles) {
+            authorities.extend(certificates(path, bundle)?);
+        }
         if let Some(text) = ca_text {
             authorities.extend(certificates_of(text.as_bytes()).context(|| "trusted certificates")?);
         }

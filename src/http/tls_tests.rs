@@ -178,7 +178,7 @@ fn bundle(pem: &str) -> Bundle {
 
 impl Bundle {
     fn trusted(&self) -> TlsConfig {
-        TlsConfig { ca_file: Some(self.path.clone()), ..TlsConfig::default() }
+        TlsConfig { ca_files: vec![self.path.clone()], ..TlsConfig::default() }
     }
 }
 
@@ -275,7 +275,7 @@ fn pins_decide_alone_or_beside_a_file() {
     );
     assert_eq!(refusal(&pinned(&[&old.der]), &new), expected);
     let ca = bundle(&authority.certificate.pem());
-    accepts(&TlsConfig { ca_file: ca.trusted().ca_file, ..pinned(&[&old.der]) }, &new);
+    accepts(&TlsConfig { ca_files: ca.trusted().ca_files, ..pinned(&[&old.der]) }, &new);
 }
 
 #[test]

@@ -68,9 +68,16 @@ pub(super) enum Kind<'a> {
     },
 }
 
-/// Where Knative events go.
+/// Where Knative events go: a URL, or an object of the cluster with perhaps a path below it.
 pub(super) struct Destination<'a> {
-    pub(super) uri: Text<'a>,
+    pub(super) reference: Option<Reference<'a>>,
+    pub(super) uri: Option<Text<'a>>,
+}
+
+/// `destination.ref`: the fields that it has, and their texts.
+pub(super) struct Reference<'a> {
+    pub(super) at: Value<'a>,
+    pub(super) fields: Vec<(&'static str, String)>,
 }
 
 /// `metricsProvider`, or the entry of type `metrics`.

@@ -1,7 +1,7 @@
 //! `router.toml` as it is written from an old file, with the old place that each line comes from.
 
 use super::super::reader::{Document, Value};
-use super::old::Text;
+use super::old::{Reference, Text};
 use crate::config::problem::Problem;
 
 /// The lines so far.
@@ -34,6 +34,13 @@ impl<'a> Output<'a> {
             self.line(&format!("    {},", quoted(&text.text)), Some(&text.at));
         }
         self.line("]", None);
+    }
+
+    /// `KEY = { FIELD = "TEXT", ... }`.
+    pub(super) fn reference(&mut self, key: &str, reference: &Reference<'a>) {
+        let fields = reference.fields.iter().map(|(field, text)| format!("{field} = {}", quoted(text)));
+        let fields = fields.collect::<Vec<_>>().join(", ");
+        self.line(&format!("{key} = {{ {fields} }}"), Some(&reference.at));
     }
 
     /// `KEY = VALUE` with a value that cannot be wrong.

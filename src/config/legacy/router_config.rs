@@ -5,7 +5,9 @@
 //! name are passed over, and only the parts of `auth` count that were used.
 
 use super::super::reader::{Table, Value};
-use super::old::{Account, Destination, Kind, Metrics, Old, Processor, Source, text, unused};
+use super::old::{
+    Account, Destination, Kind, Metrics, Old, Processor, Reference, Source, Text, text, unused,
+};
 use super::uri;
 
 /// Reads the root of the file.
@@ -131,12 +133,19 @@ fn knative<'a>(table: &Table<'a>) -> Option<Kind<'a>> {
 }
 
 fn destination<'a>(table: &Table<'a>) -> Option<Destination<'a>> {
-    table.get("ref", |value| missing_part::<()>(value, "the resolution of `ref`"));
-    let uri = table.get("uri", uri::read);
+    let reference = table.get("ref", |value| value.table(|table| reference(table, value)));
+    let uri = table.get("uri", |value| uri::read(value, !table.has("ref")));
     if !table.has("ref") && !table.has("uri") {
         table.problem("needs `uri`, such as { scheme: http, host: sink.example.com }, or `ref`");
     }
-    Some(Destination { uri: uri? })
+    Some(Destination { reference, uri })
+}
+
+fn reference<'a>(table: &Table<'a>, at: &Value<'a>) -> Option<Reference<'a>> {
+    // Go looked up nothing without a namespace.
+    let fields = ["apiVersion", "kind", "name", "namespace"].map(|key| (key, table.required(key, text)));
+    let read = |(key, field): (_, Option<Text<'a>>)| Some((key, field?.text));
+    Some(Reference { at: at.clone(), fields: fields.into_iter().map(read).collect::<Option<_>>()? })
 }
 
 fn eventbridge<'a>(table: &Table<'a>) -> Option<Kind<'a>> {

@@ -24,18 +24,28 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The URL.
-pub(super) fn read<'a>(value: &Value<'a>) -> Option<Text<'a>> {
+/// The URL, or beside a `ref` what comes after its address.
+pub(super) fn read<'a>(value: &Value<'a>, is_absolute: bool) -> Option<Text<'a>> {
     match value.get_ref() {
-        DeValue::Table(_) => value.table(fields).map(|text| Text { text, at: value.clone() }),
+        DeValue::Table(_) => {
+            value.table(|table| fields(table, is_absolute)).map(|text| Text { text, at: value.clone() })
+        }
         _ => text(value),
     }
 }
 
-fn fields(table: &Table<'_>) -> Option<String> {
+fn fields(table: &Table<'_>, is_absolute: bool) -> Option<String> {
     let field = |key| table.get(key, text).map(|field| field.text).filter(|text| !text.is_empty());
-    let scheme = table.required("scheme", text);
-    let host = table.required("host", text);
+    let place = if is_absolute {
+        let (scheme, host) = (table.required("scheme", text), table.required("host", text));
+        scheme.zip(host).map(|(scheme, host)| format!("{}://{}", scheme.text, host.text))
+    } else {
+        let (scheme, host) = (field("scheme"), field("host"));
+        if scheme.is_some() || host.is_some() {
+            table.problem("is absolute, and beside `ref` only a path and a query are possible");
+        }
+        Some(String::new())
+    };
     let (path, raw_path) = (field("path"), field("rawpath"));
     let query = field("rawquery");
     let force_query = table.get("forcequery", Value::boolean).unwrap_or_default();
@@ -45,13 +55,13 @@ fn fields(table: &Table<'_>) -> Option<String> {
     if field("opaque").is_some() {
         table.problem("`opaque` belongs to URLs without a host, and events cannot be posted to one");
     }
-    let mut url = format!("{}://{}", scheme?.text, host?.text);
+    let mut url = place?;
     if let Some(path) = path {
         // Go took the raw form where it means the same path.
         let decoded = |raw: &String| percent_encoding::percent_decode_str(raw).decode_utf8_lossy() == path;
         let escaped =
             raw_path.filter(decoded).unwrap_or_else(|| utf8_percent_encode(&path, PATH).to_string());
-        if !escaped.starts_with('/') {
+        if is_absolute && !escaped.starts_with('/') {
             url.push('/');
         }
         url.push_str(&escaped);

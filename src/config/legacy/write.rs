@@ -145,7 +145,12 @@ fn write_processor<'a>(out: &mut Output<'a>, name: &str, type_name: &str, proces
             }
         }
         Kind::Knative { destination, encoding, insecure: is_open } => {
-            out.text("uri", &destination.uri);
+            if let Some(reference) = &destination.reference {
+                out.reference("ref", reference);
+            }
+            if let Some(uri) = &destination.uri {
+                out.text("uri", uri);
+            }
             out.text("encoding", encoding);
             if *is_open {
                 out.section(&format!("{table}.tls"), &processor.at);

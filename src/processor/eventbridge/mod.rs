@@ -251,7 +251,7 @@ pub fn api(
         Client::new(&ClientSettings { connection, connections_max })
     };
     // A pin or a name is for the endpoint itself; proxy and authority are for the network.
-    let tls = TlsConfig { ca_file: config.connection.tls.ca_file.clone(), ..TlsConfig::default() };
+    let tls = TlsConfig { ca_files: config.connection.tls.ca_files.clone(), ..TlsConfig::default() };
     let network = ConnectionConfig { proxy: config.connection.proxy.clone(), tls };
     let from_environment = |name: &str| environment.get(name).or_else(|| environment.get("AWS_ENDPOINT_URL"));
     let chain = Chain {

@@ -49,8 +49,8 @@ impl House {
     }
 
     fn config(&self, trusted: bool) -> EventbridgeConfig {
-        let ca_file = trusted.then(|| self.folder.path().join("ca.pem"));
-        let tls = TlsConfig { ca_file, ..TlsConfig::default() };
+        let ca_files = Vec::from_iter(trusted.then(|| self.folder.path().join("ca.pem")));
+        let tls = TlsConfig { ca_files, ..TlsConfig::default() };
         let proxy = Some(format!("http://me:pr0xy@{}", self.proxy.address));
         EventbridgeConfig {
             region: "eu-central-1".to_string(),
