@@ -16,14 +16,6 @@ fn configuration(vcsim: &Vcsim, processor: &str) -> String {
     format!("{source}{processor}[route.power]\nfrom = \"vc01\"\nto = \"functions\"\n")
 }
 
-/// Switches every machine off and on.
-fn off_and_on(vcsim: &Vcsim) {
-    let machines = vcsim.machines();
-    let machines: Vec<&str> = machines.iter().map(String::as_str).collect();
-    vcsim.power(false, &machines);
-    vcsim.power(true, &machines);
-}
-
 /// vCenter's numbers of the events of some types that came after `begin`.
 fn keys(events: &[Recorded], begin: i64, types: &[&str]) -> Vec<i64> {
     let wanted = |event: &&Recorded| begin < event.key && types.contains(&event.ty.as_str());
@@ -51,7 +43,7 @@ fn power_operations_invoke_exactly_the_subscribed_functions() {
     let mut router = test.start(&["run", "--log-level", "debug"]);
     router.log_line(&["reading"]);
     let begin = vcsim.events().last().unwrap().key;
-    off_and_on(&vcsim);
+    vcsim.off_and_on();
     let events = vcsim.events();
     gateway.wait("both", 12);
     gateway.wait("on", 6);
@@ -124,7 +116,7 @@ fn asynchronous_events_reach_the_function_through_the_queue() {
     let mut router = test.start(&["run", "--log-level", "debug"]);
     router.log_line(&["reading"]);
     let begin = vcsim.events().last().unwrap().key;
-    off_and_on(&vcsim);
+    vcsim.off_and_on();
     let calls = gateway.wait("on", 6);
     assert_eq!(called_keys(&calls), keys(&vcsim.events(), begin, &[ON]));
     router.log_line(&["on.openfaas-fn: status 202 in "]);
@@ -151,7 +143,7 @@ fn without_a_queue_asynchronous_events_are_dead_letters_that_say_why() {
     test.write("router.toml", &configuration(&vcsim, &gateway.processor("functions", "async = true")));
     let mut router = test.start(&["run"]);
     router.log_line(&["reading"]);
-    off_and_on(&vcsim);
+    vcsim.off_and_on();
     let said = "status 404: 404 page not found (async = true needs a gateway with a queue)";
     router.log_line(&["ERROR", "is a dead letter after 1 attempts", said]);
     assert_eq!(router.end_by("TERM").code, Some(0));
@@ -169,7 +161,7 @@ fn functions_fail_recover_come_and_go() {
     test.write("router.toml", &(configuration(&vcsim, &gateway.processor("functions", "")) + retry));
     let mut router = test.start(&["run"]);
     router.log_line(&["reading"]);
-    off_and_on(&vcsim);
+    vcsim.off_and_on();
     let statuses = |calls: Vec<Call>| calls.iter().map(|call| call.status).collect::<Vec<_>>();
     // Two machines: whose event gets which answer is open, but each one ends with a 200.
     assert_eq!(statuses(gateway.wait("b", 4)), [500, 429, 200, 200]);
@@ -184,14 +176,14 @@ fn functions_fail_recover_come_and_go() {
         test.router(&["check"]).stdout.contains(&topic).then_some(())
     });
     wait_for("c", SOON, || {
-        off_and_on(&vcsim);
+        vcsim.off_and_on();
         (!gateway.calls_of("c").is_empty()).then_some(())
     });
     assert_eq!(gateway.calls_of("a").len(), 2);
 
     // What a function owes ends with its removal: the gateway's 503 for it is not retried for ever.
     gateway.deploy("b", ON, &[("statuses", "500")]);
-    off_and_on(&vcsim);
+    vcsim.off_and_on();
     router.log_line(&["WARN", "/function/b.openfaas-fn: status 500: b answers 500"]);
     gateway.remove("b");
     router.log_line(&["INFO", "b.openfaas-fn no longer subscribes, not tried again"]);
@@ -226,7 +218,7 @@ fn wrong_password_is_said_and_mended_without_a_restart() {
         "{line}"
     );
     router.log_line(&["reading"]);
-    off_and_on(&vcsim);
+    vcsim.off_and_on();
     test.write("gateway.password", &format!("{PASSWORD}\n"));
     gateway.wait("on", 2);
     let exit = router.end_by("TERM");

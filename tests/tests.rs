@@ -20,6 +20,8 @@ mod dead_letters;
 mod delivery;
 // The demo, from the simulated vCenter to standard output.
 mod demo;
+// In the Go router's place: its manifests, files and checkpoints.
+mod drop_in;
 // Every fault between router and vCenter, one at a time.
 mod faults;
 // One sink that hangs holds up no other route.

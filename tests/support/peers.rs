@@ -84,6 +84,14 @@ impl Vcsim {
         self.govc(&arguments);
     }
 
+    /// Switches every virtual machine off and on.
+    pub fn off_and_on(&self) {
+        let machines = self.machines();
+        let machines: Vec<&str> = machines.iter().map(String::as_str).collect();
+        self.power(false, &machines);
+        self.power(true, &machines);
+    }
+
     /// Runs one govc command and gives its output.
     pub fn govc(&self, arguments: &[&str]) -> String {
         let output = Command::new(program("govc"))
