@@ -6,10 +6,12 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
+use socket2::SockRef;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
 use crate::error::io_text;
@@ -143,28 +145,34 @@ impl Stream {
     }
 
     /// Whether an idle connection is still good: nothing was sent to us unasked, not even an end.
-    fn is_quiet(&mut self) -> io::Result<bool> {
-        self.socket().tcp.set_nonblocking(true)?;
-        let quiet = match self {
-            Stream::Plain(socket) => match socket.tcp.read(&mut [0]) {
-                Err(error) => error.kind() == ErrorKind::WouldBlock,
-                Ok(_) => false,
-            },
-            Stream::Tls(tls) => loop {
-                // Session tickets may arrive at any time; they are no answer.
-                match tls.conn.process_new_packets() {
-                    Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
-                    _ => break false,
-                }
-                match tls.conn.read_tls(&mut tls.sock.tcp) {
-                    Err(error) => break error.kind() == ErrorKind::WouldBlock,
-                    Ok(0) => break false,
-                    Ok(_) => {}
-                }
-            },
+    fn is_quiet(&mut self) -> bool {
+        let tls = match self {
+            Stream::Plain(socket) => return is_silent(&socket.tcp),
+            Stream::Tls(tls) => tls,
         };
-        self.socket().tcp.set_nonblocking(false)?;
-        Ok(quiet)
+        loop {
+            // Session tickets may arrive at any time; they are no answer.
+            match tls.conn.process_new_packets() {
+                Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+                _ => return false,
+            }
+            if is_silent(&tls.sock.tcp) {
+                return true;
+            }
+            // Does not block, because something is there.
+            if !matches!(tls.conn.read_tls(&mut tls.sock.tcp), Ok(1..)) {
+                return false;
+            }
+        }
+    }
+}
+
+/// Whether reading would have to wait: one system call, asked before each request.
+fn is_silent(tcp: &TcpStream) -> bool {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    match SockRef::from(tcp).recv_with_flags(&mut [MaybeUninit::uninit()], flags) {
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+        Ok(_) => false,
     }
 }
 
@@ -287,11 +295,11 @@ impl Transport for Wire {
 
     fn is_open(&mut self) -> bool {
         // The pool asks when a connection comes back and again when it is taken. The second answer
-        // is the one that counts, and each costs three system calls.
+        // is the one that counts, and each costs a system call.
         if std::mem::take(&mut self.busy) {
             return self.write_failure.is_none();
         }
-        self.write_failure.is_none() && self.stream.is_quiet().unwrap_or(false)
+        self.write_failure.is_none() && self.stream.is_quiet()
     }
 
     fn is_tls(&self) -> bool {

@@ -37,6 +37,10 @@ struct State {
     // The source that the ledger's positions belong to.
     identity: String,
     idle_workers: usize,
+    // Idle workers that were told of work and have not got the lock yet: nobody needs to tell them
+    // again. Each telling is a system call, whether or not someone listens.
+    waking_workers: usize,
+    keeper_waits: bool,
     alarm_armed: bool,
     // The poller found the queue full and waits until there is room again.
     full: bool,
@@ -97,6 +101,8 @@ impl Queue {
                 ledger: Ledger::new(Timestamp::MIN, Window::default(), None),
                 identity: String::new(),
                 idle_workers: 0,
+                waking_workers: 0,
+                keeper_waits: false,
                 alarm_armed: false,
                 full: false,
                 version: 0,
@@ -117,8 +123,7 @@ impl Queue {
         let mut state = self.lock();
         state.identity = identity.to_string();
         state.ledger = ledger;
-        state.version += 1;
-        self.moved.notify_all();
+        self.tell_keeper(&mut state);
     }
 
     /// What is pushed from now on comes from another source.
@@ -126,8 +131,7 @@ impl Queue {
         let mut state = self.lock();
         state.identity = identity.to_string();
         state.ledger.change_source();
-        state.version += 1;
-        self.moved.notify_all();
+        self.tell_keeper(&mut state);
     }
 
     /// What is pushed next, of this time, has a key that another event of the same second had.
@@ -151,7 +155,7 @@ impl Queue {
         let Some(mut state) = self.wait_room(event.bytes()) else { return false };
         let sequence = state.ledger.issue(Some(event.position));
         state.lanes.push(sequence, Delivery { event, attempts: 0, pending: Vec::new() });
-        self.wake_worker(&state);
+        self.wake_worker(state);
         true
     }
 
@@ -161,8 +165,7 @@ impl Queue {
         let Some(mut state) = self.wait_room(0) else { return false };
         let sequence = state.ledger.issue(position);
         state.ledger.settle(sequence, name);
-        state.version += 1;
-        self.moved.notify_all();
+        self.tell_keeper(&mut state);
         true
     }
 
@@ -189,7 +192,7 @@ impl Queue {
             state.lanes.take(now, most, taken);
             if !taken.is_empty() {
                 // Pass on what this worker leaves behind: other tasks, or the watch for parked ones.
-                self.wake_worker(&state);
+                self.wake_worker(state);
                 return true;
             }
             if state.phase == Phase::Draining && state.lanes.events() == 0 {
@@ -214,6 +217,7 @@ impl Queue {
                 state.idle_workers += 1;
                 state = wait(&self.work, state, None);
                 state.idle_workers -= 1;
+                state.waking_workers = state.waking_workers.saturating_sub(1);
             }
         }
         state
@@ -233,13 +237,14 @@ impl Queue {
                 Done::Parked(task, due) => {
                     state.lanes.park(task, due);
                     // Whoever watches computed its time without this task.
-                    self.alarm.notify_one();
+                    if state.alarm_armed {
+                        self.alarm.notify_one();
+                    }
                 }
             }
         }
         if moved {
-            state.version += 1;
-            self.moved.notify_one();
+            self.tell_keeper(state);
         }
         if state.full && state.is_roomy() {
             state.full = false;
@@ -253,7 +258,9 @@ impl Queue {
         let mut state = self.lock();
         if state.durable == state.version {
             let longest = (state.phase != Phase::Running).then_some(ENDING_TICK);
+            state.keeper_waits = true;
             state = wait(&self.moved, state, longest);
+            state.keeper_waits = false;
         }
         (state.durable < state.version).then(|| Snapshot {
             identity: state.identity.clone(),
@@ -301,14 +308,26 @@ impl Queue {
         }
     }
 
-    fn wake_worker(&self, state: &State) {
+    // There is something new to record.
+    fn tell_keeper(&self, state: &mut State) {
+        state.version += 1;
+        if state.keeper_waits {
+            self.moved.notify_one();
+        }
+    }
+
+    // Gives the lock back first, so that whoever wakes need not wait for it.
+    fn wake_worker(&self, mut state: MutexGuard<'_, State>) {
         let unwatched = !state.alarm_armed && state.lanes.next_due().is_some();
         if state.lanes.ready() == 0 && !unwatched {
             return;
         }
-        if 0 < state.idle_workers {
+        if state.waking_workers < state.idle_workers {
+            state.waking_workers += 1;
+            drop(state);
             self.work.notify_one();
-        } else if state.alarm_armed {
+        } else if state.idle_workers == 0 && state.alarm_armed {
+            drop(state);
             self.alarm.notify_one();
         }
     }
