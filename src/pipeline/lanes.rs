@@ -55,11 +55,18 @@ impl OpenTask {
     }
 }
 
+/// Emptied lanes whose memory is kept.
+const SPARE_MAX: usize = 256;
+/// Events that such a lane has room for.
+const SPARE_EVENTS_MAX: usize = 16;
+
 /// All waiting events of a route.
 #[derive(Debug)]
 pub struct Lanes {
     order: Order,
     lanes: HashMap<Lane, VecDeque<Task>>,
+    // Memory of lanes that are gone, for those to come: most lanes live for one event.
+    spare: Vec<VecDeque<Task>>,
     // Lanes whose first task may be taken now, in the order in which they became free.
     ready: VecDeque<Lane>,
     parked: BinaryHeap<Reverse<(Instant, u64, Lane)>>,
@@ -74,6 +81,7 @@ impl Lanes {
         Lanes {
             order,
             lanes: HashMap::new(),
+            spare: Vec::new(),
             ready: VecDeque::new(),
             parked: BinaryHeap::new(),
             events: 0,
@@ -96,7 +104,10 @@ impl Lanes {
         match self.lanes.get_mut(&lane) {
             Some(waiting) => waiting.push_back(task),
             None => {
-                self.lanes.insert(lane, VecDeque::from([task]));
+                // Most lanes never hold a second event.
+                let mut waiting = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(1));
+                waiting.push_back(task);
+                self.lanes.insert(lane, waiting);
                 self.ready.push_back(lane);
             }
         }
@@ -121,7 +132,11 @@ impl Lanes {
         let Task { sequence, lane, delivery, .. } = task;
         match self.lanes.get(&lane) {
             Some(waiting) if waiting.is_empty() => {
-                self.lanes.remove(&lane);
+                let emptied = self
+                    .lanes
+                    .remove(&lane)
+                    .filter(|waiting| waiting.capacity() <= SPARE_EVENTS_MAX && self.spare.len() < SPARE_MAX);
+                self.spare.extend(emptied);
             }
             Some(_) => self.ready.push_back(lane),
             None => {}

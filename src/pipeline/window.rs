@@ -129,7 +129,9 @@ impl Window {
     }
 
     fn forget_before(&mut self, oldest: Timestamp) {
-        self.spans = self.spans.split_off(&oldest);
+        while self.spans.first_key_value().is_some_and(|(begin, _)| *begin < oldest) {
+            self.spans.pop_first();
+        }
         let mut keys: usize = self.spans.values().map(|keys| keys.ranges.len()).sum();
         // Beyond the limit the oldest span goes: a restart then repeats its events.
         while WINDOW_KEYS_MAX < keys && 1 < self.spans.len() {

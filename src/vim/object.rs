@@ -315,7 +315,8 @@ impl<'a> Converter<'a> {
         match name {
             "key" => head.key = std::str::from_utf8(json).ok().and_then(|text| text.parse().ok()),
             "createdTime" => {
-                head.created = text_of(json).and_then(|t| Some(Time::parse(&t)?.timestamp));
+                let text: Option<&str> = serde_json::from_slice(json).ok();
+                head.created = text.and_then(|text| Some(Time::parse(text)?.timestamp));
             }
             "eventTypeId" => head.event_type_id = text_of(json),
             "severity" => head.severity = text_of(json),
@@ -326,7 +327,8 @@ impl<'a> Converter<'a> {
                 let rank = OBJECTS.iter().position(|o| *o == name);
                 if let Some(rank) = rank.filter(|rank| *rank < head.rank && !self.reference.is_empty()) {
                     head.rank = rank;
-                    head.object = Some(self.reference.clone());
+                    // Up to four objects of an event come here, the telling ones late.
+                    head.object.get_or_insert_default().clone_from(&self.reference);
                 }
             }
         }

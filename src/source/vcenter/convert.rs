@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use std::borrow::Cow;
+use std::io::Write;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -23,6 +24,9 @@ const ROUTER_TYPES: [&str; 3] = [
     "com.vmware.event.router/eventex",
     "com.vmware.event.router/extendedevent",
 ];
+
+/// Bytes of a key, a stroke and a time with nanoseconds.
+const NAME_BYTES_MAX: usize = 64;
 
 /// What every event of one server carries.
 #[derive(Clone, Debug)]
@@ -102,7 +106,12 @@ fn namespace(instance_uuid: &str) -> Uuid {
 }
 
 fn event_id(namespace: Uuid, key: i64, created: &str) -> String {
-    Uuid::new_v5(&namespace, format!("{key}/{created}").as_bytes()).to_string()
+    // The longest key and the longest time fit, so that writing cannot fail.
+    let mut name = [0; NAME_BYTES_MAX];
+    let mut rest = &mut name[..];
+    let _ = write!(rest, "{key}/{created}");
+    let length = NAME_BYTES_MAX - rest.len();
+    Uuid::new_v5(&namespace, &name[..length]).to_string()
 }
 
 #[cfg(test)]
