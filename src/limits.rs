@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Events in one page of the collector: vCenter's own maximum.
 pub const PAGE_EVENTS_MAX: usize = 1000;
+/// Bytes of a page that is asked for while there is a backlog, by the size of the events before.
+pub const PAGE_BYTES_AIM: usize = 512 * 1024;
+/// Bytes of an event where none was seen: vcsim's have 1.3 KB on average, some many times that.
+pub const EVENT_BYTES_EXPECTED: usize = 2 * 1024;
 /// Bytes of one answer of vCenter: a page of 1000 events of 50 KB each fits.
 pub const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements inside each other in one page; vCenter's own nest less than 20 deep.
@@ -23,7 +27,7 @@ pub const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 /// Events of a route that are read but not settled, delivered out of order ones included.
 pub const OUTSTANDING_EVENTS_MAX: usize = 10_000;
 /// Bytes of events of a route that wait for delivery; one event is always admitted.
-pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const QUEUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Worker threads of one route.
 pub const WORKERS_MAX: usize = 1024;
 /// Worker threads of a route that does not say.
@@ -330,6 +334,7 @@ pub const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 // An element can make an array with an object in it.
 const _: () = assert!(2 * XML_DEPTH_MAX < JSON_DEPTH_MAX);
 const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
+const _: () = assert!(EVENT_BYTES_EXPECTED < PAGE_BYTES_AIM && PAGE_BYTES_AIM < VCENTER_BODY_BYTES_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 // Greeting, login, time, collector and the size of its page; before them the close of what was open.
 const _: () = assert!(

@@ -283,8 +283,9 @@ fn head_of(request: &Request<'_>) -> Result<http::Request<()>, String> {
 
 /// Reads at most `bytes_max`, and whether there was more.
 fn read_body(body: ureq::Body, bytes_max: usize) -> std::io::Result<(Vec<u8>, bool)> {
-    // A lie about the length must not cost memory.
-    const BYTES_FIRST_MAX: usize = 1024 * 1024;
+    // A lie about the length must not cost memory. Large enough for a page of events, which would be
+    // copied when it grows.
+    const BYTES_FIRST_MAX: usize = 4 * 1024 * 1024;
     let length = body.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let mut bytes = Vec::with_capacity(length.min(bytes_max).min(BYTES_FIRST_MAX));
     let mut reader = body.into_reader();

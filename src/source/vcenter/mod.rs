@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 use crate::config::{Format, VcenterConfig};
 use crate::error::{Error, Result};
 use crate::http::client::{Client, ClientSettings};
-use crate::limits::{POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP, VCENTER_CONNECTIONS_MAX};
+use crate::limits::{
+    EVENT_BYTES_EXPECTED, PAGE_BYTES_AIM, POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP,
+    VCENTER_CONNECTIONS_MAX,
+};
 use crate::source::watch::SourceWatch;
 use crate::source::{Broken, Item, Opened, Page, Source, SourceError};
 use crate::stop::Stop;
@@ -60,6 +63,8 @@ pub struct Vcenter {
     page_events_max: usize,
     // Pages that were read since the last one that was too large.
     pages_fit: u32,
+    // Of an event in the last page, if that was full; otherwise 0: no backlog is known.
+    event_bytes: usize,
     poll_wait: Duration,
     insecure_warned: Option<Instant>,
     stall: Stall,
@@ -92,6 +97,7 @@ impl Vcenter {
             abandoned: None,
             page_events_max: config.page_size,
             pages_fit: 0,
+            event_bytes: EVENT_BYTES_EXPECTED,
             poll_wait: POLL_WAIT_MIN,
             insecure_warned: None,
             tried: None,
@@ -118,6 +124,7 @@ impl Vcenter {
         let is_purged = self.is_purged(begin, now)?;
         let Some(link) = &mut self.link else { return Err(not_open()) };
         link.collect(begin, None)?;
+        self.event_bytes = EVENT_BYTES_EXPECTED;
         let content = &link.session.content;
         let description = format!("{}, API {}", content.full_name, link.session.version);
         let identity = content.instance_uuid.clone();
@@ -160,19 +167,38 @@ impl Vcenter {
 
     /// Reads and converts the next page of the collector.
     fn read_page(&mut self) -> Result<Vec<Item>, SourceError> {
-        let Some(link) = &self.link else { return Err(not_open()) };
-        let Some(page) = link.read(self.page_events_max) else { return Err(not_open()) };
-        let items = page.and_then(|body| {
-            items(&body, &link.identity, self.format).map_err(|error| page_error(&body, error))
-        });
-        let items = items.map_err(|error| self.read_error(&error))?;
-        self.grow_page(items.len());
-        Ok(items)
+        loop {
+            let Some(link) = &self.link else { return Err(not_open()) };
+            let asked = self.page_events();
+            let Some(page) = link.read(asked) else { return Err(not_open()) };
+            let converted = page.and_then(|body| {
+                let items = items(&body, &link.identity, self.format);
+                items.map(|items| (body.len(), items)).map_err(|error| page_error(&body, error))
+            });
+            let (bytes, items) = converted.map_err(|error| self.read_error(&error))?;
+            let is_full = asked <= items.len();
+            self.event_bytes = if is_full { bytes / asked } else { 0 };
+            self.grow_page(is_full);
+            // The server takes that many events and drops those that the account may not see: only an
+            // empty page of the full size is worth judging.
+            if !items.is_empty() || asked == self.page_events_max {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Events to ask for: while there is a backlog, as many as make a page of a good size. Larger
+    /// pages cost memory and are no faster.
+    fn page_events(&self) -> usize {
+        match self.event_bytes {
+            0 => self.page_events_max,
+            bytes => (PAGE_BYTES_AIM / bytes).clamp(1, self.page_events_max),
+        }
     }
 
     /// After a page that was too large, pages grow again when full ones have fit for a while.
-    fn grow_page(&mut self, events: usize) {
-        if self.config.page_size <= self.page_events_max || events < self.page_events_max {
+    fn grow_page(&mut self, is_full: bool) {
+        if self.config.page_size <= self.page_events_max || !is_full {
             return;
         }
         self.pages_fit += 1;
@@ -184,14 +210,15 @@ impl Vcenter {
 
     /// What a failed read means. A page that is too large is asked for in smaller pieces next time.
     fn read_error(&mut self, error: &CallError) -> SourceError {
-        let intent = format!("read a page of {} events", self.page_events_max);
+        let asked = self.page_events();
+        let intent = format!("read a page of {asked} events");
         let Some(link) = &self.link else { return not_open() };
-        let smaller = matches!(error, CallError::TooLarge(_)) && 1 < self.page_events_max;
+        let smaller = matches!(error, CallError::TooLarge(_)) && 1 < asked;
         let failed = link.session.connection.source_error(intent, error);
         if !smaller {
             return failed;
         }
-        self.page_events_max = self.page_events_max.div_ceil(2);
+        self.page_events_max = asked.div_ceil(2);
         self.pages_fit = 0;
         let text = format!("{failed}; trying pages of {} from here", self.page_events_max);
         SourceError { error: Error::new(text), ..failed }

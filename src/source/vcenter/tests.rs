@@ -17,6 +17,9 @@ use crate::stop::stop_signal;
 /// A bound on waiting for what comes at once when all is well.
 const SOON: Duration = Duration::from_secs(30);
 
+/// Events of the first page.
+const EVENT_PAGE_FIRST: usize = crate::limits::PAGE_BYTES_AIM / crate::limits::EVENT_BYTES_EXPECTED;
+
 fn simulator() -> Simulator {
     Simulator::start(Settings::default()).unwrap()
 }
@@ -75,8 +78,9 @@ fn all_pages_are_read_in_order_and_the_begin_is_inclusive() {
     assert_eq!(opened.identity, Settings::default().instance_uuid);
     assert_eq!(opened.begin, Timestamp::UNIX_EPOCH);
     assert!(opened.description.ends_with(", API 8.0.3.0"), "{}", opened.description);
-    let sizes: Vec<usize> = (0..4).map(|_| source.read().unwrap().items.len()).collect();
-    assert_eq!(sizes, [1000, 1000, 500, 0]);
+    let sizes: Vec<usize> =
+        std::iter::repeat_with(|| source.read().unwrap().items.len()).take_while(|size| 0 < *size).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 2500);
 
     let tenth = simulator.records()[10].time;
     let expected: Vec<i64> = simulator
@@ -172,7 +176,7 @@ fn every_failure_of_a_page_says_how_to_go_on_and_the_next_opening_reads_it() {
         assert_eq!(error.failure, failure, "{effect:?}: {error}");
         let message = error.to_string();
         assert!(text.split('|').any(|text| message.contains(text)), "{effect:?}: {message}");
-        assert!(message.contains("read a page of 1000 events"), "{message}");
+        assert!(message.contains("read a page of 256 events"), "{message}");
         assert_eq!(source.read().unwrap_err().failure, Lost, "after an error it must be opened again");
         source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
         assert_eq!(read_keys(&mut source, 1), [key], "{effect:?}");
@@ -295,12 +299,43 @@ fn a_page_that_is_too_large_is_asked_for_in_smaller_pieces() {
     assert_eq!(error.failure, SourceFailure::Lost);
     let message = error.to_string();
     assert!(
-        message.ends_with("the answer is larger than 64 MiB; trying pages of 500 from here"),
+        message.ends_with("the answer is larger than 64 MiB; trying pages of 128 from here"),
         "{message}"
     );
     source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
-    assert_eq!(source.read().unwrap().items.len(), 500);
-    assert_eq!(source.read().unwrap().items.len(), 100);
+    let sizes: Vec<usize> = (0..5).map(|_| source.read().unwrap().items.len()).collect();
+    assert_eq!(sizes, [128, 128, 128, 128, 88]);
+}
+
+#[test]
+fn a_backlog_is_read_in_pages_of_about_the_same_size_in_bytes() {
+    let simulator = simulator();
+    let large = |number| Draft { message: "x".repeat(50_000), ..power(number) };
+    let small = EVENT_PAGE_FIRST + 30;
+    simulator.push_many((0..EVENT_PAGE_FIRST).map(large).chain((0..small).map(power)));
+    let mut source = source(&simulator);
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    let mut read = || source.read().unwrap().items.len();
+    assert_eq!(read(), EVENT_PAGE_FIRST, "nothing is known of their size");
+    assert_eq!(read(), 10, "they are of 50 KB");
+    let grown = read();
+    assert!(EVENT_PAGE_FIRST < grown, "{grown}: they are small again");
+    // A page that is not full ends the backlog, and whatever comes is asked for at once.
+    assert_eq!(grown + read() + 10, small);
+    simulator.push_many((0..900).map(power));
+    assert_eq!(read(), 900);
+}
+
+#[test]
+fn an_empty_page_of_a_backlog_is_asked_for_once_more_in_full_size() {
+    let simulator = simulator();
+    let hidden = (0..EVENT_PAGE_FIRST + 300).map(|number| power(number).invisible());
+    simulator.push_many(hidden.chain([power(9)]));
+    let mut source = source(&simulator);
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    let before = simulator.calls("ReadNextEvents");
+    assert_eq!(source.read().unwrap().items.len(), 1);
+    assert_eq!(simulator.calls("ReadNextEvents"), before + 2);
 }
 
 #[test]
