@@ -42,6 +42,8 @@ mod latency;
 mod logs;
 // Commands that look at a vCenter, or go back in its history.
 mod looking;
+// What lies in packaging/kubernetes, before a real API server.
+mod manifests;
 // Metrics, status and health, whatever vCenter does.
 mod observe;
 // Functions get what they subscribe to, whatever the gateway answers.

@@ -128,24 +128,26 @@ impl ApiServer {
     /// One request of the administrator: status and answer.
     pub fn ask(&self, method: &'static str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        self.ask_with(method, path, kind, body.map(Value::to_string).unwrap_or_default().as_bytes())
+    }
+
+    /// The same with a body of any kind.
+    pub fn ask_with(&self, method: &'static str, path: &str, kind: &str, body: &[u8]) -> (u16, Value) {
         let authorization = format!("Bearer {}", self.token);
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let response = self
-            .client
-            .send(&Request {
-                method,
-                url: &format!("{}{path}", self.url),
-                headers: &[
-                    ("authorization", &authorization),
-                    ("content-type", kind),
-                    ("accept", "application/json"),
-                ],
-                body: body.as_bytes(),
-                timeout: Duration::from_secs(60),
-                body_bytes_max: 16 * 1024 * 1024,
-                repeat_if_stale: true,
-            })
-            .unwrap();
+        let request = Request {
+            method,
+            url: &format!("{}{path}", self.url),
+            headers: &[
+                ("authorization", &authorization),
+                ("content-type", kind),
+                ("accept", "application/json"),
+            ],
+            body,
+            timeout: Duration::from_secs(60),
+            body_bytes_max: 16 * 1024 * 1024,
+            repeat_if_stale: true,
+        };
+        let response = self.client.send(&request).unwrap();
         (response.status, serde_json::from_slice(&response.body).unwrap_or_default())
     }
 }
@@ -161,6 +163,11 @@ impl Namespace {
         let namespace = Namespace { server, name };
         namespace.create_account("router");
         namespace
+    }
+
+    /// One that is there.
+    pub fn called(name: &str) -> Namespace {
+        Namespace { server: ApiServer::get(), name: name.to_string() }
     }
 
     /// The path of an object, or of all of a resource without a name.
@@ -196,13 +203,19 @@ impl Namespace {
 
     /// A real token of `router` for the API server, which ends with the secret `secret`.
     pub fn token(&self, secret: &str) -> String {
+        self.token_of("router", secret)
+    }
+
+    /// One of another account likewise.
+    pub fn token_of(&self, account: &str, secret: &str) -> String {
         let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}});
         self.create("v1", "secrets", object);
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
             "spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Secret", "name": secret}},
         });
-        let answer = self.server.create(&self.path("v1", "serviceaccounts", "router/token"), &request);
+        let answer =
+            self.server.create(&self.path("v1", "serviceaccounts", &format!("{account}/token")), &request);
         answer["status"]["token"].as_str().unwrap().to_string()
     }
 
