@@ -203,6 +203,36 @@ fn users_of_a_kubeconfig() {
 }
 
 #[test]
+fn kubeconfigs_as_kubectl_writes_them() {
+    let place = folder("kubeconfig-yaml");
+    let file = place.path().join("config");
+    let text = "apiVersion: v1\nclusters:\n- cluster:\n    insecure-skip-tls-verify: true\n    proxy-url: http://p:1\n\
+                \x20   server: https://127.0.0.1:6443\n    tls-server-name: api\n  name: k\ncontexts:\n- context:\n    cluster: k\n\
+                \x20   user: u\n  name: c\ncurrent-context: c\nkind: Config\npreferences: {}\nusers:\n- name: u\n  user:\n    token: '123'\n";
+    std::fs::write(&file, text).unwrap();
+    let cluster = kubernetes::of_kubeconfig(&file).unwrap();
+    assert_eq!((&*cluster.server, &*cluster.namespace), ("https://127.0.0.1:6443", "default"));
+    assert_eq!(cluster.token, Some(Secret::Literal("123".into())));
+    let tls = cluster.connection.tls;
+    assert!(tls.insecure && !tls.private);
+    assert_eq!(
+        (tls.server_name.as_deref(), cluster.connection.proxy.as_deref()),
+        (Some("api"), Some("http://p:1"))
+    );
+    for (from, to, expected) in [
+        ("current-context: c", "current-context: d", "the current-context \"d\" is not in it"),
+        ("cluster: k\n    user", "cluster: j\n    user", "cluster \"j\" is not in it"),
+        ("user: u", "user: v", "user \"v\" is not in it"),
+        ("https://127", "ftp://127", "server: not an http or https URL"),
+        ("kind: Config", "\tkind", "line "),
+    ] {
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        let error = kubernetes::of_kubeconfig(&file).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn a_pod_knows_its_cluster() {
     let place = folder("pod");
     let place = place.path();
