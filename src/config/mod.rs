@@ -399,4 +399,6 @@ pub enum LogFormat {
 }
 
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod tests;
