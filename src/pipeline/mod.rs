@@ -310,7 +310,7 @@ fn take_over(who: &str, file: &CheckpointFile, older: &GoCheckpoint) -> Start {
     match older.read() {
         Ok(None) => {
             let path = file.path().display();
-            log::info!(target: who, path:%; "no valid checkpoint found, starting at the source's present");
+            log::info!(target: who, path:%; "no valid checkpoint found");
             Start::Now
         }
         Ok(Some(time)) => {

@@ -42,7 +42,12 @@ impl Span {
 impl Source for Span {
     fn open(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
         let begin = begin.map_or(self.from, |begin| begin.max(self.from));
-        let opened = self.inner.open(Some(begin))?;
+        let mut opened = self.inner.open(Some(begin))?;
+        if opened.is_purged {
+            // Nothing is lost by this: whoever asks for a span may ask for more than there is.
+            log::warn!("the source no longer has all events since {begin}: what is left of them is read");
+            opened.is_purged = false;
+        }
         self.to = Some(self.to.map_or(opened.now, |to| to.min(opened.now)));
         self.empty_pages = 0;
         Ok(opened)
