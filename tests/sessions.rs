@@ -3,14 +3,19 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use crate::support::forwarder::Forwarder;
 use crate::support::peers::{Received, Receiver, Recorded, Vcsim};
 use crate::support::process::Process;
+use crate::support::watcher::Watcher;
 use crate::support::{SOON, Test, closed_port, wait_for};
 
 /// Times that sessions are ended while events come: fewer than vcsim's 1000 events of history.
 const ENDS: usize = 4;
-/// More than the collectors that vcsim allows.
-const LOGINS: usize = 40;
+/// Routes that reconnect side by side: fewer than the 32 collectors that vcsim allows in all, those
+/// of ended sessions included.
+const ROUTES: usize = 10;
+/// Reconnects of all of them together.
+const RECONNECTS: usize = 200;
 
 /// vcsim, a receiver and the router between them.
 struct Line {
@@ -113,20 +118,83 @@ fn new_vcsim_at_the_same_address_is_read() {
     assert_eq!(line.vcsim.session_agents(), [""; 0]);
 }
 
+/// Routes to one vcsim, each with a session and a collector of its own, over a network that can be
+/// taken away.
+struct Routes {
+    test: Test,
+    vcsim: Vcsim,
+    network: Forwarder,
+}
+
+impl Routes {
+    fn new(name: &str) -> Routes {
+        let (test, vcsim) = (Test::new(name), Vcsim::start(1, false));
+        let target = vcsim.url.trim_start_matches("http://").trim_end_matches("/sdk").to_string();
+        let network = Forwarder::start(&target);
+        let mut text = vcsim.source("vc01").replace(&target, &network.address);
+        text += "[processor.screen]\ntype = \"stdout\"\n[metrics]\nbind = \"127.0.0.1:0\"\n";
+        for route in 0..ROUTES {
+            text += &format!(
+                "[route.r{route}]\nfrom = \"vc01\"\nto = \"screen\"\ntypes = [\"r{route}*\"]\nworkers = 1\n"
+            );
+        }
+        test.write("router.toml", &text);
+        Routes { test, vcsim, network }
+    }
+
+    fn start(&self) -> (Process, Watcher) {
+        let mut router = self.test.start(&["run"]);
+        let watcher = Watcher::of(&mut router);
+        wait_for("all routes to read", SOON, || (connected(&watcher) == ROUTES).then_some(()));
+        assert!(self.vcsim.session_agents().len() <= ROUTES, "sessions pile up");
+        (router, watcher)
+    }
+
+    #[track_caller]
+    fn end(&self, router: Process) -> String {
+        let exit = router.end_by("TERM");
+        assert_eq!((exit.code, self.vcsim.session_agents().len()), (Some(0), 0), "{}", exit.stderr);
+        exit.stderr
+    }
+}
+
+fn connected(watcher: &Watcher) -> usize {
+    sum(watcher, "router_source_connected")
+}
+
+fn sum(watcher: &Watcher, metric: &str) -> usize {
+    let text = watcher.get("/metrics").1;
+    let values =
+        text.lines().filter(|line| line.starts_with(metric)).filter_map(|line| line.split(' ').nth(1));
+    values.map(|value| value.parse::<usize>().unwrap()).sum()
+}
+
 #[test]
 #[ignore = "needs vcsim: run tests/run"]
-fn logins_leave_neither_session_nor_collector_behind() {
-    let line = Line::new("logins");
-    // vcsim allows 32 collectors in all and keeps those of ended sessions, so that a few left
-    // behind would be refused soon.
-    for login in 0..LOGINS {
-        let router = line.start();
-        assert!(line.vcsim.session_agents().len() <= 1, "login {login}: sessions pile up");
-        let exit = router.end_by("TERM");
-        assert_eq!(exit.code, Some(0));
-        assert!(!exit.stderr.contains("WARN"), "login {login}: {}", exit.stderr);
+fn two_hundred_reconnects_leave_neither_session_nor_collector_behind() {
+    let routes = Routes::new("reconnects");
+    let (router, watcher) = routes.start();
+    let metric = "router_source_reconnects_total";
+    while sum(&watcher, metric) < RECONNECTS {
+        // The sessions and collectors at vcsim live on.
+        routes.network.take_down();
+        wait_for("all routes to notice", SOON, || (connected(&watcher) == 0).then_some(()));
+        routes.network.bring_up();
+        wait_for("all routes to read again", SOON, || (connected(&watcher) == ROUTES).then_some(()));
     }
-    assert_eq!(line.vcsim.session_agents(), [""; 0]);
+    let sessions = wait_for("logouts", SOON, || {
+        Some(routes.vcsim.session_agents().len()).filter(|sessions| *sessions <= ROUTES)
+    });
+    println!("reconnects: {} with {sessions} sessions for {ROUTES} routes", sum(&watcher, metric));
+    let log = routes.end(router);
+    assert!(!log.contains("collector limit"), "{log}");
+    // Orderly ends, more than vcsim allows collectors.
+    for _ in 0..=32 / ROUTES {
+        let (router, _) = routes.start();
+        let log = routes.end(router);
+        assert!(!log.contains("WARN"), "{log}");
+    }
+    assert_eq!(routes.vcsim.occupy_collectors(), 32, "collectors were left behind");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 pub mod aws;
 pub mod kubernetes;
+pub mod forwarder;
 pub mod openfaas;
 pub mod peers;
 pub mod process;
