@@ -8,6 +8,8 @@
 
 mod support;
 
+// The checkpoint as an operator meets it.
+mod checkpoints;
 // The command line and the configuration file.
 mod cli;
 // Nothing is lost, whatever happens.
