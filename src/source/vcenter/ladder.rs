@@ -36,11 +36,19 @@ impl Vcenter {
                     self.replace_collector(begin, Some(end))?;
                 }
                 items = self.read_page()?;
+                let is_empty = items.is_empty();
+                self.drop_repeats(&mut items);
+                let first = items.iter().find_map(position).filter(|_| walk.reading.is_none());
+                if first.is_some_and(|first| walk.hides(first)) {
+                    self.walk = Some(walk);
+                    return Ok(Page { more: true, items: Vec::new() });
+                }
                 // A slice may hold more than a page.
-                if items.is_empty() {
+                if is_empty {
                     walk.done(walk.reading == Some(true));
                 } else {
                     self.note(&mut items);
+                    items.iter().filter_map(position).for_each(|position| walk.handed_over(position));
                     walk.reading = Some(walk.reading == Some(true) || !items.is_empty());
                 }
                 self.walk = Some(walk);
@@ -157,11 +165,9 @@ impl Vcenter {
             Rung::Walk => {
                 let Some(link) = &self.link else { return Ok(()) };
                 let end = link.session.server_time()?;
-                let events = missed.zip(self.resume_key).map(|(missed, key)| missed.key.saturating_sub(key));
-                let newest = missed.and_then(|missed| missed.created);
                 // The next walk begins where this one ends.
-                self.resume_key = missed.map(|missed| missed.key);
-                self.walk = Some(Walk::plan(self.resume, end, events, newest));
+                let key = std::mem::replace(&mut self.resume_key, missed.map(|missed| missed.key));
+                self.walk = Some(Walk::plan(self.resume, key, end, missed));
                 Ok(())
             }
         }

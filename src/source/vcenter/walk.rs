@@ -1,12 +1,16 @@
 //! A walk past events that hide the rest: which spans of time to look at, in which order.
 //!
 //! First slices from the last event to the present, each so short that it should hold far less
-//! than a page of events, visible or not: what a slice shows is all that there is in it. If they
-//! show nothing, because the invisible events came in one burst, the newest known event is looked
-//! for and the gap before it halved until its beginning is known to the microsecond.
+//! than a page of events, visible or not: what a slice shows is all that there is in it. Where the
+//! keys tell that there was a page of events and more before the next one that is shown, they may
+//! have come in one burst, and hide visible ones: then, before anything is handed over, the gap is
+//! halved until its end is known to the microsecond. The same before the newest known event. What
+//! lies between two such bursts inside one slice stays hidden.
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::soap::Latest;
+use crate::event::Position;
 use crate::limits::{PAGE_EVENTS_MAX, RESUME_OVERLAP, WALK_SLICE_MAX, WALK_SLICE_MIN, WALK_SLICES_MAX};
 
 /// vCenter records times to the microsecond.
@@ -31,7 +35,13 @@ pub(crate) struct Walk {
     begin: Timestamp,
     end: Timestamp,
     slice: SignedDuration,
-    newest: Option<Timestamp>,
+    // The newest known event, if it lies on the way.
+    newest: Option<Position>,
+    // Time and, if known, key of the last event that was handed over.
+    last: Timestamp,
+    last_key: Option<i64>,
+    // The next event may be far from the last one: what lies between was looked at.
+    looked: bool,
     found: bool,
     /// A collector for the present step exists, and what it has shown so far.
     pub(crate) reading: Option<bool>,
@@ -42,30 +52,37 @@ pub(crate) struct Walk {
 enum Phase {
     Slices { at: Timestamp },
     Newest { at: Timestamp },
-    Halving { empty: Timestamp, full: Timestamp },
+    Halving { empty: Timestamp, full: Timestamp, is_last: bool },
     Over { resume: Timestamp },
 }
 
 impl Walk {
-    /// A walk from `begin` to `end`, the server's present. `events` is how many there may be in
-    /// between, if that can be told, and `newest` the time of the newest known event.
-    pub(crate) fn plan(
-        begin: Timestamp,
-        end: Timestamp,
-        events: Option<i64>,
-        newest: Option<Timestamp>,
-    ) -> Walk {
+    /// A walk from `begin` to `end`, the server's present. `key` is that of the event at `begin`, if
+    /// there is one, and `newest` the newest known event.
+    pub(crate) fn plan(begin: Timestamp, key: Option<i64>, end: Timestamp, newest: Option<Latest>) -> Walk {
         let end = end.max(begin);
         let span = end.duration_since(begin);
-        let slices = match events {
+        let slices = match newest.zip(key).map(|(newest, key)| newest.key.saturating_sub(key)) {
             Some(events) if 0 < events => events / SLICE_EVENTS + 1,
             // A wrapped or restarted counter says nothing.
             _ => i64::from(WALK_SLICES_MAX),
         };
         let slices = i32::try_from(slices).unwrap_or(i32::MAX).clamp(1, WALK_SLICES_MAX);
         let slice = (span / slices).clamp(WALK_SLICE_MIN, WALK_SLICE_MAX.max(span / WALK_SLICES_MAX));
-        let newest = newest.filter(|newest| begin < *newest && *newest <= end);
-        Walk { begin, end, slice, newest, found: false, reading: None, phase: Phase::Slices { at: begin } }
+        let newest = newest.and_then(|newest| Some(Position { key: newest.key, time: newest.created? }));
+        let newest = newest.filter(|newest| begin < newest.time && newest.time <= end);
+        Walk {
+            begin,
+            end,
+            slice,
+            newest,
+            last: begin,
+            last_key: key,
+            looked: false,
+            found: false,
+            reading: None,
+            phase: Phase::Slices { at: begin },
+        }
     }
 
     /// The next step.
@@ -73,9 +90,28 @@ impl Walk {
         match self.phase {
             Phase::Slices { at } => Step::Read(at, self.slice_end(at)),
             Phase::Newest { at } => Step::Probe(at, self.end),
-            Phase::Halving { empty, full } => Step::Probe(middle(empty, full), self.end),
+            Phase::Halving { empty, full, .. } => Step::Probe(middle(empty, full), self.end),
             Phase::Over { resume } => Step::Resume(resume),
         }
+    }
+
+    /// A slice begins with this event. True when others may be hidden before it: then it is not to
+    /// be handed over, and the next steps look for them.
+    pub(crate) fn hides(&mut self, first: Position) -> bool {
+        if self.looked || !self.is_far(first) {
+            return false;
+        }
+        self.looked = true;
+        self.reading = None;
+        self.phase = self.halve(self.last, first.time, false);
+        true
+    }
+
+    /// This event was handed over.
+    pub(crate) fn handed_over(&mut self, event: Position) {
+        self.last = self.last.max(event.time);
+        self.last_key = Some(event.key);
+        self.looked = false;
     }
 
     /// The step was taken; `any` says whether it showed events.
@@ -85,13 +121,13 @@ impl Walk {
         self.phase = match self.phase {
             Phase::Slices { at } if self.slice_end(at) < self.end => Phase::Slices { at: self.slice_end(at) },
             Phase::Slices { .. } => match self.newest {
-                Some(newest) if !self.found => Phase::Newest { at: newest },
+                Some(newest) if !self.found || self.is_far(newest) => Phase::Newest { at: newest.time },
                 _ => self.over(),
             },
-            Phase::Newest { at } if any => self.halve(self.begin, at),
+            Phase::Newest { at } if any => self.halve(self.last, at, true),
             Phase::Newest { .. } => self.over(),
-            Phase::Halving { empty, full } if any => self.halve(empty, middle(empty, full)),
-            Phase::Halving { empty, full } => self.halve(middle(empty, full), full),
+            Phase::Halving { empty, full, is_last } if any => self.halve(empty, middle(empty, full), is_last),
+            Phase::Halving { empty, full, is_last } => self.halve(middle(empty, full), full, is_last),
             over @ Phase::Over { .. } => over,
         };
     }
@@ -100,11 +136,19 @@ impl Walk {
         at.checked_add(self.slice).map_or(self.end, |end| end.min(self.end))
     }
 
-    fn halve(&self, empty: Timestamp, full: Timestamp) -> Phase {
-        if full.duration_since(empty) <= RESOLUTION {
-            return Phase::Over { resume: full };
+    fn halve(&self, empty: Timestamp, full: Timestamp, is_last: bool) -> Phase {
+        match full.duration_since(empty) <= RESOLUTION {
+            true if is_last => Phase::Over { resume: full },
+            true => Phase::Slices { at: full },
+            false => Phase::Halving { empty, full, is_last },
         }
-        Phase::Halving { empty, full }
+    }
+
+    /// Whether a page of events and more lie between the last event and this one. A wrapped or
+    /// restarted counter says nothing.
+    fn is_far(&self, event: Position) -> bool {
+        let between = self.last_key.map(|last| event.key.saturating_sub(last).saturating_sub(1));
+        between.is_some_and(|events| PAGE_EVENTS_MAX as i64 <= events)
     }
 
     /// Events of the last moments may still be on their way into the database.
@@ -130,21 +174,44 @@ mod tests {
     struct Server(Vec<(i64, bool)>);
 
     impl Server {
-        fn page(&self, begin: Timestamp, end: Timestamp) -> Vec<i64> {
-            let span = self.0.iter().filter(|(at, _)| begin <= time(*at) && time(*at) <= end);
-            span.take(PAGE_EVENTS_MAX).filter(|(_, visible)| *visible).map(|(at, _)| *at).collect()
+        fn span(&self, begin: Timestamp, end: Timestamp) -> &[(i64, bool)] {
+            let first = self.0.partition_point(|(at, _)| time(*at) < begin);
+            let after = self.0.partition_point(|(at, _)| time(*at) <= end);
+            &self.0[first..after.max(first)]
         }
+
+        fn page(&self, begin: Timestamp, end: Timestamp) -> Vec<i64> {
+            self.span(begin, end).chunks(PAGE_EVENTS_MAX).next().map(visible).unwrap_or_default()
+        }
+
+        /// All pages of a span, to the first that is empty.
+        fn pages(&self, begin: Timestamp, end: Timestamp) -> Vec<i64> {
+            let pages = self.span(begin, end).chunks(PAGE_EVENTS_MAX).map(visible);
+            pages.take_while(|page| !page.is_empty()).flatten().collect()
+        }
+    }
+
+    fn visible(events: &[(i64, bool)]) -> Vec<i64> {
+        events.iter().filter(|(_, visible)| *visible).map(|(at, _)| *at).collect()
     }
 
     /// Walks, and returns what was handed over, where reading resumes, and the number of steps.
     fn walk(server: &Server, begin: i64, end: i64) -> (Vec<i64>, Timestamp, usize) {
-        let newest = server.0.last().map(|(at, _)| time(*at));
-        let mut walk = Walk::plan(time(begin), time(end), Some(server.0.len() as i64), newest);
+        // Keys count all events, visible or not, from 1.
+        let key = |at: i64| server.0.partition_point(|event| event.0 < at) as i64 + 1;
+        let newest = server.0.last().map(|(at, _)| Latest { key: key(*at), created: Some(time(*at)) });
+        let mut walk = Walk::plan(time(begin), Some(0), time(end), newest);
         let mut handed = Vec::new();
         for steps in 0.. {
             match walk.step() {
                 Step::Read(begin, end) => {
-                    let page = server.page(begin, end);
+                    let mut page = server.pages(begin, end);
+                    page.retain(|at| !handed.contains(at));
+                    let position = |at: &i64| Position { key: key(*at), time: time(*at) };
+                    if page.first().is_some_and(|first| walk.hides(position(first))) {
+                        continue;
+                    }
+                    page.iter().for_each(|at| walk.handed_over(position(at)));
                     walk.done(!page.is_empty());
                     handed.extend(page);
                 }
@@ -167,7 +234,7 @@ mod tests {
         handed.dedup();
         assert_eq!(handed, visible);
         assert_eq!(resume, time(598_000_000));
-        assert!(steps < 300, "{steps}");
+        assert!(steps < 1000, "{steps}");
     }
 
     #[test]
@@ -184,6 +251,27 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_hides_nothing_that_comes_before_other_visible_events() {
+        // Bursts of 1,001 invisible events, each with a visible one soon after it, and later ones.
+        for bursts in [&[0][..], &[0, 30_000_000], &[10_000_000, 21_500_000, 50_000_000]] {
+            let mut events = Vec::new();
+            for burst in bursts {
+                events.extend((0..1001).map(|n| (burst + n, false)));
+                events.extend([500_000, 900_000].map(|after| (burst + after, true)));
+            }
+            events.extend([20_000_000, 40_000_000, 57_000_000].map(|at| (at, true)));
+            events.sort_unstable();
+            let visible: Vec<_> = events.iter().filter(|(_, visible)| *visible).map(|(at, _)| *at).collect();
+            let server = Server(events);
+            let (mut handed, resume, steps) = walk(&server, 0, 60_000_000);
+            handed.extend(server.pages(resume, time(60_000_000)));
+            handed.dedup();
+            assert_eq!(handed, visible, "in order, {bursts:?}");
+            assert!(steps < 400, "{steps}");
+        }
+    }
+
+    #[test]
     fn a_span_without_visible_events_ends_at_the_present_in_a_bounded_number_of_steps() {
         let server = Server((0..5000).map(|n| (n, false)).collect());
         let (handed, resume, steps) = walk(&server, 0, 60_000_000);
@@ -191,7 +279,8 @@ mod tests {
         assert!(steps < 30, "{steps}");
         for events in [None, Some(-5), Some(i64::MAX)] {
             let month = 30 * 24 * 3600 * 1_000_000;
-            let mut walk = Walk::plan(time(0), time(month), events, None);
+            let newest = events.map(|key| Latest { key, created: None });
+            let mut walk = Walk::plan(time(0), Some(0), time(month), newest);
             let mut steps = 0;
             while !matches!(walk.step(), Step::Resume(_)) {
                 walk.done(false);
@@ -203,7 +292,8 @@ mod tests {
 
     #[test]
     fn an_empty_span_is_over_at_once() {
-        let mut walk = Walk::plan(time(5), time(3), Some(10), Some(time(4)));
+        let mut walk =
+            Walk::plan(time(5), Some(0), time(3), Some(Latest { key: 10, created: Some(time(4)) }));
         assert_eq!(walk.step(), Step::Read(time(5), time(5)));
         walk.done(false);
         assert_eq!(walk.step(), Step::Resume(time(5)));
