@@ -497,6 +497,24 @@ fn events_behind_a_run_of_invisible_ones_are_found() {
 }
 
 #[test]
+fn what_a_burst_of_invisible_events_hides_comes_before_later_events() {
+    let simulator = simulator();
+    let begin = simulator.now() - SignedDuration::from_mins(2);
+    let time = |milliseconds: i64| begin + SignedDuration::from_millis(milliseconds);
+    let mut drafts = vec![power(0).at(begin)];
+    let burst = begin + SignedDuration::from_secs(1);
+    drafts.extend((0..1001).map(|n| power(1).at(burst + SignedDuration::from_micros(n)).invisible()));
+    let visible = [1500, 2000, 50_000, 100_000].map(|milliseconds| power(2).at(time(milliseconds)));
+    drafts.extend(visible);
+    let keys: Vec<i64> = simulator.push_many(drafts).into_iter().map(i64::from).collect();
+    let mut source = source(&simulator).with_stall_timing(FAST);
+    source.open(Some(begin)).unwrap();
+    let mut read = read_keys(&mut source, 5);
+    read.dedup();
+    assert_eq!(read, [&keys[..1], &keys[1002..]].concat());
+}
+
+#[test]
 fn a_small_page_is_enlarged_first() {
     let simulator = simulator();
     let mut drafts = vec![power(0)];
