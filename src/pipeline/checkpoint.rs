@@ -408,6 +408,47 @@ mod tests {
     }
 
     #[test]
+    fn a_record_without_known_events_and_one_at_the_very_start_come_back_equal() {
+        let [start, later] = [5, 9].map(|second| Timestamp::from_second(second).unwrap());
+        let mut at_start = Window::default();
+        at_start.insert(Position { key: 1, time: start });
+        for (time, settled) in [(later, Window::restore(Some(later), [])), (start, at_start)] {
+            let progress = Progress { start, time, settled, last: None };
+            let written = Checkpoint { address: String::new(), identity: String::new(), progress };
+            assert_eq!(decode(encode(&written).unwrap().as_bytes()).unwrap(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_range_of_keys_is_damage() {
+        assert_eq!(parse_range("7..9").unwrap(), (7, 9));
+        for text in ["9..7", "7..", "..9", "7..8..9", "x"] {
+            assert!(parse_range(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_file_that_is_not_there_means_that_there_is_none() {
+        let folder = folder("checkpoint-folder");
+        let no_folder = folder.path().join("file");
+        std::fs::write(&no_folder, b"").unwrap();
+        let error = CheckpointFile::new(&no_folder, "power").read().unwrap_err().to_string();
+        assert!(error.contains("not a directory") && error.contains("router checkpoint set"), "{error}");
+        let error = sync_folder(&folder.path().join("nowhere")).unwrap_err().to_string();
+        assert!(error.contains("nowhere"), "{error}");
+    }
+
+    #[test]
+    fn a_record_that_somebody_removed_does_not_stop_the_next_one() {
+        let folder = folder("checkpoint-removed");
+        let file = CheckpointFile::new(folder.path(), "power");
+        file.write(&checkpoint(100)).unwrap();
+        std::fs::remove_file(file.path()).unwrap();
+        file.write(&checkpoint(200)).unwrap();
+        assert_eq!(file.read().unwrap().unwrap().checkpoint, checkpoint(200));
+    }
+
+    #[test]
     fn a_damaged_record_never_takes_the_place_of_a_sound_one() {
         let folder = folder("checkpoint-previous");
         let previous = folder.path().join("power.checkpoint.json.previous");

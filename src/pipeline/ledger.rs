@@ -116,11 +116,6 @@ impl Ledger {
         self.entries.len()
     }
 
-    /// The oldest event that is not settled.
-    pub fn oldest_unsettled(&self) -> Option<Position> {
-        self.entries.front().and_then(|entry| entry.position)
-    }
-
     /// How many events the settled prefix holds, counted from the start of this run.
     pub fn prefix(&self) -> u64 {
         self.first

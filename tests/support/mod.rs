@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub mod aws;
-pub mod kubernetes;
 pub mod forwarder;
+pub mod kubernetes;
 pub mod openfaas;
 pub mod peers;
 pub mod process;
