@@ -73,6 +73,8 @@ pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Names of unknown classes and members that a route logs once each.
 pub const ODDITY_NAMES_MAX: usize = 1000;
+/// Names of events that are handed to vCenter as a filter; a route with more of them filters itself.
+pub const SERVER_FILTER_TYPES_MAX: usize = 200;
 /// Positions older than this are looked up in the source's history, which may have been purged.
 pub const PURGE_CHECK_AGE: Duration = Duration::from_secs(3600);
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
 use crate::error::{Context, Error, Result, io_text};
 use crate::http::client::url_text;
-use crate::limits::{KEEPER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
+use crate::limits::{KEEPER_END_MAX, SERVER_FILTER_TYPES_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
 use crate::observe::board::{Board, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::About;
@@ -267,7 +267,11 @@ fn make_source(source: &SourceConfig, route: &RouteConfig) -> Result<(Box<dyn So
         SourceKind::Vcenter(vcenter) => {
             let reader = Vcenter::new(&source.name, vcenter, route.format)
                 .context(|| format!("source {}", source.name))?;
-            Ok((Box::new(reader), vcenter.address.clone()))
+            // Names alone are for vCenter to filter, which then sends nothing else.
+            let is_plain = !route.types.iter().any(|name| name.contains('*'));
+            let fits = route.types.len() <= SERVER_FILTER_TYPES_MAX;
+            let types = if is_plain && fits { route.types.as_slice() } else { &[] };
+            Ok((Box::new(reader.with_types(types)), vcenter.address.clone()))
         }
     }
 }

@@ -72,5 +72,7 @@ mod send;
 mod stats;
 // Whatever strangers send to the address where the router is watched.
 mod strangers;
+// What vCenter filters by names, and what the router does.
+mod types;
 // House rules of the source code.
 mod tidy;

@@ -117,6 +117,11 @@ impl Poller<'_> {
                     return Ok(());
                 }
             }
+            if let Some(position) = source.passed()
+                && !self.pass(position)
+            {
+                return Ok(());
+            }
             if empty || !page.more {
                 source.wait(stop, IDLE_WAIT_MAX)?;
             }
@@ -196,6 +201,20 @@ impl Poller<'_> {
         log::error!(target: self.shared.who.as_str(), "events from {position} to {oldest} are skipped: they are older than replay_max");
         *window = Window::default();
         oldest
+    }
+
+    // The source left an event out, and all before it was handed over: the route stands there. False
+    // when it is to stop.
+    fn pass(&mut self, position: Position) -> bool {
+        if !self.is_new(position) {
+            return true;
+        }
+        self.mark_reuse(position);
+        let pushed = self.shared.queue.push_settled(Some(position), None);
+        if pushed {
+            self.remember(position);
+        }
+        pushed
     }
 
     // False when the route is to stop.

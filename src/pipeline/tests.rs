@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::config::{ConnectionConfig, Format, MetricsConfig, Order, RetryConfig};
+use crate::event::Position;
 use crate::observe::board::{Board, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::Part;
@@ -30,6 +31,8 @@ struct History {
     // Reading fails once before this key.
     lost_before: Option<i64>,
     broken: Option<i64>,
+    // Left out by the source, behind its last event.
+    passed: Option<Position>,
 }
 
 fn nth(key: i64) -> Event {
@@ -72,6 +75,10 @@ impl Source for History {
         }
         page.more = self.next < self.events;
         Ok(page)
+    }
+
+    fn passed(&mut self) -> Option<Position> {
+        self.passed.take_if(|_| self.next == self.events)
     }
 
     fn wait(&mut self, stop: &Stop, longest: Duration) -> std::result::Result<(), SourceError> {
@@ -119,8 +126,15 @@ struct Running {
 impl Bench {
     fn new(events: i64) -> Bench {
         let opened = Arc::new(Mutex::new(Vec::new()));
-        let history =
-            History { events, page: 100, next: 0, opened: opened.clone(), lost_before: None, broken: None };
+        let history = History {
+            events,
+            page: 100,
+            next: 0,
+            opened: opened.clone(),
+            lost_before: None,
+            broken: None,
+            passed: None,
+        };
         let config = RouteConfig {
             name: "power".to_string(),
             from: "a".to_string(),
@@ -373,6 +387,18 @@ fn types_filter_by_name_and_excluded_events_are_settled() {
     assert!(running.stop().is_empty());
     let progress = bench.checkpoint().progress;
     assert_eq!((progress.time, progress.last.unwrap().id.as_str()), (nth(49).position.time, "id-49"));
+}
+
+#[test]
+fn what_the_source_leaves_out_moves_the_position() {
+    let mut bench = Bench::new(50);
+    let passed = nth(70).position;
+    bench.history.passed = Some(passed);
+    let running = bench.start(|_| Verdict::delivered());
+    running.wait("the position", |running| running.route.view().snapshot().settled_to == Some(passed.time));
+    assert_eq!(running.stop().len(), 50);
+    let progress = bench.checkpoint().progress;
+    assert!(progress.settled.contains(passed) && progress.time == passed.time);
 }
 
 #[test]

@@ -24,6 +24,12 @@ pub trait Source: Send {
     /// After an error the source must be opened again.
     fn read(&mut self) -> Result<Page, SourceError>;
 
+    /// The place of an event that the source left out because the route does not want it, when all that
+    /// is wanted before it was read: the route may go on from there. Told once each.
+    fn passed(&mut self) -> Option<Position> {
+        None
+    }
+
     /// Waits until new events are likely, `longest` has passed, or stop.
     fn wait(&mut self, stop: &Stop, longest: Duration) -> Result<(), SourceError>;
 

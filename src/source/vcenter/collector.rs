@@ -13,24 +13,38 @@ use crate::source::{SourceError, SourceFailure};
 pub(crate) struct Collector {
     /// The server's name of it.
     pub(crate) reference: Reference,
+    /// Whether it holds only events of the types in its filter.
+    pub(crate) is_filtered: bool,
+    /// Why the server did not take the types as a filter.
+    pub(crate) refused: Option<String>,
     gone: bool,
 }
 
 impl Collector {
-    /// Makes a collector that stands before the oldest event of the filter.
+    /// Makes a collector that stands before the oldest event of the filter. A server that knows one of
+    /// the types not refuses them all: then the collector holds events of every type.
     pub(crate) fn create(session: &Session, filter: &EventFilter<'_>) -> Result<Collector, SourceError> {
-        let envelope = soap::create_event_collector(&session.content.event_manager, filter);
-        let reference = session
-            .connection
-            .get(&envelope, Manner::CREATE, soap::reference)
-            .map_err(|error| creation_error(session, &error))?;
+        let ask = |filter: &EventFilter<'_>| {
+            let envelope = soap::create_event_collector(&session.content.event_manager, filter);
+            session.connection.get(&envelope, Manner::CREATE, soap::reference)
+        };
+        let (mut is_filtered, mut refused) = (!filter.types.is_empty(), None);
+        let mut reference = ask(filter);
+        if let Err(error) = &reference
+            && is_filtered
+            && error.is_fault("InvalidArgument")
+        {
+            (is_filtered, refused) = (false, Some(error.to_string()));
+            reference = ask(&EventFilter { types: &[], ..filter.clone() });
+        }
+        let reference = reference.map_err(|error: CallError| creation_error(session, &error))?;
         // Every change sends the whole latest page again, and the long poll needs one event of it
         // at most. A server that refuses only sends more.
         if let Err(error) = session.connection.ask(&soap::set_latest_page_size(&reference, 1), Manner::QUICK)
         {
             log::debug!("set the size of the latest page: {error}");
         }
-        Ok(Collector { reference, gone: false })
+        Ok(Collector { reference, is_filtered, refused, gone: false })
     }
 
     /// The next page, as the server sent it. The cursor has moved then, whatever becomes of the

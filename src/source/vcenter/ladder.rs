@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use std::time::Instant;
 
 use super::Vcenter;
+use super::link::Link;
 use super::soap::Latest;
 use super::stall::{Rung, Verdict};
 use super::walk::{Step, Walk};
@@ -18,9 +19,11 @@ impl Vcenter {
         // A short page proves nothing: the server takes the events first and then drops those that
         // the account may not see.
         let more = !items.is_empty();
+        let mark = self.mark.take();
         if more {
             self.note(&mut items);
         } else {
+            self.passed = mark.or(self.passed);
             self.judge_silence()?;
         }
         Ok(Page { items, more })
@@ -117,7 +120,13 @@ impl Vcenter {
             }
             Err(error) => return Err(error),
         };
-        let missed = latest.filter(|latest| self.seen.misses(*latest)).or(missed);
+        // Of a filtered collector the newest event of all is no witness, but it shows how far the
+        // history has come: the next page, if it is empty too, has passed it.
+        let is_filtered = self.link.as_ref().is_some_and(Link::is_filtered);
+        if is_filtered && missed.is_none() {
+            self.mark = latest.and_then(|Latest { key, created }| Some(Position { key, time: created? }));
+        }
+        let missed = latest.filter(|latest| !is_filtered && self.seen.misses(*latest)).or(missed);
         let larger_page = self.page_events_max < PAGE_EVENTS_MAX;
         match self.stall.compared(missed.is_some(), larger_page, Instant::now(), Timestamp::now()) {
             Verdict::Nothing => Ok(()),

@@ -17,6 +17,8 @@ pub(crate) struct Link {
     pub(crate) identity: ServerIdentity,
     pub(crate) wake: Option<Wake>,
     collector: Option<Collector>,
+    /// Collectors hold only events of these types; empty means all.
+    pub(crate) types: Vec<String>,
     /// A call failed: nothing may be read from here any more.
     failed: bool,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Link {
 impl Link {
     /// A session that is logged in, without a collector.
     pub(crate) fn new(session: Session, identity: ServerIdentity) -> Link {
-        Link { session, identity, wake: None, collector: None, failed: false }
+        Link { session, identity, wake: None, collector: None, types: Vec::new(), failed: false }
     }
 
     /// Replaces the collector by one that holds the events from `begin` to `end`. The long poll
@@ -34,9 +36,20 @@ impl Link {
         if let Some(mut old) = self.collector.take() {
             old.destroy(&self.session);
         }
-        let filter = EventFilter { entity: &self.session.content.root_folder, begin, end, types: &[] };
+        let filter =
+            EventFilter { entity: &self.session.content.root_folder, begin, end, types: &self.types };
         self.collector = Some(Collector::create(&self.session, &filter)?);
         Ok(())
+    }
+
+    /// Whether the server leaves out what is not wanted.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.collector.as_ref().is_some_and(|collector| collector.is_filtered)
+    }
+
+    /// Why the server did not take the types as a filter, if it did not.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.collector.as_ref()?.refused.as_deref()
     }
 
     /// Starts to watch the collector, if it is not watched yet.

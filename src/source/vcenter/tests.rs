@@ -14,6 +14,8 @@ use crate::demo::simulator::{Settings, Simulator};
 use crate::source::SourceFailure;
 use crate::stop::stop_signal;
 
+mod filter;
+
 /// A bound on waiting for what comes at once when all is well.
 const SOON: Duration = Duration::from_secs(30);
 

@@ -1,0 +1,123 @@
+//! Names of events that the server itself filters by.
+
+use super::*;
+
+/// Every quiet moment is compared with the newest event.
+const ALWAYS: StallTiming = StallTiming { compare: Duration::ZERO, ..FAST };
+
+fn off(number: usize) -> Draft {
+    Draft { class: "VmPoweredOffEvent".to_string(), ..power(number) }
+}
+
+fn only(simulator: &Simulator, types: &[&str]) -> Vcenter {
+    let types: Vec<String> = types.iter().map(|name| name.to_string()).collect();
+    source(simulator).with_types(&types).with_stall_timing(ALWAYS)
+}
+
+/// Before all events of a test, and not so old that the server may have purged something.
+fn lately(simulator: &Simulator) -> Option<Timestamp> {
+    Some(simulator.now() - SignedDuration::from_secs(600))
+}
+
+fn is_filtered(source: &Vcenter) -> bool {
+    source.link.as_ref().unwrap().is_filtered()
+}
+
+#[test]
+fn the_server_sends_only_what_is_wanted() {
+    let simulator = simulator();
+    let backup = || Draft::event_ex("com.example.backup.JobFinished");
+    let keys = simulator.push_many([power(1), off(2), backup(), Draft::event_ex("other"), power(3)]);
+    let mut source = only(&simulator, &["VmPoweredOnEvent", "com.example.backup.JobFinished"]);
+    source.open(lately(&simulator)).unwrap();
+    assert!(is_filtered(&source));
+    let page = source.read().unwrap();
+    assert_eq!(page.items.len(), 3);
+    source.open(lately(&simulator)).unwrap();
+    assert_eq!(read_keys(&mut source, 3), [keys[0], keys[2], keys[4]].map(i64::from));
+    let key = simulator.push_many([off(1), power(4)])[1];
+    assert_eq!(read_keys(&mut source, 1), [i64::from(key)], "and what comes later");
+}
+
+#[test]
+fn a_name_that_the_server_does_not_know_only_costs_its_filter() {
+    let simulator = simulator();
+    simulator.script(|script| script.unknown_types_refused = true);
+    let keys = simulator.push_many([power(1), off(2)]);
+    let mut source = only(&simulator, &["VmPoweredOnEvent", "VmPowerdOnEvent"]);
+    source.open(lately(&simulator)).unwrap();
+    assert!(!is_filtered(&source));
+    let refused = source.link.as_ref().unwrap().refused().unwrap();
+    assert!(refused.contains("InvalidArgument"), "{refused}");
+    assert!(read_keys(&mut source, 2).ends_with(&keys.iter().map(|key| i64::from(*key)).collect::<Vec<_>>()));
+}
+
+#[test]
+fn what_is_left_out_is_passed_once_nothing_wanted_lies_before_it() {
+    let simulator = simulator();
+    let mut source = only(&simulator, &["VmPoweredOnEvent"]);
+    source.open(None).unwrap();
+    let mut left_out = 0;
+    let mut silence = |source: &mut Vcenter| {
+        left_out = simulator.push(off(1));
+        assert!(source.read().unwrap().items.is_empty());
+        i64::from(left_out)
+    };
+    let first = silence(&mut source);
+    assert_eq!(source.passed(), None, "a wanted event may have come since the page was read");
+    let second = silence(&mut source);
+    assert_eq!(source.passed().map(|position| position.key), Some(first));
+    assert_eq!(source.passed(), None, "told once");
+
+    // The page after the second one is not empty: what lies before its event is not known.
+    let key = simulator.push(power(2));
+    assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
+    assert_eq!(source.passed(), None);
+    let third = silence(&mut source);
+    silence(&mut source);
+    assert_eq!(source.passed().map(|position| position.key), Some(third));
+    assert!(second < i64::from(key) && i64::from(key) < third);
+    for _ in 0..20 {
+        silence(&mut source);
+    }
+    assert_eq!(source.watch().stall(), Default::default(), "what is left out is not missed");
+}
+
+#[test]
+fn a_wanted_event_that_does_not_come_is_still_found_missing() {
+    let simulator = simulator();
+    let (_source, stop) = stop_signal();
+    let mut source = only(&simulator, &["VmPoweredOnEvent"]);
+    let watch = source.watch();
+    source.open(None).unwrap();
+    let key = simulator.push(power(1));
+    assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
+    wait_for_long_poll(&source);
+    // The collector takes a run of invisible events and shows nothing behind it; its latest page does.
+    let mut drafts: Vec<Draft> = (0..1001).map(|n| power(n).invisible()).collect();
+    drafts.push(power(2));
+    let hidden = simulator.push_many(drafts)[1001];
+    let end = Instant::now() + SOON;
+    let mut found = false;
+    while !found {
+        assert!(Instant::now() < end, "not found: {:?}", watch.stall());
+        let page = source.read().unwrap();
+        found = page
+            .items
+            .iter()
+            .any(|item| matches!(item, Item::Event(event) if event.position.key == i64::from(hidden)));
+        assert!(source.passed().is_none_or(|position| position.key < i64::from(hidden)));
+        source.wait(&stop, Duration::from_millis(10)).unwrap();
+    }
+}
+
+#[test]
+fn after_a_purge_the_first_event_of_any_type_tells_the_end_of_the_gap() {
+    let simulator = simulator();
+    let mut source = only(&simulator, &["VmPoweredOnEvent"]);
+    simulator.forget_all();
+    let begin = simulator.now() - SignedDuration::from_hours(5);
+    assert!(source.open(Some(begin)).unwrap().is_purged);
+    assert!(!is_filtered(&source));
+    assert!(!source.open(None).unwrap().is_purged && is_filtered(&source));
+}
