@@ -73,7 +73,8 @@ impl Api {
         let (mut renewed, mut corrected) = (false, false);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = self.send(operation, &credentials, body, left)?;
+            let skew = self.skew.load(Ordering::Relaxed);
+            let answer = self.send(operation, &credentials, body, skew, left)?;
             if answer.status == 200 {
                 return Ok(answer.body);
             }
@@ -87,7 +88,7 @@ impl Api {
                     }
                     credentials = fresh;
                 }
-                Class::Skew if !corrected && self.correct_clock(&answer) => corrected = true,
+                Class::Skew if !corrected && self.correct_clock(&answer, skew) => corrected = true,
                 _ => return Err(error),
             }
         }
@@ -105,11 +106,12 @@ impl Api {
         operation: &'static str,
         credentials: &Credentials,
         body: &[u8],
+        skew: i64,
         timeout: Duration,
     ) -> Result<Response, CallError> {
         let target = format!("AWSEvents.{operation}");
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
-        let scope = Scope { service: "events", region: &self.region, time: self.time() };
+        let scope = Scope { service: "events", region: &self.region, time: shifted(SystemTime::now(), skew) };
         let intent = || format!("{operation} at {}", url_text(&self.url));
         let signed = signed_headers(credentials, scope, &self.url, &headers, body).map_err(|error| {
             CallError::new(Class::Denied, "credentials", error.context(intent()).to_string())
@@ -142,27 +144,25 @@ impl Api {
         CallError { after: answer::retry_after_of(answer), ..CallError::new(class, reason, text) }
     }
 
-    /// Now, by the clock of AWS.
-    fn time(&self) -> SystemTime {
-        let skew = self.skew.load(Ordering::Relaxed);
-        let shift = Duration::from_secs(skew.unsigned_abs());
-        let now = SystemTime::now();
-        let shifted = if skew < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
-        shifted.unwrap_or(now)
-    }
-
-    /// Takes over the time of an answer; false when it is what we signed with.
-    fn correct_clock(&self, answer: &Response) -> bool {
+    /// Takes over the time of an answer; false when it is what the request was signed with.
+    fn correct_clock(&self, answer: &Response, signed_with: i64) -> bool {
         let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         let Some(date) = date else { return false };
         let skew = date.timestamp().as_second() - Timestamp::now().as_second();
         let before = self.skew.swap(skew, Ordering::Relaxed);
-        if (skew - before).abs() < SKEW_SECONDS_MIN {
-            return false;
+        // Another thread may have been told the same a moment ago.
+        if SKEW_SECONDS_MIN <= (skew - before).abs() {
+            log::warn!(target: self.who.as_str(), "this machine's clock differs from that of AWS by {skew} s: requests are signed with theirs; correct the clock");
         }
-        log::warn!(target: self.who.as_str(), "this machine's clock differs from that of AWS by {skew} s: requests are signed with theirs; correct the clock");
-        true
+        SKEW_SECONDS_MIN <= (skew - signed_with).abs()
     }
+}
+
+/// `now` by a clock that is so many seconds ahead.
+fn shifted(now: SystemTime, skew: i64) -> SystemTime {
+    let shift = Duration::from_secs(skew.unsigned_abs());
+    let shifted = if skew < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
+    shifted.unwrap_or(now)
 }
 
 /// What to do about what AWS refuses.

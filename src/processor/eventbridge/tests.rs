@@ -271,6 +271,32 @@ fn the_clock_is_corrected_once() {
 }
 
 #[test]
+fn all_threads_that_were_refused_for_the_clock_go_on_at_once() {
+    let (both, calls) = (std::sync::Barrier::new(2), AtomicUsize::new(0));
+    let aws = Aws::start(move |_, body| {
+        if calls.fetch_add(1, Ordering::SeqCst) < 2 {
+            both.wait();
+            let (status, _, text) = refusal("InvalidSignatureException", "Signature expired: x");
+            return (status, "Date: Wed, 04 May 2050 10:11:12 GMT\r\n", text);
+        }
+        outcomes(body, |_| None)
+    });
+    let sender = aws.sender();
+    std::thread::scope(|scope| {
+        let threads = [0, 1].map(|key| {
+            scope.spawn({
+                let sender = &sender;
+                move || failed(&deliver(sender, &batch(key..key + 1)))
+            })
+        });
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), []);
+        }
+    });
+    assert_eq!(aws.put().len(), 4);
+}
+
+#[test]
 fn a_clock_complaint_without_another_time_is_no_circle() {
     let aws = Aws::start(|_, _| refusal("RequestTimeTooSkewed", "no date follows"));
     assert_eq!(failed(&deliver(&aws.sender(), &batch(0..1))), [(0, "clock", true)]);
