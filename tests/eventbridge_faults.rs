@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::support::process::Process;
 use crate::support::random::Random;
-use crate::support::{SOON, Test, get, wait_for};
+use crate::support::watcher::Watcher;
+use crate::support::{SOON, Test, wait_for};
 
 /// What EventBridge counts of an entry that has a time, beside its texts.
 const TIME_BYTES: usize = 14;
@@ -292,14 +293,14 @@ fn credentials_that_ended_hold_the_route_until_there_are_others() {
     let told = router.log_line(&["WARN", "ExpiredTokenException"]);
     let words = ["route power: PutEvents at http://", "provide a new one", "trying again, next in"];
     assert!(words.iter().all(|word| told.contains(word)), "{told}");
-    let metrics = router.log_line(&["metrics: listening on "]).split(" on ").last().unwrap().to_string();
+    let watcher = Watcher::of(&mut router);
     wait_for("the reason in the metrics", SOON, || {
-        let text = get(&format!("{metrics}metrics"));
+        let (_, text) = watcher.get("/metrics");
         text.lines()
             .find(|line| line.starts_with("router_") && line.contains("reason=\"credentials\""))
             .map(drop)
     });
-    let status: Value = serde_json::from_str(&get(&format!("{metrics}status"))).unwrap();
+    let status = watcher.status();
     assert_eq!(status["routes"][0]["troubles"][0]["reason"], "credentials", "{status}");
 
     test.write("token", "fresh\n");

@@ -11,7 +11,8 @@ use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSetting
 use serde_json::Value;
 
 use crate::support::process::Process;
-use crate::support::{SOON, Test, closed_port, get, wait_for};
+use crate::support::watcher::Watcher;
+use crate::support::{SOON, Test, closed_port, wait_for};
 
 const POWERED_ON: &str = "VmPoweredOnEvent";
 
@@ -180,9 +181,9 @@ fn only_the_function_that_failed_is_tried_again() {
     script.wait_count("b", 3);
     bench.power_on(1, 2);
     script.wait_count("b", 4);
-    let url = router.log_line(&["metrics: listening on "]).split(" on ").last().unwrap().to_string();
+    let watcher = Watcher::of(&mut router);
     wait_for("the calls of each function in the metrics", SOON, || {
-        let text = get(&format!("{url}metrics"));
+        let (_, text) = watcher.get("/metrics");
         let has = |function: &str, result: &str, count: u32| {
             let labels = format!("function=\"{function}.fn\",result=\"{result}\"}} {count}");
             text.lines()

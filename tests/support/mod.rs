@@ -17,9 +17,6 @@ pub mod scripted;
 pub mod stream;
 pub mod watcher;
 
-use event_router::config::ConnectionConfig;
-use event_router::http::client::{Client, ClientSettings, Request};
-
 use process::{Exit, Process};
 
 /// Long enough for anything that should happen at once, on a loaded machine too.
@@ -113,20 +110,4 @@ impl Drop for Test {
 /// A port of loopback on which nothing listens.
 pub fn closed_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The body of the answer to a GET.
-pub fn get(url: &str) -> String {
-    let connection = ConnectionConfig::default();
-    let client = Client::new(&ClientSettings { connection: &connection, connections_max: 1 }).unwrap();
-    let request = Request {
-        method: "GET",
-        url,
-        headers: &[],
-        body: b"",
-        timeout: SOON,
-        body_bytes_max: 1 << 20,
-        repeat_if_stale: true,
-    };
-    String::from_utf8(client.send(&request).unwrap().body).unwrap()
 }
