@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use std::time::Instant;
 
 use super::Vcenter;
-use super::link::Link;
 use super::soap::Latest;
 use super::stall::{Rung, Verdict};
 use super::walk::{Step, Walk};
@@ -19,11 +18,10 @@ impl Vcenter {
         // A short page proves nothing: the server takes the events first and then drops those that
         // the account may not see.
         let more = !items.is_empty();
-        let mark = self.mark.take();
         if more {
+            self.mark = None;
             self.note(&mut items);
         } else {
-            self.passed = mark.or(self.passed);
             self.judge_silence()?;
         }
         Ok(Page { items, more })
@@ -120,11 +118,10 @@ impl Vcenter {
             }
             Err(error) => return Err(error),
         };
-        // Of a filtered collector the newest event of all is no witness, but it shows how far the
-        // history has come: the next page, if it is empty too, has passed it.
-        let is_filtered = self.link.as_ref().is_some_and(Link::is_filtered);
-        if is_filtered && missed.is_none() {
-            self.mark = latest.and_then(|Latest { key, created }| Some(Position { key, time: created? }));
+        let is_filtered = link.is_filtered();
+        let is_watched = link.wake.as_ref().is_some_and(|wake| wake.is_waiting());
+        if is_filtered && is_watched && missed.is_none() {
+            self.pass(latest);
         }
         let missed = latest.filter(|latest| !is_filtered && self.seen.misses(*latest)).or(missed);
         let larger_page = self.page_events_max < PAGE_EVENTS_MAX;
@@ -137,6 +134,14 @@ impl Vcenter {
             }
             Verdict::Climb(rung, declare) => self.climb(rung, declare, missed),
         }
+    }
+
+    /// Of a filtered collector the newest event of all is no witness, but it shows how far the history
+    /// has come. By the next comparison pages were empty and the long poll, which had all that time, has
+    /// shown nothing that is wanted: what was the newest event before is passed.
+    fn pass(&mut self, latest: Option<Latest>) {
+        let mark = latest.and_then(|Latest { key, created }| Some(Position { key, time: created? }));
+        self.passed = std::mem::replace(&mut self.mark, mark).or(self.passed);
     }
 
     fn climb(&mut self, rung: Rung, declare: bool, missed: Option<Latest>) -> Result<(), SourceError> {

@@ -80,8 +80,8 @@ pub struct Vcenter {
     tried: Option<u64>,
     // Names of the events that are wanted; empty means all.
     types: Vec<String>,
-    // An event that the server leaves out, seen before the page that is read next; and the same when
-    // that page was empty.
+    // The newest event at the last comparison, if nothing wanted has come since; and the same when that
+    // was still so at the next one.
     mark: Option<Position>,
     passed: Option<Position>,
 }

@@ -57,9 +57,9 @@ fn what_is_left_out_is_passed_once_nothing_wanted_lies_before_it() {
     let simulator = simulator();
     let mut source = only(&simulator, &["VmPoweredOnEvent"]);
     source.open(None).unwrap();
-    let mut left_out = 0;
-    let mut silence = |source: &mut Vcenter| {
-        left_out = simulator.push(off(1));
+    let silence = |source: &mut Vcenter| {
+        let left_out = simulator.push(off(1));
+        wait_for_long_poll(source);
         assert!(source.read().unwrap().items.is_empty());
         i64::from(left_out)
     };
@@ -93,11 +93,16 @@ fn a_wanted_event_that_does_not_come_is_still_found_missing() {
     let key = simulator.push(power(1));
     assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
     wait_for_long_poll(&source);
+    let shows = |source: &Vcenter| source.link.as_ref()?.wake.as_ref()?.latest();
     // The collector takes a run of invisible events and shows nothing behind it; its latest page does.
     let mut drafts: Vec<Draft> = (0..1001).map(|n| power(n).invisible()).collect();
     drafts.push(power(2));
     let hidden = simulator.push_many(drafts)[1001];
     let end = Instant::now() + SOON;
+    while shows(&source).is_none_or(|latest| latest.key != i64::from(hidden)) {
+        assert!(Instant::now() < end, "the long poll shows {:?}", shows(&source));
+        std::thread::yield_now();
+    }
     let mut found = false;
     while !found {
         assert!(Instant::now() < end, "not found: {:?}", watch.stall());
