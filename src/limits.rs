@@ -279,6 +279,14 @@ pub const PAGE_NAMES_SHORT: usize = 8;
 pub const PAGE_ROUTES_SHORT: usize = 3;
 /// A route's summary line appears this often.
 pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+/// The service manager hears how the process is this often, if its watchdog does not want it sooner.
+pub const NOTIFY_INTERVAL: Duration = Duration::from_secs(5);
+/// The same before it was told that the process is ready.
+pub const NOTIFY_START_INTERVAL: Duration = Duration::from_millis(100);
+/// For the service manager to take a message.
+pub const NOTIFY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Characters of the line that `systemctl status` shows.
+pub const NOTIFY_STATUS_CHARS_MAX: usize = 400;
 /// Trouble that comes and goes is said at most this often.
 pub const TROUBLE_FLAPPING: Duration = Duration::from_secs(10);
 /// Trouble that lasts is said again this often.

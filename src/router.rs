@@ -17,6 +17,7 @@ use crate::observe::board::{Board, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::About;
 use crate::observe::status;
+use crate::observe::systemd::ServiceManager;
 use crate::pipeline::{Exit, Role, Route, RouteParts};
 use crate::processor::Processor;
 use crate::processor::eventbridge::Eventbridge;
@@ -93,22 +94,29 @@ impl Router {
         Ok(router)
     }
 
-    /// Watches the routes until `stop`, then takes them down.
+    /// Watches the routes until `stop`, then takes them down; `manager` hears of it.
     ///
     /// # Errors
     /// When a thread ended that must not (the process should end and be started again), or a last
     /// checkpoint could not be written.
-    pub fn run(mut self, stop: &Stop) -> Result<()> {
+    pub fn run(mut self, stop: &Stop, mut manager: ServiceManager) -> Result<()> {
+        let mut summary_due = Instant::now() + SUMMARY_INTERVAL;
         let failure = loop {
+            let tick = summary_due.saturating_duration_since(Instant::now()).min(manager.interval());
             select! {
                 recv(stop.channel()) -> _ => break None,
                 recv(self.exits) -> exit => break Some(self.unexpected(exit.ok())),
-                default(SUMMARY_INTERVAL) => self.summarize(),
+                default(tick) => manager.tell(|| self.board.snapshot()),
+            }
+            if summary_due <= Instant::now() {
+                self.summarize();
+                summary_due += SUMMARY_INTERVAL;
             }
         };
         if let Some(error) = &failure {
             log::error!("{error}; stopping");
         }
+        manager.stopping(self.grace + KEEPER_END_MAX);
         match (failure, self.shut_down()) {
             (Some(error), ending) => {
                 let _ = ending.inspect_err(|error| log::error!("{error}"));

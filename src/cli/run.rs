@@ -11,6 +11,7 @@ use crate::config::problem::Problem;
 use crate::error::{Context, Error, Result};
 use crate::limits::SIGNAL_ECHO_MAX;
 use crate::observe::log::{announce_level, step_level};
+use crate::observe::systemd::ServiceManager;
 use crate::router::Router;
 use crate::stop::{Stop, StopSource, stop_signal};
 
@@ -37,7 +38,7 @@ pub(super) fn run(
         if router.routes().len() == 1 { "route" } else { "routes" },
         config.file.display()
     );
-    router.run(&stop)?;
+    router.run(&stop, ServiceManager::from_environment())?;
     log::info!("shutdown successful");
     Ok(())
 }
@@ -89,7 +90,7 @@ pub(super) fn beside(
             .name("beside".into())
             .spawn_scoped(scope, body)
             .context(|| "start a thread")?;
-        let ran = router.run(stop);
+        let ran = router.run(stop, ServiceManager::none());
         // However the router ended.
         end.stop();
         let done = beside.join().unwrap_or_else(|_| Err(Error::new("what ran beside the router failed")));

@@ -11,6 +11,7 @@ pub mod server;
 pub mod snapshot;
 pub mod stats;
 pub mod status;
+pub mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trouble;
