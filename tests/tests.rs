@@ -76,3 +76,5 @@ mod strangers;
 mod types;
 // House rules of the source code.
 mod tidy;
+// Whom the router believes.
+mod tls;

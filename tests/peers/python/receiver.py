@@ -22,6 +22,9 @@ def main():
     parser.add_argument("--file", required=True, help="events are appended here, one JSON line each")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--tls", action="store_true", help="HTTPS, with a certificate authority of its own")
+    parser.add_argument("--certificate", help="HTTPS, with the chain in this PEM file")
+    parser.add_argument("--key", help="the key of the certificate, a PEM file")
+    parser.add_argument("--tls12", action="store_true", help="TLS 1.2 at most")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--status", default="", help="answers of the first requests, such as 503,429; then 204")
     parser.add_argument("--hang", action="store_true", help="take every request and never answer")
@@ -32,8 +35,14 @@ def main():
     server.script = [int(status) for status in arguments.status.split(",") if status]
     server.lock = threading.Lock()
     started = {"url": f"http://127.0.0.1:{server.server_port}/"}
-    if arguments.tls:
-        context, started["certificate"] = tls_of("127.0.0.1")
+    if arguments.tls or arguments.certificate:
+        if arguments.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(arguments.certificate, arguments.key)
+        else:
+            context, started["certificate"] = tls_of("127.0.0.1")
+        if arguments.tls12:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         started["url"] = f"https://127.0.0.1:{server.server_port}/"
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,0 +1,220 @@
+//! Whom the router believes, on both ends: certificates that OpenSSL made, presented by OpenSSL.
+
+use std::process::Command;
+
+use event_router::demo::record::Draft;
+use event_router::demo::simulator::{Settings, Simulator};
+
+use crate::support::Test;
+use crate::support::peers::Receiver;
+
+/// Makes certificates in the folder of a test, with RSA keys as vCenter's own authority has them.
+struct Maker<'a>(&'a Test);
+
+impl Maker<'_> {
+    fn openssl(&self, arguments: &str) -> String {
+        let folder = self.0.path("");
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
+        let output = output.expect("run openssl");
+        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A self-signed certificate as `openssl req -x509` makes it: with CA:TRUE. `NAME.pem` and
+    /// `NAME.key`.
+    fn self_signed(&self, name: &str, subject: &str, more: &str) {
+        self.openssl(&format!(
+            "req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.pem -days 30 -subj {subject}{more}"
+        ));
+    }
+
+    /// A certificate that the authority `by` signed, with `extensions`; valid for `days` from now.
+    fn signed(&self, name: &str, by: &str, days: i32, extensions: &str) {
+        self.request(name);
+        self.0.write("extensions", extensions);
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {by}.pem -CAkey {by}.key -CAcreateserial -days {days} -extfile extensions \
+             -out {name}.pem"
+        ));
+    }
+
+    /// A self-signed certificate of X.509 version 1.
+    fn version_1(&self, name: &str) {
+        self.request(name);
+        self.openssl(&format!("x509 -req -in {name}.csr -signkey {name}.key -days 30 -out {name}.pem"));
+        let text = self.openssl(&format!("x509 -in {name}.pem -noout -text"));
+        assert!(text.contains("Version: 1 "), "{text}");
+    }
+
+    fn request(&self, name: &str) {
+        self.openssl(&format!(
+            "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /O=Corp/CN={name}"
+        ));
+    }
+
+    fn fingerprint(&self, name: &str) -> String {
+        let printed = self.openssl(&format!("x509 -in {name}.pem -noout -fingerprint -sha256"));
+        printed.trim().split('=').nth(1).unwrap().to_string()
+    }
+
+    /// A server that presents `NAME.pem`.
+    fn serve(&self, name: &str, more: &[&str]) -> Receiver {
+        let [certificate, key] = ["pem", "key"].map(|kind| format!("{name}.{kind}"));
+        let paths = [certificate, key].map(|file| self.0.path(&file).to_str().unwrap().to_string());
+        let options = ["--certificate", &paths[0], "--key", &paths[1]];
+        Receiver::start(self.0, "events", &[&options[..], more].concat())
+    }
+}
+
+/// What `router check` says about a source and a sink at `url`, both with the table `tls`.
+fn check(test: &Test, url: &str, tls: &str, variables: &[(&str, &str)]) -> [String; 2] {
+    let text = format!(
+        "[source.vc01]\ntype = \"vcenter\"\naddress = \"{url}sdk\"\nusername = \"a\"\npassword = \"b\"\n\
+         [source.vc01.tls]\n{tls}\n[processor.sink]\ntype = \"knative\"\nuri = \"{url}\"\n[processor.sink.tls]\n{tls}\n"
+    );
+    test.write("router.toml", &text);
+    let exit = test.start_with(&["check"], variables).wait_exit(crate::support::SOON);
+    ["source vc01", "processor sink"].map(|subject| {
+        let lines = exit.stdout.lines().filter(|line| line.contains(subject));
+        lines.map(|line| format!("{line}\n")).collect()
+    })
+}
+
+#[track_caller]
+fn accepted(what: &str, said: [String; 2]) {
+    let [source, sink] = said;
+    assert!(sink.starts_with("ok   processor sink: https://") && sink.contains("answers"), "{what}: {sink}");
+    // It is no vCenter; that is found out behind TLS.
+    assert!(!source.is_empty() && !source.contains("certificate refused"), "{what}: {source}");
+}
+
+#[track_caller]
+fn refused(what: &str, said: [String; 2], words: &[&str]) {
+    for text in said {
+        assert!(text.contains("FAIL") && text.contains("certificate refused: "), "{what}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{what}: without {word:?}: {text}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Python's TLS and openssl: run tests/run"]
+fn certificates_of_a_private_authority() {
+    let test = Test::new("tls-private");
+    let maker = Maker(&test);
+    maker.self_signed("root", "/O=Corp/CN=root", "");
+    maker.signed("between", "root", 30, "basicConstraints=critical,CA:TRUE\n");
+    maker.signed("vc01", "between", 30, "subjectAltName=DNS:vc01.corp.test,DNS:localhost\n");
+    let chain = ["vc01.pem", "between.pem"].map(|file| std::fs::read_to_string(test.path(file)).unwrap());
+    test.write("chain.pem", &chain.concat());
+    std::fs::copy(test.path("vc01.key"), test.path("chain.key")).unwrap();
+    let server = maker.serve("chain", &[]);
+    let by_name = server.url.replace("127.0.0.1", "localhost");
+    let trusted = "ca_file = \"root.pem\"";
+
+    accepted("private authority", check(&test, &by_name, trusted, &[]));
+    let root = test.path("root.pem");
+    let variables = [("SSL_CERT_FILE", root.to_str().unwrap())];
+    accepted("the system's roots by SSL_CERT_FILE", check(&test, &by_name, "", &variables));
+    let pin = maker.fingerprint("vc01");
+    let said = check(&test, &by_name, "", &[("SSL_CERT_FILE", "/dev/null")]);
+    let subject = "subject O=Corp, CN=vc01, issuer O=Corp, CN=between, valid until 20";
+    refused("no authority", said, &[subject, &format!("SHA-256 {pin}"), "tls.ca_file", "tls.pin_sha256"]);
+
+    let said = check(&test, &server.url, trusted, &[]);
+    refused(
+        "wrong host",
+        said,
+        &["not valid for 127.0.0.1, but for vc01.corp.test, localhost", "tls.server_name"],
+    );
+    let named = format!("{trusted}\nserver_name = \"vc01.corp.test\"");
+    accepted("wrong host with server_name", check(&test, &server.url, &named, &[]));
+
+    maker.signed("address", "root", 30, "subjectAltName=IP:127.0.0.1\n");
+    let server = maker.serve("address", &[]);
+    accepted("IP address", check(&test, &server.url, trusted, &[]));
+    maker.signed("expired", "root", -1, "subjectAltName=IP:127.0.0.1\n");
+    let server = maker.serve("expired", &[]);
+    refused("expired", check(&test, &server.url, trusted, &[]), &["it has expired", "clock", "renew"]);
+}
+
+#[test]
+#[ignore = "needs Python's TLS and openssl: run tests/run"]
+fn certificates_that_only_a_pin_can_save() {
+    let test = Test::new("tls-pins");
+    let maker = Maker(&test);
+    // as `openssl req -x509` makes it for somebody in a hurry: no name that counts, CA:TRUE
+    maker.self_signed("hurry", "/CN=esx-lab", "");
+    maker.version_1("old");
+    for (name, reason) in [("hurry", ""), ("old", "its X.509 version is not 3")] {
+        for options in [&[][..], &["--tls12"]] {
+            let server = maker.serve(name, options);
+            let pin = maker.fingerprint(name);
+            let said = check(&test, &server.url, &format!("ca_file = \"{name}.pem\""), &[]);
+            match name {
+                "old" => refused(name, said, &[reason, &pin]),
+                _ => refused(name, said, &["not valid for 127.0.0.1, but for no name at all", &pin]),
+            }
+            let said =
+                check(&test, &server.url, &format!("pin_sha256 = [\"{}\"]", "00:".repeat(31) + "00"), &[]);
+            refused(name, said, &["its SHA-256 is not in tls.pin_sha256", &pin]);
+            // what `check` printed is what is to be pinned; others may stand beside it
+            let pins = format!("pin_sha256 = [\"{}\", \"{pin}\"]", "11".repeat(32));
+            accepted(name, check(&test, &server.url, &pins, &[]));
+        }
+    }
+    maker.self_signed("lab", "/CN=lab", " -addext subjectAltName=IP:127.0.0.1");
+    let server = maker.serve("lab", &[]);
+    accepted("CA:TRUE by its own file", check(&test, &server.url, "ca_file = \"lab.pem\"", &[]));
+}
+
+#[test]
+#[ignore = "needs the CloudEvents SDK and openssl: run tests/run"]
+fn renewed_certificates_need_no_restart() {
+    let test = Test::new("tls-renewed");
+    let maker = Maker(&test);
+    let name = "subjectAltName=IP:127.0.0.1\n";
+    for root in ["root", "next"] {
+        maker.self_signed(root, &format!("/CN={root}"), "");
+    }
+    for (certificate, by) in [("first", "root"), ("renewed", "root"), ("moved", "next")] {
+        maker.signed(certificate, by, 30, name);
+    }
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    let mut server = maker.serve("first", &[]);
+    let url = server.url.clone();
+    let port = url.trim_end_matches('/').rsplit(':').next().unwrap().to_string();
+    test.write("trusted.pem", &std::fs::read_to_string(test.path("root.pem")).unwrap());
+    let text = format!(
+        "[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n\
+         [processor.sink]\ntype = \"knative\"\nuri = \"{url}\"\ntls = {{ ca_file = \"trusted.pem\" }}\n",
+        simulator.url(),
+        simulator.username(),
+        simulator.password()
+    );
+    test.write("router.toml", &text);
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    for (round, certificate) in ["first", "renewed", "moved"].into_iter().enumerate() {
+        if 0 < round {
+            drop(server);
+            server = maker.serve(certificate, &["--port", &port]);
+        }
+        if certificate == "moved" {
+            let key = simulator.push(Draft::vm("VmPoweredOnEvent", "web-1", "vm-1"));
+            router.log_line(&[
+                "certificate refused",
+                "no trusted authority signed it",
+                &maker.fingerprint("moved"),
+            ]);
+            std::fs::copy(test.path("next.pem"), test.path("trusted.pem")).unwrap();
+            server.wait("the event that was refused", |events| {
+                events.iter().any(|e| e.key() == i64::from(key))
+            });
+        }
+        let key = simulator.push(Draft::vm("VmPoweredOffEvent", "web-1", "vm-1"));
+        server.wait(certificate, |events| events.iter().any(|event| event.key() == i64::from(key)));
+    }
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
