@@ -18,12 +18,15 @@ impl Folder {
     /// When it cannot be made.
     pub(super) fn new(command: &str) -> Result<Folder> {
         let now = jiff::Timestamp::now().as_nanosecond();
-        let path = std::env::temp_dir().join(format!("event-router-{command}-{}-{now}", std::process::id()));
+        let temporary = std::env::temp_dir();
+        // A root that holds nothing but this program has none yet. Why that fails, the next call says.
+        let _ = std::fs::create_dir_all(&temporary);
+        let path = temporary.join(format!("event-router-{command}-{}-{now}", std::process::id()));
         // Fails if it is there: nobody else can have prepared it.
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
-            .context(|| format!("make the folder {}", path.display()))?;
+            .context(|| format!("make the folder {} (TMPDIR may name a place for it)", path.display()))?;
         Ok(Folder { path })
     }
 
