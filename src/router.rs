@@ -49,12 +49,16 @@ impl Router {
     ///
     /// # Errors
     /// What the configuration, the state folder or the address to listen on makes impossible.
-    pub fn start(config: &Config) -> Result<Router> {
+    pub fn start(config: &Config) -> Result<Router, StartError> {
+        let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
+        // First of all: a router that is just ending has its address too.
+        let lock = match state_dir {
+            Some(folder) => Some(lock_state(folder)?.ok_or_else(|| StartError::held(folder))?),
+            None => None,
+        };
         let board = Arc::new(Board::new());
         let server = config.metrics.as_ref().map(|metrics| ObserveServer::start(metrics, board.clone()));
         let server = server.transpose()?;
-        let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
-        let lock = state_dir.map(|folder| prepare_state(folder)).transpose()?;
         let parts: Vec<RouteParts> =
             config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
         let mut router = Router::of_parts(parts, config.shutdown_grace, board)?;
@@ -326,12 +330,50 @@ pub fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Resul
     }
 }
 
+/// Why a router does not start.
+#[derive(Debug)]
+pub struct StartError {
+    /// What was tried, and what to do.
+    pub error: Error,
+    /// It may pass by itself: another process has what this one needs.
+    pub may_pass: bool,
+}
+
+impl StartError {
+    fn held(folder: &Path) -> StartError {
+        StartError { error: held(folder), may_pass: true }
+    }
+}
+
+impl From<Error> for StartError {
+    fn from(error: Error) -> StartError {
+        StartError { error, may_pass: false }
+    }
+}
+
+fn held(folder: &Path) -> Error {
+    Error::new(
+        "another router is running on it: two would deliver everything twice; stop the other one or set \
+         another state_dir",
+    )
+    .context(state_folder(folder))
+}
+
+fn state_folder(folder: &Path) -> String {
+    format!("state folder {}", folder.display())
+}
+
 /// Makes the state folder and takes its lock, which keeps out a second router.
 ///
 /// # Errors
 /// When the folder cannot be made or written, or another process holds the lock.
 pub fn prepare_state(folder: &Path) -> Result<File> {
-    let intent = || format!("state folder {}", folder.display());
+    lock_state(folder)?.ok_or_else(|| held(folder))
+}
+
+/// The same; none when another process holds the lock.
+fn lock_state(folder: &Path) -> Result<Option<File>> {
+    let intent = || state_folder(folder);
     let refusal = |error: std::io::Error| {
         let cure = "give the user of the router write access, or set another state_dir";
         Error::new(format!("{}: {cure}", io_text(&error)))
@@ -344,12 +386,8 @@ pub fn prepare_state(folder: &Path) -> Result<File> {
     let opened = options.open(&path).map_err(refusal);
     let file = opened.context(|| format!("open {}", path.display())).context(intent)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::new(
-            "another router is running on it: two would deliver everything twice; stop the other one or set \
-             another state_dir",
-        )
-        .context(intent())),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => {
             Err(Error::new(io_text(&error)).context("lock it").context(intent()))
         }

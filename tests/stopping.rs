@@ -200,3 +200,14 @@ fn ends_by_grace(what: &str, router: Process) {
     assert_eq!(exit.code, Some(0), "{what}: {}", exit.stderr);
     assert!(taken < SHORT_GRACE_LOADED, "{what}: it took {taken:?}: {}", exit.stderr);
 }
+
+/// It may only be that the first has not quite ended: the service manager is to try again.
+#[test]
+fn a_second_router_on_the_same_state_ends_with_1() {
+    let stream = Stream::new("second-router", Settings::default());
+    let router = stream.start();
+    let second = stream.test.router(&["run"]);
+    assert_eq!(second.code, Some(1), "{}", second.stderr);
+    assert!(second.stderr.contains("another router is running on it"), "{}", second.stderr);
+    stream.stop("the first router", router);
+}

@@ -12,6 +12,7 @@ use crate::config::problem::Problem;
 use crate::config::{Config, RouteConfig, SourceConfig};
 use crate::error::{Error, io_text};
 use crate::observe;
+use crate::router::StartError;
 
 pub mod args;
 mod check;
@@ -57,6 +58,12 @@ pub struct Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure { exit: Exit::Failed, error }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(StartError { error, may_pass }: StartError) -> Failure {
+        Failure { exit: if may_pass { Exit::Failed } else { Exit::Refused }, error }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn run(
     let running = config.clone();
     let hang_up = move || take_over(&running, read_again());
     watch_signals_and(source, Some(Box::new(hang_up))).map_err(refused)?;
-    let router = Router::start(&config).map_err(refused)?;
+    let router = Router::start(&config)?;
     log::info!(
         "event-router {} started: {} {} from {}",
         env!("CARGO_PKG_VERSION"),

@@ -44,7 +44,7 @@ pub(super) fn tail(
     config.sources.iter_mut().for_each(|source| source.checkpoint = true);
     let (end, stop) = stop_signal();
     run::watch_signals(end.clone())?;
-    let router = Router::start(&config).map_err(refused)?;
+    let router = Router::start(&config)?;
     let views: Vec<_> = router.routes().iter().map(|route| route.view()).collect();
     beside(router, &stop, &end, || printing::watch(&views, &stop, || false))
 }
