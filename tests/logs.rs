@@ -37,11 +37,10 @@ fn power() -> Draft {
 fn signals_make_the_log_tell_more_and_less() {
     let (test, simulator, sink) = (Test::new("log-level"), simulator(), sink());
     test.write("router.toml", &configuration(&simulator, &simulator.password(), &sink));
-    let mut router = test.start(&["run", "--log-level", "error"]);
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading"]);
     // Each signal only when the one before was answered: two that wait are one.
     for (signal, level) in [
-        ("USR1", "warn"),
-        ("USR1", "info"),
         ("USR1", "debug"),
         ("USR1", "trace"),
         ("USR2", "debug"),
@@ -49,11 +48,9 @@ fn signals_make_the_log_tell_more_and_less() {
         ("USR2", "warn"),
         ("USR2", "error"),
     ] {
-        // Before the process has taken the signals over they would end it.
-        wait_for("the signals to be taken over", SOON, || takes_signals(router.id()).then_some(()));
         router.signal(signal);
         router.log_line(&[&format!("SIG{signal}: the log level is {level}")]);
-        if (signal, level) == ("USR1", "trace") {
+        if level == "trace" {
             simulator.push(power());
             router.log_line(&["TRACE", "successfully sent event", "subject=VmPoweredOnEvent", "eventID="]);
             router.log_line(&["DEBUG", "page of 1 events"]);
@@ -61,14 +58,7 @@ fn signals_make_the_log_tell_more_and_less() {
     }
     let exit = router.end_by("TERM");
     assert_eq!(exit.code, Some(0), "{}", exit.stderr);
-    assert!(!exit.stderr.contains("shutdown"), "the level is error again: {}", exit.stderr);
-}
-
-/// Whether SIGUSR1 has a handler (proc(5): SigCgt, bit 9).
-fn takes_signals(process: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
-    u64::from_str_radix(caught, 16).unwrap() & 1 << 9 != 0
+    assert!(!exit.stderr.contains("shutdown"), "the level is error: {}", exit.stderr);
 }
 
 #[test]
