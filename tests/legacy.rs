@@ -3,14 +3,17 @@
 //! `tests/legacy/good/NAME.toml` is what `convert` prints of `NAME.yaml` or `NAME.json`,
 //! `tests/legacy/broken/NAME.txt` is what is said about the others; `UPDATE_GOLDEN=1` rewrites both.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use event_router::config::Config;
 use event_router::config::file::{self, Overrides};
-use event_router::config::legacy::{self, Converted, Surroundings};
+use event_router::config::legacy::{self, Converted, Form, Surroundings};
 use event_router::config::problem::Problem;
 
-use crate::support::Test;
+use serde_json::Value;
+
+use crate::support::{Test, peers};
 
 /// Stands in the files for the folder in which the router is started.
 const START_FOLDER: &str = "/START-FOLDER";
@@ -160,4 +163,159 @@ fn compare_golden(path: &Path, text: &str) {
     }
     let golden = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(text, golden, "{}: UPDATE_GOLDEN=1 rewrites it", path.display());
+}
+
+/// What goccy/go-yaml understands of a file, in the version and the strictness of the Go router, is
+/// what the converted one says.
+#[test]
+#[ignore = "needs routerconfig on goccy/go-yaml: run tests/run"]
+fn the_go_routers_reader_understands_the_same() {
+    let test = folder_with_certificates("legacy-oracle");
+    let mut understood = 0;
+    for old in corpus("good") {
+        let text = std::fs::read_to_string(&old).unwrap();
+        if legacy::form_of(&text) != Some(Form::Yaml) {
+            continue;
+        }
+        let name = old.file_name().unwrap().to_str().unwrap();
+        let go = match go_reads(&text) {
+            Ok(go) => go,
+            // This router takes it as well.
+            Err(error) if name == "v0.8-uri-as-text.yaml" => {
+                assert!(error.contains("string was used where mapping is expected"), "{error}");
+                continue;
+            }
+            Err(error) => panic!("{name}: {error}"),
+        };
+        let ours: Value = toml::from_str(&convert(&test, &old).unwrap().toml).unwrap();
+        let (mut ours, theirs) = (meaning_of_toml(&test, &ours), meaning_of_go(&go));
+        if name == "v0.7-scalars-as-text.yaml" {
+            // A number that Go printed in another way; it is warned about.
+            assert_eq!(ours.insert("password of functions", "7".into()), Some("007".into()));
+        }
+        assert_eq!(ours, theirs, "{name}");
+        understood += 1;
+    }
+    assert!(25 <= understood, "{understood}");
+    for old in corpus("broken") {
+        let text = std::fs::read_to_string(&old).unwrap();
+        if legacy::form_of(&text) == Some(Form::Yaml) && go_reads(&text).is_err() {
+            assert!(
+                convert(&test, &old).and_then(|read| read.config).is_err(),
+                "{}: as strict as the Go router",
+                old.display()
+            );
+        }
+    }
+}
+
+fn go_reads(text: &str) -> Result<Value, String> {
+    peers::try_go("routerconfig", &[], text.as_bytes()).map(|output| serde_json::from_slice(&output).unwrap())
+}
+
+type Meaning = BTreeMap<&'static str, String>;
+
+fn meaning(values: &[(&'static str, &Value)]) -> Meaning {
+    let said = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        value => value.to_string(),
+    };
+    values
+        .iter()
+        .map(|(name, value)| (*name, said(value)))
+        .filter(|(_, said)| !said.is_empty() && said != "false")
+        .collect()
+}
+
+fn meaning_of_toml(test: &Test, toml: &Value) -> Meaning {
+    let only = |section: &str| toml[section].as_object().unwrap().values().next().unwrap().clone();
+    let (source, processor, metrics) = (only("source"), only("processor"), &toml["metrics"]);
+    let functions = if processor["type"] == "openfaas" { &processor } else { &Value::Null };
+    // A path that Go took from the folder in which it was started.
+    let folder = test.path("");
+    let relative = |path: &Value| {
+        let path = path.as_str().unwrap_or_default().replace(folder.to_str().unwrap(), "");
+        Value::from(if path == "checkpoints" { "" } else { &path })
+    };
+    let files = match &source["tls"]["ca_file"] {
+        Value::Array(files) => files.iter().map(relative).collect(),
+        Value::Null => Value::Null,
+        file => Value::Array(vec![relative(file)]),
+    };
+    meaning(&[
+        ("type", &source["type"]),
+        ("address", &source["address"]),
+        ("username", &source["username"]),
+        ("password", &source["password"]),
+        ("insecure", &source["tls"]["insecure"]),
+        ("checkpoint", &source["checkpoint"]),
+        ("folder", &relative(&toml["state_dir"])),
+        ("root authorities", &files),
+        ("address of functions", &functions["address"]),
+        ("async", &functions["async"]),
+        ("username of functions", &functions["username"]),
+        ("password of functions", &functions["password"]),
+        ("uri", &processor["uri"]),
+        (
+            "ref",
+            &Value::Array(
+                ["apiVersion", "kind", "name", "namespace"].map(|key| processor["ref"][key].clone()).into(),
+            ),
+        ),
+        ("encoding", &processor["encoding"]),
+        ("insecure sink", &processor["tls"]["insecure"]),
+        ("region", &processor["region"]),
+        ("bus", &processor["event_bus"]),
+        ("rule", &processor["rule_arn"]),
+        ("access key", &processor["access_key_id"]),
+        ("secret key", &processor["secret_access_key"]),
+        ("bind", &Value::from(metrics["bind"].as_str().unwrap().trim_start_matches("0.0.0.0"))),
+        ("username of metrics", &metrics["username"]),
+        ("password of metrics", &metrics["password"]),
+    ])
+}
+
+fn meaning_of_go(go: &Value) -> Meaning {
+    let (provider, processor) = (&go["config"]["EventProvider"], &go["config"]["EventProcessor"]);
+    let vcenter = &provider[if provider["Type"] == "vcsim" { "VCSim" } else { "VCenter" }];
+    // Sections of other types are read and mean nothing.
+    let section =
+        |name: &str, wanted: &str| if processor["Type"] == wanted { &processor[name] } else { &Value::Null };
+    let functions = section("OpenFaaS", "openfaas");
+    let (knative, bus) = (section("Knative", "knative"), section("EventBridge", "aws_event_bridge"));
+    let metrics = &go["config"]["MetricsProvider"]["Default"];
+    let reference = &knative["Destination"]["Ref"];
+    meaning(&[
+        ("type", &provider["Type"]),
+        ("address", &vcenter["Address"]),
+        ("username", &vcenter["Auth"]["BasicAuth"]["Username"]),
+        ("password", &vcenter["Auth"]["BasicAuth"]["Password"]),
+        ("insecure", &vcenter["InsecureSSL"]),
+        ("checkpoint", &vcenter["Checkpoint"]),
+        ("folder", &vcenter["CheckpointDir"]),
+        ("root authorities", &go["config"]["Certificates"]["RootCAs"]),
+        ("address of functions", &functions["Address"]),
+        ("async", &functions["Async"]),
+        ("username of functions", &functions["Auth"]["BasicAuth"]["Username"]),
+        ("password of functions", &functions["Auth"]["BasicAuth"]["Password"]),
+        // No server ever sees what follows a #.
+        ("uri", &Value::from(go["uri"].as_str().unwrap().split('#').next())),
+        (
+            "ref",
+            &Value::Array(
+                ["APIVersion", "Kind", "Name", "Namespace"].map(|key| reference[key].clone()).into(),
+            ),
+        ),
+        ("encoding", &knative["Encoding"]),
+        ("insecure sink", &knative["InsecureSSL"]),
+        ("region", &bus["Region"]),
+        ("bus", &bus["EventBus"]),
+        ("rule", &bus["RuleARN"]),
+        ("access key", &bus["Auth"]["AWSAccessKeyAuth"]["AccessKey"]),
+        ("secret key", &bus["Auth"]["AWSAccessKeyAuth"]["SecretKey"]),
+        ("bind", &Value::from(metrics["BindAddress"].as_str().unwrap().trim_start_matches("0.0.0.0"))),
+        ("username of metrics", &metrics["Auth"]["BasicAuth"]["Username"]),
+        ("password of metrics", &metrics["Auth"]["BasicAuth"]["Password"]),
+    ])
 }

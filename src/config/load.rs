@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::file::{Overrides, parse};
 use super::legacy::{self, Converted, Surroundings};
-use super::problem::Problem;
+use super::problem::{Problem, line_of};
 use crate::error::io_text;
 use crate::limits::CONFIG_BYTES_MAX;
 
@@ -66,8 +66,7 @@ fn read(path: &Path) -> Result<String, Problem> {
         return Err(Problem::of_file(path, format!("is larger than {} KiB", limit / 1024)));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        let line = line_of(error.as_bytes(), error.utf8_error().valid_up_to());
         Problem { line: Some(line), ..Problem::of_file(path, "is not UTF-8 text") }
     })
 }

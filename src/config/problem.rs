@@ -25,6 +25,11 @@ impl Problem {
     }
 }
 
+/// The line, counted from 1, of a byte of a text.
+pub(super) fn line_of(text: &[u8], offset: usize) -> usize {
+    1 + text[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+}
+
 /// `router.toml:7: source.vc01.pasword: not a known key, did you mean `password`?`
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

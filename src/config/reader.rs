@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
-use super::problem::Problem;
+use super::problem::{Problem, line_of};
 use super::secret::{LiveSecret, Secret};
 
 /// Looks up an environment variable.
@@ -88,8 +88,7 @@ impl<'a> Document<'a> {
     }
 
     fn place(&self, offset: usize, key: &str, text: String) -> Problem {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = line_of(self.text.as_bytes(), offset);
         Problem { line: Some(line), key: key.to_string(), ..Problem::of_file(self.file, text) }
     }
 

@@ -6,6 +6,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 use serde::de::DeserializeOwned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::problem::line_of;
 use super::tree::{Mistake, Placed, Tree, offset_of, placed};
 use crate::error::Error;
 use crate::limits::{CONFIG_DEPTH_MAX, CONFIG_VALUES_MAX};
@@ -43,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Tree<'_>, Mistake> {
 /// What is wrong with it, and in which line if that is known.
 pub(super) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let wrong = |mistake: &Mistake| {
-        let line = 1 + text.as_bytes()[..mistake.offset].iter().filter(|byte| **byte == b'\n').count();
+        let line = line_of(text.as_bytes(), mistake.offset);
         let key = if mistake.key.is_empty() { String::new() } else { format!("{}: ", mistake.key) };
         Error::new(format!("line {line}: {key}{}", mistake.text))
     };
@@ -136,7 +137,7 @@ impl<'a> Builder<'a> {
 
     fn mapping(&mut self, depth: usize) -> Result<DeValue<'a>, Mistake> {
         let mut table = DeTable::new();
-        // Keys without a value, which are not in the table.
+        // Of every key, those without a value too, which are not in the table.
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
         loop {
             let (key, at) = match self.next()? {
@@ -147,7 +148,7 @@ impl<'a> Builder<'a> {
             let (event, offset) = self.next()?;
             self.note_number(&key, &event, at);
             let value = self.value(event, offset, depth + 1)?;
-            let line = 1 + self.text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+            let line = line_of(self.text.as_bytes(), at);
             if let Some(first) = lines.insert(key.to_string(), line) {
                 let text = format!("is there twice, first in line {first}");
                 self.mistakes.push(Mistake { offset: at, key: key.to_string(), text });

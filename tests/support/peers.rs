@@ -346,8 +346,12 @@ pub fn metrics_families(text: &str) -> Vec<Value> {
 
 /// Runs a Go peer to its end and gives its output.
 pub fn run_go(name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    try_go(name, arguments, input).unwrap_or_else(|error| panic!("{name} {arguments:?}: {error}"))
+}
+
+/// The same, with the last line of standard error if it refuses.
+pub fn try_go(name: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, String> {
     run(Command::new(program(name)).args(arguments), input)
-        .unwrap_or_else(|error| panic!("{name} {arguments:?}: {error}"))
 }
 
 /// Runs a Python peer to its end and gives its output, or its last line of standard error.

@@ -17,6 +17,7 @@ use super::tree::{Mistake, Tree};
 use super::yaml;
 
 mod entries;
+mod escapes;
 mod json;
 mod old;
 mod output;
@@ -89,6 +90,11 @@ pub fn convert(
     overrides: &Overrides,
 ) -> Result<Converted, Vec<Problem>> {
     let text = text.trim_start_matches('\u{feff}');
+    let text = match form {
+        Form::Yaml => escapes::doubled(text),
+        Form::Json => text.into(),
+    };
+    let text = &*text;
     let Surroundings { file: path, folder, environment } = *around;
     let document = Document::new(path, text, environment);
     let parsed = match form {
