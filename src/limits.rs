@@ -27,7 +27,7 @@ pub const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 /// Events of a route that are read but not settled, delivered out of order ones included.
 pub const OUTSTANDING_EVENTS_MAX: usize = 10_000;
 /// Bytes of events of a route that wait for delivery; one event is always admitted.
-pub const QUEUE_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// Worker threads of one route.
 pub const WORKERS_MAX: usize = 1024;
 /// Worker threads of a route that does not say.

@@ -36,10 +36,10 @@ pub(crate) struct Programs<'p> {
 }
 
 const COUNTS: [Count; 4] = [
-    Count { name: "bytes of the program", budget: 5_900_000, count: bytes },
-    Count { name: "system calls per event", budget: 5, count: system_calls },
+    Count { name: "bytes of the program", budget: 6_200_000, count: bytes },
+    Count { name: "system calls per event", budget: 4, count: system_calls },
     Count { name: "allocations per event", budget: 60, count: allocations },
-    Count { name: "instructions per event", budget: 60_000, count: instructions },
+    Count { name: "instructions per event", budget: 135_000, count: instructions },
 ];
 
 /// Counts and prints all; fails when one is over its budget.
@@ -59,12 +59,13 @@ fn bytes(programs: &Programs<'_>) -> u64 {
     std::fs::metadata(programs.shipped).expect("the program").len()
 }
 
-/// Calls of all threads, by strace.
+/// Calls of all threads, by strace. Waits for locks are left out: strace makes the holders slow, and so
+/// they count strace.
 pub(crate) fn system_calls(programs: &Programs<'_>) -> u64 {
     per_event(programs.shipped, |stage| {
         let report = stage.folder.0.join("strace");
         let mut command = Command::new("strace");
-        command.args(["-f", "-c", "-o"]).arg(&report).arg(programs.shipped);
+        command.args(["-f", "-c", "-e", "trace=!futex", "-o"]).arg(&report).arg(programs.shipped);
         (
             command,
             true,

@@ -30,7 +30,7 @@ pub(crate) fn print(programs: &Programs<'_>) {
     waits(router);
     idle::print(router);
     let calls = counts::system_calls(programs);
-    row("system calls per event", "-", &[calls as f64], None);
+    row("system calls per event, waits for locks left out", "-", &[calls as f64], None);
     let bytes = std::fs::metadata(router).expect("the router").len() as f64 / f64::from(1 << 20);
     row("program, MiB", "3.5", &[bytes], None);
     println!();
