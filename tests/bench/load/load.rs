@@ -35,7 +35,7 @@ impl Default for Load {
             workers: 8,
             delay: Duration::ZERO,
             tls: None,
-            longest: Duration::from_secs(120),
+            longest: Duration::from_secs(400),
         }
     }
 }

@@ -18,8 +18,10 @@ use std::process::ExitCode;
 
 use counts::Programs;
 use load::Load;
+use table::PARTS;
 
-const USAGE: &str = "cargo bench --bench load -- table|counts ROUTER";
+const USAGE: &str =
+    "cargo bench --bench load -- counts ROUTER, or table ROUTER [delivery|backlog|waits|idle|scale]...";
 
 fn main() -> ExitCode {
     // `cargo bench` adds `--bench`.
@@ -32,7 +34,9 @@ fn main() -> ExitCode {
         ("source", rest) => source::serve(&Load::of_arguments(rest)),
         ("sink", rest) => sink::serve(&Load::of_arguments(rest)),
         ("floor", rest) => floor::serve(rest),
-        ("table", [shipped]) => table::print(&programs(shipped)),
+        ("table", [shipped, parts @ ..]) if parts.iter().all(|part| PARTS.contains(&part.as_str())) => {
+            table::print(&programs(shipped), parts);
+        }
         ("counts", [shipped]) => return counts::check(&programs(shipped)),
         _ => {
             eprintln!("{USAGE}");

@@ -16,27 +16,33 @@ const RUNS: usize = 5;
 /// One cell of the table of scale takes this long at most.
 const CELL_WAIT_MAX: Duration = Duration::from_secs(8);
 
-/// Measures and prints everything.
-pub(crate) fn print(programs: &Programs<'_>) {
+/// The parts of the table, in their order.
+pub(crate) const PARTS: [&str; 5] = ["delivery", "backlog", "waits", "idle", "scale"];
+
+/// Measures and prints these parts; none are all.
+pub(crate) fn print(programs: &Programs<'_>, parts: &[String]) {
     let router = programs.shipped;
     println!("| What | Budget | Measured | Spread | To the floor |\n| --- | --- | --- | --- | --- |");
-    let plain = Load::default();
-    let floors: Vec<(f64, Floor)> = (0..RUNS).map(|_| floor_of(&plain)).collect();
-    let floor_rate = median(floors.iter().map(|(rate, _)| *rate));
-    let floor_cpu = median(floors.iter().map(|(_, floor)| floor.cpu_us));
-    delivery(router, &plain, floor_rate, floor_cpu);
-    payload(&floors);
-    backlog(router);
-    waits(router);
-    idle::print(router);
-    let calls = counts::system_calls(programs);
-    row("system calls per event, waits for locks left out", "-", &[calls as f64], None);
-    let bytes = std::fs::metadata(router).expect("the router").len() as f64 / f64::from(1 << 20);
-    row("program, MiB", "3.5", &[bytes], None);
-    println!();
-    workers(router);
-    shapes(router);
-    idle::print_routes(router);
+    for part in PARTS.into_iter().filter(|part| parts.is_empty() || parts.iter().any(|asked| asked == part)) {
+        match part {
+            "delivery" => delivery(router),
+            "backlog" => backlog(router),
+            "waits" => waits(router),
+            "idle" => {
+                idle::print(router);
+                let calls = counts::system_calls(programs);
+                row("system calls per event, waits for locks left out", "-", &[calls as f64], None);
+                let bytes = std::fs::metadata(router).expect("the router").len() as f64 / f64::from(1 << 20);
+                row("program, MiB", "3.5", &[bytes], None);
+            }
+            _ => {
+                println!();
+                workers(router);
+                shapes(router);
+                idle::print_routes(router);
+            }
+        }
+    }
 }
 
 /// One line; `floor` is what the same costs at least.
@@ -74,7 +80,11 @@ fn floor_of(load: &Load) -> (f64, Floor) {
     (noted.requests as f64 / ((noted.last_us - noted.first_us) as f64 / 1e6), floor)
 }
 
-fn delivery(router: &Path, load: &Load, floor_rate: f64, floor_cpu: f64) {
+fn delivery(router: &Path) {
+    let load = Load::default();
+    let floors: Vec<(f64, Floor)> = (0..RUNS).map(|_| floor_of(&load)).collect();
+    let floor_rate = median(floors.iter().map(|(rate, _)| *rate));
+    let floor_cpu = median(floors.iter().map(|(_, floor)| floor.cpu_us));
     for (scheme, cpu_budget, tls) in [("HTTP", "60", None), ("HTTPS", "75", Some("ca.pem".into()))] {
         let load = Load { tls, ..load.clone() };
         let runs: Vec<Measured> = (0..RUNS).map(|_| complete(router, &load)).collect();
@@ -90,6 +100,7 @@ fn delivery(router: &Path, load: &Load, floor_rate: f64, floor_cpu: f64) {
         row(&format!("bytes to and from the sink per event, {scheme}, before TLS"), "-", &bytes, None);
         row(&format!("times a thread sleeps per event, {scheme}"), "-", &of(|run| run.sleeps), None);
     }
+    payload(&floors);
 }
 
 /// Everything must have come once, in order.
