@@ -78,3 +78,5 @@ mod types;
 mod tidy;
 // Whom the router believes.
 mod tls;
+// Every answer of a sink, and when the next attempt comes.
+mod waits;

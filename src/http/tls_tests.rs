@@ -16,7 +16,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ServerConfig, SupportedProtocolVersion};
 
 use super::*;
-use crate::config::ConnectionConfig;
+use crate::config::secret::Secret;
+use crate::config::{ConnectionConfig, TlsIdentity};
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError, SendErrorKind};
 use crate::http::testing::{TestServer, read_request, serve, serve_tls, until_closed};
 use crate::testing::{Folder, folder};
@@ -517,4 +518,78 @@ fn through_a_proxy_the_target_is_verified() {
     let connection = ConnectionConfig { proxy: Some(format!("http://{}", proxy.address)), tls: ca.trusted() };
     let client = Client::new(&ClientSettings { connection: &connection, connections_max: 1 }).unwrap();
     assert_eq!(send_to(&client, "https://vc01.test/").unwrap().status, 204);
+}
+
+#[test]
+fn authorities_that_others_hand_over_are_trusted_too() {
+    let (one, two) = (authority("One CA"), authority("Two CA"));
+    let handed = |text: &str| TlsConfig { ca_text: Some(text.into()), ..TlsConfig::default() };
+    accepts(&handed(&one.certificate.pem()), &one.sign(good()));
+    let beside =
+        TlsConfig { ca_text: Some(one.certificate.pem().into()), ..bundle(&two.certificate.pem()).trusted() };
+    assert!(
+        refusal(&handed(&two.certificate.pem()), &one.sign(good()))
+            .contains("no trusted authority signed it")
+    );
+    let both = bundle(&two.certificate.pem());
+    let beside = TlsConfig { ca_files: both.trusted().ca_files, ..beside };
+    accepts(&beside, &one.sign(good()));
+    accepts(&beside, &two.sign(good()));
+    // Without the system's roots there may be none at all.
+    let private = TlsConfig { private: true, ..TlsConfig::default() };
+    assert!(refusal(&private, &one.sign(good())).starts_with("certificate refused: "));
+}
+
+#[test]
+fn client_certificates_are_shown_and_renewed_from_disk() {
+    let (ours, theirs) = (authority("Server CA"), authority("Client CA"));
+    let (sender, seen) = mpsc::channel();
+    let mut roots = RootCertStore::empty();
+    roots.add(theirs.certificate.der().clone()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::new(default_provider()),
+    );
+    let identity = ours.sign(good());
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(BOTH)
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(vec![identity.der.clone().into()], key)
+        .unwrap();
+    let server = serve_tls(config, move |_, stream| {
+        if read_request(stream).is_some() {
+            let shown = stream.conn.peer_certificates().map(|chain| chain[0].to_vec());
+            sender.send(shown.unwrap()).unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+        }
+    });
+    let place = folder("client-certificate");
+    let (certificate, key) = (place.path().join("tls.crt"), place.path().join("tls.key"));
+    let write = || {
+        let pair = KeyPair::generate().unwrap();
+        let signed = CertificateParams::new(vec!["router".to_owned()])
+            .unwrap()
+            .signed_by(&pair, &theirs.issuer)
+            .unwrap();
+        std::fs::write(&certificate, signed.pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        signed.der().to_vec()
+    };
+    let first = write();
+    let tls = TlsConfig {
+        ca_text: Some(ours.certificate.pem().into()),
+        identity: Some(TlsIdentity {
+            certificate: Secret::File(certificate.clone()),
+            key: Secret::File(key.clone()),
+        }),
+        ..TlsConfig::default()
+    };
+    let client = client(tls);
+    assert_eq!(send_to(&client, &url(&server)).unwrap().status, 204);
+    assert_eq!(seen.recv().unwrap(), first);
+    let second = write();
+    assert_eq!(send_to(&client, &url(&server)).unwrap().status, 204);
+    assert_eq!(seen.recv().unwrap(), second);
 }

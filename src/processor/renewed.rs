@@ -2,6 +2,7 @@
 //! renewed, unless it is known to be no longer true.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Result};
@@ -35,6 +36,7 @@ pub struct Failure {
 /// nobody waits for that.
 pub struct Renewed<T> {
     shared: Arc<Shared<T>>,
+    thread: JoinHandle<()>,
 }
 
 struct Shared<T> {
@@ -67,12 +69,12 @@ impl<T: Send + Sync + 'static> Renewed<T> {
             changed: Condvar::new(),
         });
         let seen = shared.clone();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name(thread)
             .stack_size(THREAD_STACK_BYTES)
             .spawn(move || seen.run(&renew))
             .context(|| "start a thread")?;
-        Ok(Renewed { shared })
+        Ok(Renewed { shared, thread })
     }
 
     /// The value; waits for one, but not longer than `wait`.
@@ -96,6 +98,11 @@ impl<T: Send + Sync + 'static> Renewed<T> {
             state.wanted = true;
             self.shared.changed.notify_all();
         }
+    }
+
+    /// Whether the thread is gone, which it must not be: a panic.
+    pub fn is_dead(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// What keeps it from being renewed, if anything does.

@@ -85,20 +85,21 @@ impl Knative {
     }
 
     fn deliver_one(&self, ce: &CloudEvent) -> Verdict {
-        let unsent =
-            |retry, reason, detail: String| failed(retry, reason, format!("{}: {detail}", self.text));
         let target = match &self.targets {
             Targets::Fixed(target) => target.clone(),
-            Targets::Found(targets) => match targets.current(RESOLVE_FIRST_WAIT) {
-                Ok(target) => target,
-                Err(cause) => return failed(Retry::NotReady, "address", cause),
-            },
+            Targets::Found(targets) => {
+                assert!(!targets.is_dead(), "the thread that looks up {} has ended", self.text);
+                match targets.current(RESOLVE_FIRST_WAIT) {
+                    Ok(target) => target,
+                    Err(cause) => return failed(Retry::NotReady, "address", cause),
+                }
+            }
         };
         let token = match target.token() {
             Ok(token) => token,
             Err(error) => {
                 let retry = Retry::Later { after: None, unsent: true };
-                return unsent(retry, "token", error.to_string());
+                return failed(retry, "token", format!("{}: {error}", self.text));
             }
         };
         let begun = Instant::now();
