@@ -243,6 +243,35 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_limit_the_oldest_seconds_go_and_never_the_newest() {
+        let known = |spans: &[(i64, usize)]| {
+            let span = |&(second, keys): &(i64, usize)| {
+                let ranges = (0..keys as i64).map(|key| (2 * key, 2 * key)).collect();
+                let begin = Timestamp::from_second(second).unwrap();
+                Span { begin, latest: begin, ranges }
+            };
+            let mut window = Window::restore(Some(at(11_999, 0).time), spans.iter().map(span));
+            window.insert(at(12_001, -9));
+            window.spans().map(|span| span.begin.as_second()).collect::<Vec<_>>()
+        };
+        let half = WINDOW_KEYS_MAX / 2;
+        assert_eq!(known(&[(10, half), (11, half - 1)]), [10, 11, 12]);
+        assert_eq!(known(&[(10, half), (11, half)]), [11, 12]);
+        assert_eq!(known(&[(9, 10), (10, WINDOW_KEYS_MAX), (11, half)]), [11, 12]);
+        assert_eq!(known(&[(12, WINDOW_KEYS_MAX + 1)]), [12]);
+    }
+
+    #[test]
+    fn seconds_before_1970_are_seconds_too() {
+        let mut window = Window::default();
+        for position in [at(-900, 5), at(-100, 6), at(100, 7)] {
+            window.insert(position);
+            assert!(window.contains(position), "{position:?}");
+        }
+        assert_eq!(window.spans().map(|span| span.begin.as_second()).collect::<Vec<_>>(), [-1, 0]);
+    }
+
+    #[test]
     fn keys_that_begin_again_within_a_second_are_other_events() {
         let mut window = Window::default();
         (1..=9).for_each(|key| window.insert(at(10_000 + key, key)));
