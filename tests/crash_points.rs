@@ -1,6 +1,9 @@
 //! The router dies before a system call, or the call fails, one after the other over a run with
 //! login, pages, checkpoints and a dead letter; after each restart nothing is missing.
 //!
+//! strace counts the calls of each thread for itself, so that a call of another thread may come
+//! first. Therefore the calls on one file, which one thread makes, are visited by the file's name.
+//!
 //! By default the calls that change the disk are visited one by one, all others in large steps.
 //! `EVENT_ROUTER_CRASH_POINTS=all` visits every system call of every kind.
 
@@ -26,6 +29,9 @@ const CALLS_MAX: usize = 5000;
 
 /// So many runs in a row that no injection struck end a row of visits.
 const MISSES_MAX: usize = 3;
+
+const LETTERS: &str = "state/r.dead-letters.jsonl";
+const FRESH: &str = "state/r.checkpoint.json.new";
 
 /// What was acknowledged: id by key.
 type Record = Arc<Mutex<BTreeMap<i64, BTreeSet<String>>>>;
@@ -69,22 +75,27 @@ impl Bench {
         Bench { test, _simulator: simulator, _sink: sink, record }
     }
 
-    /// The router from the start position, with `injection` by strace. The process is the router's
-    /// own: strace is its grandchild.
+    /// The router from the start position, with `injection` by strace: `inject=...`, after `FILE:` if
+    /// only calls on one file are meant. The process is the router's own: strace is its grandchild.
     fn start_injected(&self, injection: &str) -> Process {
+        let (file, injection) = injection.rsplit_once(": ").unwrap_or(("", injection));
         let _ = std::fs::remove_dir_all(self.test.path("state"));
         copy(&self.test.path("start"), &self.test.path("state"));
         self.record.lock().unwrap().clear();
         let router = router_command();
         let mut command = Command::new("strace");
         command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", injection]);
+        if !file.is_empty() {
+            // By the name that the router uses, and by the one that its descriptors have.
+            command.arg("-P").arg(format!("./{file}")).arg("-P").arg(self.test.path(file));
+        }
         command.arg(router.get_program()).arg("run");
         command.env_clear().current_dir(self.test.path("."));
         Process::start(&format!("strace -e {injection} router"), command)
     }
 
     fn settled(&self) -> usize {
-        let (letters, _) = dead_letter::read(&self.test.path("state/r.dead-letters.jsonl")).unwrap();
+        let (letters, _) = dead_letter::read(&self.test.path(LETTERS)).unwrap();
         self.record.lock().unwrap().len() + usize::from(!letters.is_empty())
     }
 
@@ -151,7 +162,9 @@ fn copy(from: &Path, to: &Path) {
 fn visit_all(bench: &Bench, calls: &str, effect: &str, step: usize) -> usize {
     let (mut visited, mut missed) = (0, 0);
     for when in (1..CALLS_MAX).step_by(step) {
-        let struck = bench.visit(&format!("inject={calls}:{effect}:when={when}"));
+        let (file, calls) = calls.rsplit_once(": ").map_or(("", calls), |(file, calls)| (file, calls));
+        let place = if file.is_empty() { String::new() } else { format!("{file}: ") };
+        let struck = bench.visit(&format!("{place}inject={calls}:{effect}:when={when}"));
         visited += usize::from(struck);
         missed = if struck { 0 } else { missed + 1 };
         if missed == MISSES_MAX {
@@ -171,6 +184,12 @@ fn killed_before_any_call_nothing_is_missing() {
     let bench = Bench::new("crash-points");
     let disk = if is_exhaustive() { 1 } else { 2 };
     let others = if is_exhaustive() { 1 } else { 6 };
+    let of = |file: &str| ["openat", "write", "fsync", "flock"].map(|call| format!("{file}: {call}"));
+    for calls in of(LETTERS).iter().chain(&of(FRESH)[..3]) {
+        let visited = visit_all(&bench, calls, "signal=SIGKILL", 1);
+        println!("crash points: killed before {calls}: {visited} points");
+        assert!(0 < visited, "{calls} was never called");
+    }
     for (calls, step) in [
         ("fsync", 1),
         ("rename", 1),
@@ -189,8 +208,40 @@ fn killed_before_any_call_nothing_is_missing() {
 #[ignore = "needs strace: run tests/run"]
 fn a_disk_that_fails_stops_the_router_and_nothing_is_missing() {
     let bench = Bench::new("disk-errors");
-    for (calls, error) in [("fsync", "EIO"), ("rename", "EIO"), ("fsync", "ENOSPC"), ("link,linkat", "EIO")] {
+    let write = format!("{FRESH}: write");
+    for (calls, error) in [
+        ("fsync", "EIO"),
+        ("rename", "EIO"),
+        ("fsync", "ENOSPC"),
+        ("link,linkat", "EIO"),
+        (write.as_str(), "ENOSPC"),
+        (write.as_str(), "EIO"),
+    ] {
         let visited = visit_all(&bench, calls, &format!("error={error}"), 1);
         println!("crash points: {calls} fails with {error}: {visited} points");
+    }
+}
+
+#[test]
+#[ignore = "needs strace: run tests/run"]
+fn a_dead_letter_that_cannot_be_written_holds_its_event_and_says_so() {
+    let bench = Bench::new("letter-errors");
+    for (call, error, words) in [
+        ("write", "ENOSPC", "no space left"),
+        ("fsync", "EIO", "input/output error"),
+        ("openat", "EROFS", "read-only"),
+    ] {
+        let injection = format!("{LETTERS}: inject={call}:error={error}:when=1");
+        let mut router = bench.start_injected(&injection);
+        router.log_line(&["write dead letters", words, "holding the event"]);
+        wait_for("all events but one", SOON, || {
+            (EVENTS - 1 <= bench.record.lock().unwrap().len()).then_some(())
+        });
+        // It is tried again, and the injection strikes once.
+        wait_for(&format!("the letter after {injection}"), SOON, || {
+            (EVENTS <= bench.settled()).then_some(())
+        });
+        assert_eq!(router.end_by("TERM").code, Some(0), "{injection}");
+        bench.restart(&injection);
     }
 }
