@@ -184,7 +184,7 @@ fn killed_before_any_call_nothing_is_missing() {
     let bench = Bench::new("crash-points");
     let disk = if is_exhaustive() { 1 } else { 2 };
     let others = if is_exhaustive() { 1 } else { 6 };
-    let of = |file: &str| ["openat", "write", "fsync", "flock"].map(|call| format!("{file}: {call}"));
+    let of = |file: &str| ["open,openat", "write", "fsync", "flock"].map(|call| format!("{file}: {call}"));
     for calls in of(LETTERS).iter().chain(&of(FRESH)[..3]) {
         let visited = visit_all(&bench, calls, "signal=SIGKILL", 1);
         println!("crash points: killed before {calls}: {visited} points");
@@ -229,7 +229,7 @@ fn a_dead_letter_that_cannot_be_written_holds_its_event_and_says_so() {
     for (call, error, words) in [
         ("write", "ENOSPC", "no space left"),
         ("fsync", "EIO", "input/output error"),
-        ("openat", "EROFS", "read-only"),
+        ("open,openat", "EROFS", "read-only"),
     ] {
         let injection = format!("{LETTERS}: inject={call}:error={error}:when=1");
         let mut router = bench.start_injected(&injection);
