@@ -13,7 +13,7 @@ use crate::support::{SOON, Test, closed_port, wait_for};
 const ENDS: usize = 4;
 /// Machines per pool; the many have 1,000 events in all the times that they are switched.
 const FEW: usize = 4;
-const MANY: usize = 28;
+const MANY: usize = 34;
 /// Routes that reconnect side by side: fewer than the 32 collectors that vcsim allows in all, those
 /// of ended sessions included.
 const ROUTES: usize = 10;
