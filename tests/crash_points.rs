@@ -1,11 +1,13 @@
 //! The router dies before a system call, or the call fails, one after the other over a run with
 //! login, pages, checkpoints and a dead letter; after each restart nothing is missing.
 //!
-//! strace counts the calls of each thread for itself, so that a call of another thread may come
-//! first. Therefore the calls on one file, which one thread makes, are visited by the file's name.
+//! strace counts the calls of each kind in each thread for itself: the thread that first makes its n-th
+//! call of a kind is the one that is struck. Therefore the calls on one file, which one thread makes,
+//! are visited by the file's name too.
 //!
-//! By default the calls that change the disk are visited one by one, all others in large steps.
-//! `EVENT_ROUTER_CRASH_POINTS=all` visits every system call of every kind.
+//! By default the calls that change the disk are visited one by one, the counts of all others in large
+//! steps. `EVENT_ROUTER_CRASH_POINTS=all` visits every count of every kind that a run makes, kind by
+//! kind, in six minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -79,19 +81,46 @@ impl Bench {
     /// only calls on one file are meant. The process is the router's own: strace is its grandchild.
     fn start_injected(&self, injection: &str) -> Process {
         let (file, injection) = injection.rsplit_once(": ").unwrap_or(("", injection));
+        let mut options = vec!["-o".to_string(), "/dev/null".into(), "-e".into(), injection.into()];
+        if !file.is_empty() {
+            // By the name that the router uses, and by the one that its descriptors have.
+            let absolute = self.test.path(file).display().to_string();
+            options.extend(["-P".to_string(), format!("./{file}"), "-P".into(), absolute]);
+        }
+        self.start_traced(&options)
+    }
+
+    fn start_traced(&self, options: &[String]) -> Process {
         let _ = std::fs::remove_dir_all(self.test.path("state"));
         copy(&self.test.path("start"), &self.test.path("state"));
         self.record.lock().unwrap().clear();
         let router = router_command();
         let mut command = Command::new("strace");
-        command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", injection]);
-        if !file.is_empty() {
-            // By the name that the router uses, and by the one that its descriptors have.
-            command.arg("-P").arg(format!("./{file}")).arg("-P").arg(self.test.path(file));
-        }
+        command.args(["-D", "-f", "-qq", "-e", "signal=none"]).args(options);
         command.arg(router.get_program()).arg("run");
         command.env_clear().current_dir(self.test.path("."));
-        Process::start(&format!("strace -e {injection} router"), command)
+        Process::start(&format!("strace {} router", options.join(" ")), command)
+    }
+
+    /// The kinds of system calls that an undisturbed run makes.
+    fn kinds(&self) -> BTreeSet<String> {
+        let trace = self.test.path("trace");
+        let router = self.start_traced(&["-o".to_string(), trace.display().to_string()]);
+        wait_for("an undisturbed run", SOON, || (EVENTS <= self.settled()).then_some(()));
+        assert_eq!(router.end_by("TERM").code, Some(0));
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+        };
+        std::fs::read_to_string(trace)
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(1)?.split_once('('))
+            .map(|(name, _)| name.to_string())
+            .filter(|name| is_name(name))
+            // strace itself starts the program.
+            .filter(|name| !["execve", "exit_group", "exit"].contains(&name.as_str()))
+            .collect()
     }
 
     fn settled(&self) -> usize {
@@ -201,6 +230,10 @@ fn killed_before_any_call_nothing_is_missing() {
         let visited = visit_all(&bench, calls, "signal=SIGKILL", step);
         println!("crash points: killed before {calls}: {visited} points");
         assert!(0 < visited, "{calls} was never called");
+    }
+    for calls in if is_exhaustive() { bench.kinds() } else { BTreeSet::new() } {
+        let visited = visit_all(&bench, &calls, "signal=SIGKILL", 1);
+        println!("crash points: killed before each {calls}: {visited} points");
     }
 }
 
