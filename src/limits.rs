@@ -140,6 +140,9 @@ pub const STALL_RUNG_WAIT: Duration = Duration::from_secs(10);
 pub const STALL_DECLARE_WAIT: Duration = Duration::from_secs(120);
 /// Wait between attempts when all have failed.
 pub const STALL_LADDER_INTERVAL: Duration = Duration::from_secs(300);
+/// While the server leaves out events, the position moves past them this long after they came: each time
+/// costs the server a collector.
+pub const STALL_PASS_WAIT: Duration = Duration::from_secs(600);
 /// Time slices, and so collectors, of one walk past a stall.
 pub const WALK_SLICES_MAX: i32 = 1024;
 /// Shortest slice of a walk.

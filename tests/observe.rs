@@ -174,7 +174,7 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         connection: ConnectionConfig::default(),
     };
     let moment = Duration::from_millis(50);
-    let timing = StallTiming { compare: moment, rung: moment, declare: moment, again: moment };
+    let timing = StallTiming { compare: moment, rung: moment, declare: moment, again: moment, pass: moment };
     let source = Vcenter::new("vc01", &vcenter, Format::Router).unwrap().with_stall_timing(timing);
     let config = RouteConfig {
         name: "power".into(),

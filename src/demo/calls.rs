@@ -278,8 +278,10 @@ fn read(shared: &Shared, call: &Call, context: &Context<'_>) -> Result<String, F
         let mut state = shared.lock();
         state.session(&context.cookie)?;
         let count = count_of(call, "maxCount")?;
-        let stays_empty = state.script.pages_stay_empty;
+        let script = &state.script;
+        let (stays_empty, endless_stay_empty) = (script.pages_stay_empty, script.endless_stay_empty);
         let (collector, history) = collector(&mut state, call, context)?;
+        let stays_empty = stays_empty || (endless_stay_empty && collector.filter.end.is_none());
         let records = match call.method.as_str() {
             _ if stays_empty => Vec::new(),
             "ReadNextEvents" => collector.read_next(history, count),

@@ -47,7 +47,7 @@ pub(super) fn updates(state: &mut State, call: &Call, context: &Context<'_>) -> 
     let end = state.history.end();
     let mut changed = Vec::new();
     {
-        let stays_empty = state.script.pages_stay_empty;
+        let stays_empty = state.script.pages_stay_empty || state.script.endless_stay_empty;
         let session = state.sessions.get_mut(&context.cookie).ok_or(Fault::NotAuthenticated)?;
         let Some(collector) = session.property_collectors.get_mut(&call.this) else {
             return Ok(String::new());

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use std::time::Instant;
 
 use super::Vcenter;
-use super::soap::Latest;
+use super::link::Link;
+use super::soap::{Latest, Newest};
 use super::stall::{Rung, Verdict};
 use super::walk::{Step, Walk};
 use crate::event::Position;
@@ -19,6 +20,7 @@ impl Vcenter {
         // the account may not see.
         let more = !items.is_empty();
         if more {
+            self.witness = None;
             self.mark = None;
             self.note(&mut items);
         } else {
@@ -106,24 +108,27 @@ impl Vcenter {
     fn judge_silence(&mut self) -> Result<(), SourceError> {
         let Some(link) = &self.link else { return Ok(()) };
         let shown = link.wake.as_ref().and_then(|wake| wake.latest());
-        let missed = shown.filter(|latest| self.seen.misses(*latest));
+        let mut missed = [shown, self.witness].into_iter().flatten().find(|latest| self.seen.misses(*latest));
         if !self.stall.is_compare_due(missed.is_some(), Instant::now()) {
             return Ok(());
         }
-        let latest = match link.session.latest_event() {
-            Ok(latest) => latest,
+        let newest = match link.session.latest_event() {
+            Ok(newest) => newest,
             Err(error) if error.failure == SourceFailure::Misconfigured => {
                 log::debug!(target: self.who.as_str(), "{error}");
                 None
             }
             Err(error) => return Err(error),
         };
-        let is_filtered = link.is_filtered();
-        let is_watched = link.wake.as_ref().is_some_and(|wake| wake.is_waiting());
-        if is_filtered && is_watched && missed.is_none() {
-            self.pass(latest);
+        match newest {
+            Some(Newest { event, name }) if link.wants(&name) => {
+                missed = Some(event).filter(|event| self.seen.misses(*event)).or(missed);
+            }
+            Some(Newest { event, .. }) if missed.is_none() => missed = self.pass(event)?,
+            _ => {}
         }
-        let missed = latest.filter(|latest| !is_filtered && self.seen.misses(*latest)).or(missed);
+        // By the next comparison an event that is left out may be the newest.
+        self.witness = missed.filter(|_| self.link.as_ref().is_some_and(Link::is_filtered));
         let larger_page = self.page_events_max < PAGE_EVENTS_MAX;
         match self.stall.compared(missed.is_some(), larger_page, Instant::now(), Timestamp::now()) {
             Verdict::Nothing => Ok(()),
@@ -136,12 +141,40 @@ impl Vcenter {
         }
     }
 
-    /// Of a filtered collector the newest event of all is no witness, but it shows how far the history
-    /// has come. By the next comparison pages were empty and the long poll, which had all that time, has
-    /// shown nothing that is wanted: what was the newest event before is passed.
-    fn pass(&mut self, latest: Option<Latest>) {
-        let mark = latest.and_then(|Latest { key, created }| Some(Position { key, time: created? }));
-        self.passed = std::mem::replace(&mut self.mark, mark).or(self.passed);
+    /// The newest event of all is one that the server leaves out: it shows only how far the history has
+    /// come. What was the newest a while ago is passed when a second collector finds nothing up to there
+    /// that was not read. Returns what it does find.
+    fn pass(&mut self, newest: Latest) -> Result<Option<Latest>, SourceError> {
+        let mark = newest.created.map(|time| Position { key: newest.key, time });
+        // In a quiet vCenter it stays the one that was passed last.
+        let mark = mark.filter(|Position { key, time }| {
+            self.resume < *time || (self.resume == *time && self.resume_key != Some(*key))
+        });
+        match self.mark {
+            Some((_, since)) if since.elapsed() < self.stall.timing().pass => return Ok(None),
+            _ => {}
+        }
+        let now = mark.map(|mark| (mark, Instant::now()));
+        let (Some((mark, _)), Some(link)) = (std::mem::replace(&mut self.mark, now), &self.link) else {
+            return Ok(None);
+        };
+        let body = link.look(self.resume, mark.time, self.page_events_max)?;
+        let found = self.convert(&body)?;
+        let is_known = |item: &&Item| position(item).is_some_and(|position| self.seen.contains(position));
+        match found.iter().find(|item| !is_known(item)) {
+            Some(item) => {
+                Ok(position(item).map(|Position { key, time }| Latest { key, created: Some(time) }))
+            }
+            None => {
+                // A full page of what was read before does not show what is behind it.
+                if found.len() < self.page_events_max && self.resume <= mark.time {
+                    (self.resume, self.resume_key) = (mark.time, Some(mark.key));
+                    self.passed = Some(mark);
+                    self.mark = self.mark.filter(|(newest, _)| *newest != mark);
+                }
+                Ok(None)
+            }
+        }
     }
 
     fn climb(&mut self, rung: Rung, declare: bool, missed: Option<Latest>) -> Result<(), SourceError> {
@@ -203,7 +236,7 @@ impl Vcenter {
     }
 }
 
-fn position(item: &Item) -> Option<Position> {
+pub(super) fn position(item: &Item) -> Option<Position> {
     match item {
         Item::Event(event) => Some(event.position),
         Item::Broken(broken) => broken.position,

@@ -36,10 +36,33 @@ impl Link {
         if let Some(mut old) = self.collector.take() {
             old.destroy(&self.session);
         }
-        let filter =
-            EventFilter { entity: &self.session.content.root_folder, begin, end, types: &self.types };
-        self.collector = Some(Collector::create(&self.session, &filter)?);
+        self.collector = Some(Collector::create(&self.session, &self.filter(begin, end))?);
         Ok(())
+    }
+
+    /// The first page of a collector of its own that holds the events from `begin` to `end`, as the
+    /// server sent it. The collector that is read stays as it is.
+    pub(crate) fn look(
+        &self,
+        begin: Timestamp,
+        end: Timestamp,
+        page_events_max: usize,
+    ) -> Result<Vec<u8>, SourceError> {
+        let mut collector = Collector::create(&self.session, &self.filter(begin, Some(end)))?;
+        let page = collector.read(&self.session, page_events_max);
+        collector.destroy(&self.session);
+        page.map_err(|error| {
+            self.session.connection.source_error("look for events that did not come", &error)
+        })
+    }
+
+    fn filter(&self, begin: Timestamp, end: Option<Timestamp>) -> EventFilter<'_> {
+        EventFilter { entity: &self.session.content.root_folder, begin, end, types: &self.types }
+    }
+
+    /// Whether an event of this name passes the filter.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        !self.is_filtered() || self.types.iter().any(|wanted| wanted == name)
     }
 
     /// Whether the server leaves out what is not wanted.

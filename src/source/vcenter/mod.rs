@@ -39,6 +39,7 @@ use connection::CallError;
 use convert::ServerIdentity;
 use link::Link;
 use session::Session;
+use soap::Latest;
 use stall::{Seen, Stall, StallTiming};
 use wake::{Ended, Wake};
 use walk::Walk;
@@ -80,9 +81,10 @@ pub struct Vcenter {
     tried: Option<u64>,
     // Names of the events that are wanted; empty means all.
     types: Vec<String>,
-    // The newest event at the last comparison, if nothing wanted has come since; and the same when that
-    // was still so at the next one.
-    mark: Option<Position>,
+    // Where the server filters: an event that should have been read, if no other has come since.
+    witness: Option<Latest>,
+    // There too: the newest event of all, and since when; and an event up to which nothing is wanted.
+    mark: Option<(Position, Instant)>,
     passed: Option<Position>,
 }
 
@@ -109,6 +111,7 @@ impl Vcenter {
             insecure_warned: None,
             tried: None,
             types: Vec::new(),
+            witness: None,
             mark: None,
             passed: None,
             stall: Stall::new(StallTiming::default(), Instant::now()),
@@ -159,6 +162,7 @@ impl Vcenter {
         self.resume_key = None;
         self.walk = None;
         self.replaced = false;
+        self.witness = None;
         self.mark = None;
         self.stall.reopened(Instant::now());
         Ok(opened)
@@ -209,6 +213,13 @@ impl Vcenter {
                 return Ok(items);
             }
         }
+    }
+
+    /// The events of a page that stands outside the row of pages.
+    fn convert(&self, body: &[u8]) -> Result<Vec<Item>, SourceError> {
+        let Some(link) = &self.link else { return Err(not_open()) };
+        items(body, &link.identity, self.format)
+            .map_err(|error| link.session.connection.source_error("read a page", &page_error(body, error)))
     }
 
     /// Events to ask for: while there is a backlog, as many as make a page of a good size. Larger

@@ -95,7 +95,7 @@ fn inside(
         }
     }
     match session.latest_event() {
-        Ok(latest) => tell("event counter", counter(latest.map(|latest| latest.key))),
+        Ok(latest) => tell("event counter", counter(latest.map(|latest| latest.event.key))),
         Err(error) => {
             tell("event counter", Outcome::Failed(error.error));
             return false;

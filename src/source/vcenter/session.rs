@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use std::sync::Arc;
 
 use super::connection::{CallError, Connection, Manner};
-use super::soap::{self, Latest, ServiceContent};
+use super::soap::{self, Newest, ServiceContent};
 use crate::config::secret::Secret;
 use crate::error::Error;
 use crate::http::client::Client;
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// `EventManager.latestEvent`; none where the server does not have it.
-    pub(crate) fn latest_event(&self) -> Result<Option<Latest>, SourceError> {
+    pub(crate) fn latest_event(&self) -> Result<Option<Newest>, SourceError> {
         let content = &self.content;
         let envelope =
             soap::retrieve_property(&content.property_collector, &content.event_manager, "latestEvent");

@@ -64,6 +64,14 @@ pub(crate) struct Latest {
     pub(crate) created: Option<Timestamp>,
 }
 
+/// The newest event of all, whatever filters leave out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Newest {
+    pub(crate) event: Latest,
+    /// By what filters ask for it: its class, or the `eventTypeId` of an EventEx or ExtendedEvent.
+    pub(crate) name: String,
+}
+
 /// A SOAP fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -273,8 +281,9 @@ pub(crate) fn updates(answer: &Node) -> Result<Option<UpdateSet>, AnswerError> {
 ///
 /// # Errors
 /// As [`property`].
-pub(crate) fn latest_event(answer: &Node) -> Result<Option<Latest>, AnswerError> {
-    Ok(property(answer)?.and_then(latest_of))
+pub(crate) fn latest_event(answer: &Node) -> Result<Option<Newest>, AnswerError> {
+    let newest = |event: &Node| Some(Newest { event: latest_of(event)?, name: name_of(event) });
+    Ok(property(answer)?.and_then(newest))
 }
 
 /// The value in the answer to `RetrievePropertiesEx` of one property: none when it is not set, or
@@ -450,6 +459,13 @@ fn missing_fault_of(missing: &Node) -> Option<Fault> {
 fn latest_of(event: &Node) -> Option<Latest> {
     let key = event.child_text("key").parse().ok()?;
     Some(Latest { key, created: parse_time(event.child_text("createdTime")) })
+}
+
+fn name_of(event: &Node) -> String {
+    match event.child_text("eventTypeId") {
+        "" => event.xsi_type.clone().unwrap_or_default(),
+        id => id.to_string(),
+    }
 }
 
 /// By time, because keys are opaque; `latestPage` is unordered.

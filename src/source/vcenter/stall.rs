@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use super::soap::Latest;
 use crate::event::Position;
 use crate::limits::{
-    PAGE_EVENTS_MAX, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT, STALL_LADDER_INTERVAL, STALL_RUNG_WAIT,
+    PAGE_EVENTS_MAX, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT, STALL_LADDER_INTERVAL, STALL_PASS_WAIT,
+    STALL_RUNG_WAIT,
 };
 use crate::source::watch::{SourceWatch, StallReport};
 
@@ -60,6 +61,8 @@ pub struct StallTiming {
     pub declare: Duration,
     /// Between walks after the last rung.
     pub again: Duration,
+    /// Where the server filters: before what it leaves out is passed.
+    pub pass: Duration,
 }
 
 impl Default for StallTiming {
@@ -69,6 +72,7 @@ impl Default for StallTiming {
             rung: STALL_RUNG_WAIT,
             declare: STALL_DECLARE_WAIT,
             again: STALL_LADDER_INTERVAL,
+            pass: STALL_PASS_WAIT,
         }
     }
 }
@@ -108,6 +112,11 @@ impl Stall {
     pub(crate) fn set_timing(&mut self, timing: StallTiming, now: Instant) {
         self.timing = timing;
         self.state = State::Quiet { compare_at: now + timing.compare };
+    }
+
+    /// How patient it is.
+    pub(crate) fn timing(&self) -> StallTiming {
+        self.timing
     }
 
     /// Where others see the state.
@@ -263,6 +272,7 @@ mod tests {
         rung: Duration::from_secs(10),
         declare: Duration::from_secs(120),
         again: Duration::from_secs(300),
+        pass: Duration::from_secs(600),
     };
 
     fn at(start: Instant, seconds: u64) -> Instant {

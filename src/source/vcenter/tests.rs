@@ -470,6 +470,7 @@ const FAST: StallTiming = StallTiming {
     rung: Duration::from_millis(20),
     declare: Duration::from_millis(500),
     again: Duration::from_millis(50),
+    pass: Duration::ZERO,
 };
 
 #[test]

@@ -243,7 +243,12 @@ fn the_latest_event_is_read_leniently() {
     let node = result(
         r#"<propSet><name>latestEvent</name><val xsi:type="ContentLibraryItem"><key>-7</key><createdTime>then</createdTime></val></propSet>"#,
     );
-    assert_eq!(latest_event(&node), Ok(Some(Latest { key: -7, created: None })));
+    let newest = |name: &str| Newest { event: Latest { key: -7, created: None }, name: name.into() };
+    assert_eq!(latest_event(&node), Ok(Some(newest("ContentLibraryItem"))));
+    let node = result(
+        r#"<propSet><name>latestEvent</name><val xsi:type="EventEx"><key>-7</key><eventTypeId>esx.problem</eventTypeId></val></propSet>"#,
+    );
+    assert_eq!(latest_event(&node), Ok(Some(newest("esx.problem"))), "its class stands for many");
     let unknown = r#"<missingSet><path>latestEvent</path><fault><fault xsi:type="InvalidProperty"><name>latestEvent</name></fault></fault></missingSet>"#;
     assert_eq!(latest_event(&result(unknown)), Ok(None));
     assert_eq!(latest_event(&result("")), Ok(None));
