@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, Der, PrivateKeyDer, ServerName, TrustAnchor};
 use rustls::{CertificateError, ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
@@ -157,9 +157,17 @@ impl Tls {
             authorities.extend(certificates_of(text.as_bytes()).context(|| "trusted certificates")?);
         }
         let is_closed = !pin_sha256.is_empty() || *insecure || *private;
-        let mut roots = if is_closed { RootCertStore::empty() } else { system_roots().clone() };
-        // A certificate that can be no authority may still be the server's own.
-        roots.add_parsable_certificates(authorities.iter().cloned());
+        let system = if is_closed { None } else { Some(system_roots()) };
+        let roots = match system {
+            Some(system) if authorities.is_empty() => system.clone(),
+            _ => {
+                let mut roots = RootCertStore::empty();
+                roots.extend(system.into_iter().flat_map(|system| &system.roots).map(borrowed));
+                // A certificate that can be no authority may still be the server's own.
+                roots.add_parsable_certificates(authorities.iter().cloned());
+                Arc::new(roots)
+            }
+        };
         let verifier = Verifier::new(&self.setting, authorities, roots, &self.provider)?;
         let config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -185,9 +193,18 @@ fn parse_name(host: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).map_err(|_| Error::new(format!("{host:?} is no name for TLS")))
 }
 
+/// The same authority without a copy of what it holds: there are well over a hundred, for each client.
+fn borrowed(anchor: &'static TrustAnchor<'static>) -> TrustAnchor<'static> {
+    TrustAnchor {
+        subject: Der::from_slice(&anchor.subject),
+        subject_public_key_info: Der::from_slice(&anchor.subject_public_key_info),
+        name_constraints: anchor.name_constraints.as_deref().map(Der::from_slice),
+    }
+}
+
 /// The roots of the operating system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; read once.
-fn system_roots() -> &'static RootCertStore {
-    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+fn system_roots() -> &'static Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
@@ -196,7 +213,7 @@ fn system_roots() -> &'static RootCertStore {
         let mut roots = RootCertStore::empty();
         let (added, ignored) = roots.add_parsable_certificates(found.certs);
         log::debug!("{added} trusted certificates of the system, {ignored} not usable");
-        roots
+        Arc::new(roots)
     })
 }
 

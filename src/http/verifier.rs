@@ -33,13 +33,13 @@ impl Verifier {
     pub(super) fn new(
         setting: &TlsConfig,
         known: Vec<CertificateDer<'static>>,
-        roots: RootCertStore,
+        roots: Arc<RootCertStore>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Verifier> {
         let chain = if roots.is_empty() {
             None
         } else {
-            let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+            let builder = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
             Some(builder.build().context(|| "trusted certificates")?)
         };
         Ok(Verifier {
