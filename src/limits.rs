@@ -5,9 +5,10 @@ use std::time::Duration;
 /// Events in one page of the collector: vCenter's own maximum.
 pub const PAGE_EVENTS_MAX: usize = 1000;
 /// Bytes of a page that is asked for while there is a backlog, by the size of the events before.
-pub const PAGE_BYTES_AIM: usize = 512 * 1024;
-/// Bytes of an event where none was seen: vcsim's have 1.3 KB on average, some many times that.
-pub const EVENT_BYTES_EXPECTED: usize = 2 * 1024;
+pub const PAGE_BYTES_AIM: usize = 256 * 1024;
+/// Bytes of an event where none was seen: vcsim's have 1.3 KB on average, but those of
+/// reconfigurations 50 KB and more, and a first page of them must not cost memory for ever.
+pub const EVENT_BYTES_EXPECTED: usize = 8 * 1024;
 /// Bytes of one answer of vCenter: a page of 1000 events of 50 KB each fits.
 pub const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements inside each other in one page; vCenter's own nest less than 20 deep.

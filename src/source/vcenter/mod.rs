@@ -65,7 +65,7 @@ pub struct Vcenter {
     page_events_max: usize,
     // Pages that were read since the last one that was too large.
     pages_fit: u32,
-    // Of an event in the last page, if that was full; otherwise 0: no backlog is known.
+    // Of an event in the last page, if that was full or large; otherwise 0: no backlog is known.
     event_bytes: usize,
     poll_wait: Duration,
     insecure_warned: Option<Instant>,
@@ -205,7 +205,10 @@ impl Vcenter {
             });
             let (bytes, items) = converted.map_err(|error| self.read_error(&error))?;
             let is_full = asked <= items.len();
-            self.event_bytes = if is_full { bytes / asked } else { 0 };
+            // After a large page that was not full, many events may have come by the time that its own
+            // are handed over.
+            let is_large = PAGE_BYTES_AIM / 4 <= bytes && !items.is_empty();
+            self.event_bytes = if is_full || is_large { bytes / items.len() } else { 0 };
             self.grow_page(is_full);
             // The server takes that many events and drops those that the account may not see: only an
             // empty page of the full size is worth judging.
