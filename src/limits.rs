@@ -173,8 +173,6 @@ pub const NAMESPACES_MAX: usize = 1000;
 pub const LISTING_ODDITIES_MAX: usize = 8;
 /// Functions are listed this often, where the file does not say.
 pub const LISTING_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
-/// Functions are listed at most this often, whatever happens.
-pub const LISTING_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// How long one delivery waits for the first listing before it is parked.
 pub const LISTING_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long a refused invocation waits for the listing that tells whether the function is still
@@ -190,7 +188,7 @@ pub const RESOLVE_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// What a thread renews is renewed at most this often, whatever happens; also the first wait after
 /// that failed.
 pub const RENEW_INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// The longest wait after that failed.
+/// The longest wait after that failed, where nothing else is said.
 pub const RENEW_RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Deadline of one call of the Kubernetes API.
 pub const KUBERNETES_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -221,10 +219,6 @@ pub const PUT_EVENTS_BYTES_DEFAULT: u64 = 1_000_000;
 pub const PUT_EVENTS_BYTES_CHINA_DEFAULT: u64 = 262_144;
 /// The rule of an EventBridge processor is read again this often, where the file does not say.
 pub const RULE_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
-/// The shortest interval that can be set.
-pub const RULE_INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// First wait after a rule could not be read; it doubles up to the interval.
-pub const RULE_RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
 /// How long one delivery waits for the first reading of the rule before it is parked.
 pub const RULE_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Pages of ListRules, of 100 rules each.
@@ -357,5 +351,5 @@ const _: () = assert!(
 );
 const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_INPUT_BYTES_MAX);
 const _: () = assert!(PATTERN_FIELDS_MAX.is_multiple_of(64));
-const _: () = assert!(LISTING_INTERVAL_MIN.as_millis() < LISTING_NEWER_WAIT.as_millis());
+const _: () = assert!(RENEW_INTERVAL_MIN.as_millis() < LISTING_NEWER_WAIT.as_millis());
 const _: () = assert!(2 * CHECKPOINT_INTERVAL.as_millis() < 100);

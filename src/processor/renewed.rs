@@ -13,12 +13,26 @@ use crate::observe::trouble::{Report, Trouble};
 pub trait Renew: Send + 'static {
     /// The value.
     type Value: Send + Sync + 'static;
+    /// What goes on while it cannot be renewed, in the words of the log.
+    const STAYS: &'static str = "what is known so far stays in use";
+    /// What does not while there is none.
+    const WAITS: &'static str = "events wait";
 
-    /// Makes it anew; `last` is the one in use. Also tells after which time to do so again.
+    /// Makes it anew; `last` is the one in use. Also tells after which time to do so again. What takes
+    /// several calls looks between them whether `is_ended`: then any failure will do.
     ///
     /// # Errors
     /// Why not.
-    fn renew(&self, last: Option<&Self::Value>) -> Result<(Self::Value, Duration), Failure>;
+    fn renew(
+        &self,
+        last: Option<&Self::Value>,
+        is_ended: &dyn Fn() -> bool,
+    ) -> Result<(Self::Value, Duration), Failure>;
+
+    /// The longest wait after a failure.
+    fn retry_wait_max(&self) -> Duration {
+        RENEW_RETRY_WAIT_MAX
+    }
 }
 
 /// Why a value could not be renewed.
@@ -47,7 +61,9 @@ struct Shared<T> {
 
 struct State<T> {
     value: Option<Arc<T>>,
-    /// Why there is none.
+    /// When the renewal began that gave the value.
+    made: Option<Instant>,
+    /// Why the last one failed, if it did.
     failure: Option<String>,
     /// When the last renewal began.
     asked: Option<Instant>,
@@ -62,7 +78,8 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(thread: String, who: &str, renew: impl Renew<Value = T>) -> Result<Renewed<T>> {
-        let state = State { value: None, failure: None, asked: None, wanted: false, stopped: false };
+        let state =
+            State { value: None, made: None, failure: None, asked: None, wanted: false, stopped: false };
         let shared = Arc::new(Shared {
             trouble: Trouble::new(who),
             state: Mutex::new(state),
@@ -82,13 +99,24 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     /// # Errors
     /// Why there is none.
     pub fn current(&self, wait: Duration) -> Result<Arc<T>, String> {
-        let is_missing = |state: &mut State<T>| state.value.is_none();
-        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), wait, is_missing);
-        let state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        let state = self.wait_for(self.shared.lock(), wait, |state| state.value.is_some());
         match &state.value {
             Some(value) => Ok(value.clone()),
             None => Err(state.failure.clone().unwrap_or_else(|| "no answer yet".to_string())),
         }
+    }
+
+    /// A value whose renewal began after `since`; has it renewed and waits for that, but not longer
+    /// than `wait`.
+    pub fn newer(&self, since: Instant, wait: Duration) -> Option<Arc<T>> {
+        let is_newer = |state: &State<T>| state.made.is_some_and(|made| since < made);
+        let mut state = self.shared.lock();
+        if !is_newer(&state) {
+            state.wanted = true;
+            self.shared.changed.notify_all();
+            state = self.wait_for(state, wait, is_newer);
+        }
+        state.value.clone().filter(|_| is_newer(&state))
     }
 
     /// Has the value renewed soon, unless that was begun after `since`: it did not serve.
@@ -109,6 +137,16 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     pub fn trouble(&self) -> Option<Report> {
         self.shared.trouble.current()
     }
+
+    fn wait_for<'a>(
+        &self,
+        state: MutexGuard<'a, State<T>>,
+        wait: Duration,
+        is_done: impl Fn(&State<T>) -> bool,
+    ) -> MutexGuard<'a, State<T>> {
+        let waited = self.shared.changed.wait_timeout_while(state, wait, |state| !is_done(state));
+        waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    }
 }
 
 impl<T> Drop for Renewed<T> {
@@ -124,7 +162,7 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn run(&self, renew: &impl Renew<Value = T>) {
+    fn run<R: Renew<Value = T>>(&self, renew: &R) {
         let mut after_failure = RENEW_INTERVAL_MIN;
         loop {
             let asked = Instant::now();
@@ -134,19 +172,23 @@ impl<T> Shared<T> {
                 state.asked = Some(asked);
                 state.value.clone()
             };
-            let interval = match renew.renew(last.as_deref()) {
+            let renewed = renew.renew(last.as_deref(), &|| self.lock().stopped);
+            if self.lock().stopped {
+                return;
+            }
+            let interval = match renewed {
                 Ok((value, interval)) => {
                     self.trouble.over();
                     after_failure = RENEW_INTERVAL_MIN;
                     let mut state = self.lock();
-                    state.value = Some(Arc::new(value));
+                    (state.value, state.made) = (Some(Arc::new(value)), Some(asked));
                     state.failure = None;
                     interval
                 }
                 Err(failure) => {
-                    self.fail(failure);
-                    let interval = after_failure;
-                    after_failure = (interval * 2).min(RENEW_RETRY_WAIT_MAX);
+                    self.fail::<R>(failure);
+                    let interval = after_failure.min(renew.retry_wait_max());
+                    after_failure = interval * 2;
                     interval
                 }
             };
@@ -157,18 +199,15 @@ impl<T> Shared<T> {
         }
     }
 
-    fn fail(&self, failure: Failure) {
+    fn fail<R: Renew>(&self, failure: Failure) {
         let mut state = self.lock();
         if failure.gone {
             state.value = None;
         }
-        let consequence = match state.value {
-            Some(_) => "what is known so far stays in use, asking again",
-            None => "events wait, asking again",
-        };
+        let consequence = if state.value.is_some() { R::STAYS } else { R::WAITS };
         state.failure = Some(failure.text.clone());
         drop(state);
-        self.trouble.happened(failure.reason, &failure.text, consequence);
+        self.trouble.happened(failure.reason, &failure.text, &format!("{consequence}, asking again"));
     }
 
     /// Waits for the time of the next renewal, but not less than the shortest interval; true when
@@ -199,7 +238,7 @@ mod tests {
     impl Renew for Script {
         type Value = u32;
 
-        fn renew(&self, last: Option<&u32>) -> Result<(u32, Duration), Failure> {
+        fn renew(&self, last: Option<&u32>, _: &dyn Fn() -> bool) -> Result<(u32, Duration), Failure> {
             self.1.send(last.copied()).unwrap();
             let ended = || Failure { reason: "end", text: "the test is over".into(), gone: false };
             self.0.recv().unwrap_or_else(|_| Err(ended()))
@@ -237,7 +276,12 @@ mod tests {
         assert_eq!(asks.recv_timeout(WAIT).unwrap(), None);
         assert_eq!(renewed.current(Duration::ZERO).unwrap_err(), "no");
         answers.send(Ok((2, LONG))).unwrap();
-        drop(answers);
         assert_eq!(*renewed.current(WAIT).unwrap(), 2);
+        let began = Instant::now();
+        assert_eq!(renewed.newer(began - LONG, Duration::ZERO).as_deref(), Some(&2), "new enough");
+        assert_eq!(renewed.newer(began, Duration::ZERO), None);
+        answers.send(Ok((3, LONG))).unwrap();
+        assert_eq!(renewed.newer(began, WAIT).as_deref(), Some(&3));
+        drop(answers);
     }
 }

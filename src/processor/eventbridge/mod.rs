@@ -32,7 +32,7 @@ use credentials::chain::{Chain, Environment};
 use endpoint::Variant;
 use failure::{Class, wait_of};
 use request::Entry;
-use rules::Watch;
+use rules::Followed;
 
 use crate::config::{ConnectionConfig, EventbridgeConfig, TlsConfig};
 use crate::error::Result;
@@ -40,6 +40,7 @@ use crate::event::Event;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{RULE_FIRST_WAIT, WORKERS_MAX};
 use crate::pattern::{Part, Pattern, cloud_event};
+use crate::processor::renewed::Renewed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Puts events on one bus.
@@ -50,7 +51,7 @@ pub struct Eventbridge {
     region: String,
     bytes_max: usize,
     timeout: Duration,
-    watch: Option<Watch>,
+    rule: Option<Renewed<Followed>>,
 }
 
 impl Eventbridge {
@@ -61,10 +62,10 @@ impl Eventbridge {
     /// A proxy or TLS setting that cannot be used, or no thread.
     pub fn new(name: &str, config: &EventbridgeConfig, at_least_once: bool) -> Result<Eventbridge> {
         let api = Arc::new(api(name, config, &Environment::of_process(), at_least_once)?);
-        let watch = match &config.rule {
+        let rule = match &config.rule {
             Some(arn) => {
                 let bus = config.event_bus.clone().unwrap_or_else(|| arn.bus.clone());
-                Some(Watch::start(name, api.clone(), arn.clone(), bus, config.refresh)?)
+                Some(rules::follow(name, api.clone(), arn.clone(), bus, config.refresh)?)
             }
             None => None,
         };
@@ -76,7 +77,7 @@ impl Eventbridge {
             region: config.region.clone(),
             bytes_max: usize::try_from(config.bytes_max).unwrap_or(usize::MAX),
             timeout: config.timeout,
-            watch,
+            rule,
         })
     }
 
@@ -174,19 +175,19 @@ impl Processor for Eventbridge {
 
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         // Rule or keys would grow old unnoticed. A panic is a fault of the program, so let it end.
-        let dead = self.api.credentials.is_dead() || self.watch.as_ref().is_some_and(Watch::is_dead);
+        let dead = self.api.credentials.is_dead() || self.rule.as_ref().is_some_and(Renewed::is_dead);
         assert!(!dead, "{}: a thread that keeps the rule or the keys current has ended", self.api.who);
         let deadline = Instant::now() + self.timeout;
-        let pattern = match self.watch.as_ref().map(|watch| watch.current(RULE_FIRST_WAIT)) {
+        let rule = match self.rule.as_ref().map(|rule| rule.current(RULE_FIRST_WAIT)) {
             None => None,
-            Some(Ok(pattern)) => Some(pattern),
+            Some(Ok(rule)) => Some(rule),
             Some(Err(why)) => return verdicts.extend(batch.iter().map(|_| Verdict::failed(not_ready(&why)))),
         };
         let mut entries = Vec::with_capacity(batch.len());
         // Where the outcome of each entry belongs.
         let mut places = Vec::with_capacity(batch.len());
         for (place, delivery) in batch.iter().enumerate() {
-            match self.prepare(pattern.as_deref(), &delivery.event) {
+            match self.prepare(rule.as_ref().map(|rule| &rule.pattern), &delivery.event) {
                 Ok(entry) => {
                     entries.push(entry);
                     places.push(place);

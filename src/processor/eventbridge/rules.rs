@@ -1,8 +1,7 @@
 //! The rule that decides which events are worth sending: read at the start and again and again, and
 //! replaced as a whole. While it cannot be read, the last one stays in use.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::api::{Api, CallError};
 use super::failure::Class;
 use crate::config::aws::RuleArn;
-use crate::error::{Context, Error, Result};
-use crate::limits::{RULE_PAGES_MAX, RULE_RETRY_WAIT_MIN, THREAD_STACK_BYTES};
-use crate::observe::trouble::Trouble;
+use crate::error::{Error, Result};
+use crate::limits::RULE_PAGES_MAX;
 use crate::pattern::Pattern;
+use crate::processor::renewed::{Failure, Renew, Renewed};
 
 /// A rule as EventBridge describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -116,143 +115,71 @@ fn call<T: for<'de> Deserialize<'de>>(
     serde_json::from_slice(&answer).map_err(|cause| error(format!("the answer cannot be read: {cause}")))
 }
 
-/// The pattern of a rule and the thread that renews it. Dropped, the thread ends; nobody waits.
-pub struct Watch {
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+/// Starts the thread that reads the rule at once and then every `refresh`; `name` is the processor's.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn follow(
+    name: &str,
+    api: Arc<Api>,
+    arn: RuleArn,
+    bus: String,
+    refresh: Duration,
+) -> Result<Renewed<Followed>> {
+    let who = format!("processor {name}");
+    Renewed::start(format!("aws-rule:{name}"), &who, Follower { who: who.clone(), api, arn, bus, refresh })
 }
 
-struct Shared {
+/// What of a rule decides about events.
+#[derive(Debug)]
+pub struct Followed {
+    /// What it matches.
+    pub pattern: Pattern,
+    is_enabled: bool,
+}
+
+struct Follower {
     who: String,
     api: Arc<Api>,
     arn: RuleArn,
     bus: String,
     refresh: Duration,
-    state: Mutex<State>,
-    changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    pattern: Option<Arc<Pattern>>,
-    enabled: bool,
-    /// Why there is no pattern yet.
-    failure: Option<String>,
-    stopped: bool,
-}
+impl Renew for Follower {
+    type Value = Followed;
+    const STAYS: &'static str = "the pattern read last stays in use";
+    const WAITS: &'static str = "events wait for the rule";
 
-impl Watch {
-    /// Starts the thread, which reads the rule at once and then every `refresh`.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn start(name: &str, api: Arc<Api>, arn: RuleArn, bus: String, refresh: Duration) -> Result<Watch> {
-        let who = format!("processor {name}");
-        let state = Mutex::default();
-        let shared = Arc::new(Shared { who, api, arn, bus, refresh, state, changed: Condvar::new() });
-        let seen = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name(format!("aws-rule:{name}"))
-            .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || seen.run())
-            .context(|| "start a thread")?;
-        Ok(Watch { shared, thread })
+    fn renew(&self, last: Option<&Followed>, _: &dyn Fn() -> bool) -> Result<(Followed, Duration), Failure> {
+        let failure = |reason, text| Failure { reason, text, gone: false };
+        let rule =
+            read(&self.api, &self.arn, &self.bus).map_err(|error| failure(error.reason, error.text))?;
+        let pattern =
+            rule.pattern().map_err(|error| failure("pattern", format!("rule {}: {error}", self.arn.text)))?;
+        let now = Followed { pattern, is_enabled: rule.is_enabled() };
+        self.say_change(last, &now);
+        Ok((now, self.refresh))
     }
 
-    /// Whether the thread is gone, which it must not be: a panic.
-    pub fn is_dead(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// The last pattern that could be read; waits for the first one, but not longer than `wait`.
-    ///
-    /// # Errors
-    /// Why there is none yet.
-    pub fn current(&self, wait: Duration) -> Result<Arc<Pattern>, String> {
-        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), wait, |state| {
-            state.pattern.is_none() && state.failure.is_none()
-        });
-        let state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        match &state.pattern {
-            Some(pattern) => Ok(pattern.clone()),
-            None => Err(state.failure.clone().unwrap_or_else(|| "no answer yet".to_string())),
-        }
+    fn retry_wait_max(&self) -> Duration {
+        self.refresh
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.shared.lock().stopped = true;
-        self.shared.changed.notify_all();
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn run(&self) {
-        let trouble = Trouble::new(self.who.as_str());
-        let mut after_failure = RULE_RETRY_WAIT_MIN;
-        loop {
-            let rule = read(&self.api, &self.arn, &self.bus).map_err(|error| (error.reason, error.text));
-            let pattern = rule.and_then(|rule| match rule.pattern() {
-                Ok(pattern) => Ok((rule, pattern)),
-                Err(error) => Err(("pattern", format!("rule {}: {error}", self.arn.text))),
-            });
-            let wait = match pattern {
-                Ok((rule, pattern)) => {
-                    trouble.over();
-                    after_failure = RULE_RETRY_WAIT_MIN;
-                    self.replace(&rule, pattern);
-                    self.refresh
-                }
-                Err((reason, text)) => {
-                    let known = self.lock().pattern.is_some();
-                    let consequence = if known {
-                        "the pattern read last stays in use, asking again"
-                    } else {
-                        "events wait for the rule, asking again"
-                    };
-                    trouble.happened(reason, &text, consequence);
-                    self.lock().failure = Some(text);
-                    self.changed.notify_all();
-                    let wait = after_failure.min(self.refresh);
-                    after_failure = wait * 2;
-                    wait
-                }
-            };
-            let waited = self.changed.wait_timeout_while(self.lock(), wait, |state| !state.stopped);
-            if waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0.stopped {
-                return;
-            }
-        }
-    }
-
-    fn replace(&self, rule: &Rule, pattern: Pattern) {
+impl Follower {
+    fn say_change(&self, before: Option<&Followed>, now: &Followed) {
         let (who, arn) = (self.who.as_str(), &self.arn.text);
-        let mut state = self.lock();
-        let is_new = state.pattern.as_ref().is_none_or(|before| before.text() != pattern.text());
-        let (first, was_enabled) = (state.pattern.is_none(), state.enabled);
-        if is_new {
-            log::info!(target: who, "rule {arn} forwards what matches {}", pattern.text());
-            state.pattern = Some(Arc::new(pattern));
+        if before.is_none_or(|before| before.pattern.text() != now.pattern.text()) {
+            log::info!(target: who, "rule {arn} forwards what matches {}", now.pattern.text());
         }
-        state.enabled = rule.is_enabled();
-        state.failure = None;
-        drop(state);
-        match (rule.is_enabled(), was_enabled) {
-            (false, true) => {
+        match (before.is_none_or(|before| before.is_enabled), now.is_enabled) {
+            (true, false) => {
                 log::warn!(target: who, "rule {arn} is disabled: its targets get nothing; what matches it is sent to the bus all the same")
             }
-            (false, false) if first => {
-                log::warn!(target: who, "rule {arn} is disabled: its targets get nothing; what matches it is sent to the bus all the same")
-            }
-            (true, false) if !first => log::info!(target: who, "rule {arn} is enabled again"),
+            (false, true) => log::info!(target: who, "rule {arn} is enabled again"),
             _ => {}
         }
-        self.changed.notify_all();
     }
 }
 

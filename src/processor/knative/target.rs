@@ -214,7 +214,7 @@ impl Finder {
 impl Renew for Finder {
     type Value = Target;
 
-    fn renew(&self, last: Option<&Target>) -> Result<(Target, Duration), Failure> {
+    fn renew(&self, last: Option<&Target>, _: &dyn Fn() -> bool) -> Result<(Target, Duration), Failure> {
         let found = self.find(last)?;
         if last.is_none_or(|last| last.url != found.url || last.ca_certs != found.ca_certs) {
             log::info!(target: &self.who, "events go to {}", found.text());

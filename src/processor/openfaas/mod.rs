@@ -22,23 +22,23 @@ pub mod watch;
 
 use gateway::{Answer, Gateway};
 use topics::{Target, TopicMap};
-use watch::Watch;
 
 use crate::cloudevents;
 use crate::config::OpenfaasConfig;
 use crate::error::Result;
 use crate::limits::{
-    FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_INTERVAL_MIN, LISTING_NEWER_WAIT,
+    FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_NEWER_WAIT, RENEW_INTERVAL_MIN,
     TARGETS_COUNTED_MAX, THREAD_STACK_BYTES,
 };
 use crate::observe::outcomes::{Outcome, Outcomes};
+use crate::processor::renewed::Renewed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Invokes the functions of one gateway.
 pub struct Openfaas {
     who: String,
     gateway: Arc<Gateway>,
-    watch: Watch,
+    functions: Renewed<TopicMap>,
     counts: Outcomes,
     // Threads beside the workers that invoke functions at the moment.
     helpers: AtomicUsize,
@@ -53,11 +53,11 @@ impl Openfaas {
     pub fn new(name: &str, config: &OpenfaasConfig, at_least_once: bool) -> Result<Openfaas> {
         let who = format!("processor {name}");
         let gateway = Arc::new(Gateway::new(config, at_least_once)?);
-        let watch = Watch::start(name, gateway.clone(), config.refresh)?;
+        let functions = watch::start(name, gateway.clone(), config.refresh)?;
         Ok(Openfaas {
             who,
             gateway,
-            watch,
+            functions,
             counts: Outcomes::new(TARGETS_COUNTED_MAX),
             helpers: AtomicUsize::new(0),
         })
@@ -95,7 +95,7 @@ impl Openfaas {
         if !is_first && delivery.attempts == 0 {
             return Ok(pending.map(|name| name.as_str().into()).collect());
         }
-        let map = self.watch.current(LISTING_FIRST_WAIT).map_err(|why| self.not_ready(&why))?;
+        let map = self.functions.current(LISTING_FIRST_WAIT).map_err(|why| self.not_ready(&why))?;
         let subscribed = map.targets(topic);
         if is_first {
             return Ok(subscribed.to_vec());
@@ -131,10 +131,10 @@ impl Openfaas {
         }
         // A listing of the last second is as good: otherwise a function that answers 404 on its own
         // would cause one for each event.
-        let since = began.checked_sub(LISTING_INTERVAL_MIN).unwrap_or(began);
+        let since = began.checked_sub(RENEW_INTERVAL_MIN).unwrap_or(began);
         let subscribes =
             |map: Arc<TopicMap>| map.targets(topic).iter().any(|target| **target == *failure.target);
-        match self.watch.newer(since, LISTING_NEWER_WAIT).map(subscribes) {
+        match self.functions.newer(since, LISTING_NEWER_WAIT).map(subscribes) {
             Some(false) => {
                 log::info!(target: self.who.as_str(), "{} was removed, {topic} is not for it any more", failure.target);
                 None
@@ -189,7 +189,7 @@ impl Openfaas {
 impl Processor for Openfaas {
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         // The map would grow old unnoticed. A panic is a fault of the program, so let it end.
-        assert!(!self.watch.is_dead(), "{}: the thread that lists functions has ended", self.who);
+        assert!(!self.functions.is_dead(), "{}: the thread that lists functions has ended", self.who);
         let said = &mut |target: &Target, answer: &Answer| {
             log::debug!(target: self.who.as_str(), "{target}: {}", answer.text());
         };

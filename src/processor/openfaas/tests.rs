@@ -304,7 +304,7 @@ fn functions_come_and_go() {
     deliver_until_done(&openfaas);
     script.functions(&[("a", "VmPoweredOnEvent"), ("b", "VmPoweredOnEvent")]);
     let subscribed = |count| {
-        let map = openfaas.watch.current(SOON).unwrap();
+        let map = openfaas.functions.current(SOON).unwrap();
         map.targets("VmPoweredOnEvent").len() == count
     };
     wait_until("b subscribes", || subscribed(2));
@@ -335,7 +335,7 @@ fn refusal_of_a_removed_function_is_no_dead_letter() {
     // The removal is seen although the next regular listing is hours away.
     let listed = Instant::now();
     script.functions(&[]);
-    wait_until("a listing that is a second old", || LISTING_INTERVAL_MIN < listed.elapsed());
+    wait_until("a listing that is a second old", || RENEW_INTERVAL_MIN < listed.elapsed());
     assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
     assert_eq!(script.listings(), before + 1);
 }
