@@ -33,6 +33,8 @@ const CALLS_MAX: usize = 5000;
 const MISSES_MAX: usize = 3;
 
 const LETTERS: &str = "state/r.dead-letters.jsonl";
+const CHECKPOINT: &str = "state/r.checkpoint.json";
+const PREVIOUS: &str = "state/r.checkpoint.json.previous";
 const FRESH: &str = "state/r.checkpoint.json.new";
 
 /// What was acknowledged: id by key.
@@ -246,13 +248,28 @@ fn a_disk_that_fails_stops_the_router_and_nothing_is_missing() {
         ("fsync", "EIO"),
         ("rename", "EIO"),
         ("fsync", "ENOSPC"),
-        ("link,linkat", "EIO"),
+        ("unlink,unlinkat", "EIO"),
         (write.as_str(), "ENOSPC"),
         (write.as_str(), "EIO"),
     ] {
         let visited = visit_all(&bench, calls, &format!("error={error}"), 1);
         println!("crash points: {calls} fails with {error}: {visited} points");
+        assert!(0 < visited, "{calls} with {error} was never noticed");
     }
+}
+
+#[test]
+#[ignore = "needs strace: run tests/run"]
+fn without_hard_links_the_previous_record_is_a_copy() {
+    let bench = Bench::new("no-hard-links");
+    let router = bench.start_injected("inject=link,linkat:error=EPERM");
+    wait_for("all events", SOON, || (EVENTS <= bench.settled()).then_some(()));
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    let last = std::fs::read_to_string(bench.test.path(CHECKPOINT)).unwrap();
+    let previous = std::fs::read_to_string(bench.test.path(PREVIOUS)).unwrap();
+    assert!(previous.contains("checksum") && previous != last, "{previous}");
+    std::fs::write(bench.test.path(CHECKPOINT), "").unwrap();
+    bench.restart("the loss of the last record");
 }
 
 #[test]
