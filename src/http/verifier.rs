@@ -231,7 +231,7 @@ fn bare_name(presented: &str) -> &str {
 }
 
 fn now_text() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    format!("{:.0}", jiff::Timestamp::now())
 }
 
 /// The refusal of a certificate, with all that helps to accept or replace it.

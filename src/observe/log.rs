@@ -17,7 +17,7 @@ use serde_json::Map;
 use crate::config::{LogConfig, LogFormat};
 
 /// Crates below us that log. Their levels are made for their developers.
-const THIRD_PARTY: &[&str] = &["rustls", "rustls_native_certs", "ureq", "ureq_proto"];
+const THIRD_PARTY: &[&str] = &["ureq", "ureq_proto"];
 
 /// Starts the log of the process. A second call changes only the level.
 ///
@@ -251,9 +251,9 @@ mod tests {
             (Wanted::Trace, Level::Trace, "route power", true),
             (Wanted::Info, Level::Info, "ureq::run", false),
             (Wanted::Info, Level::Warn, "ureq::run", true),
-            (Wanted::Error, Level::Warn, "rustls", false),
-            (Wanted::Debug, Level::Debug, "rustls::client", false),
-            (Wanted::Trace, Level::Debug, "rustls::client", true),
+            (Wanted::Error, Level::Warn, "ureq", false),
+            (Wanted::Debug, Level::Debug, "ureq_proto::client", false),
+            (Wanted::Trace, Level::Debug, "ureq_proto::client", true),
             (Wanted::Trace, Level::Trace, "ureq_proto::util", false),
             (Wanted::Info, Level::Info, "ureq_but_ours", true),
         ] {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 
 use super::credentials::{Credentials, Store};
 use super::failure::{Class, classify_request, code_and_message};
@@ -146,9 +147,10 @@ impl Api {
 
     /// Takes over the time of an answer; false when it is what the request was signed with.
     fn correct_clock(&self, answer: &Response, signed_with: i64) -> bool {
-        let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        let date =
+            answer.header("date").and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
         let Some(date) = date else { return false };
-        let skew = date.timestamp().as_second() - Timestamp::now().as_second();
+        let skew = date.as_second() - Timestamp::now().as_second();
         let before = self.skew.swap(skew, Ordering::Relaxed);
         // Another thread may have been told the same a moment ago.
         if SKEW_SECONDS_MIN <= (skew - before).abs() {
