@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr3};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use quick_xml::events::attributes::Attributes;
@@ -72,7 +73,25 @@ pub(super) enum Content<'a> {
 struct Prefix<'a> {
     depth: usize,
     name: &'a str,
-    namespace: &'a str,
+    namespace: Namespace,
+}
+
+/// The namespaces that mean something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Namespace {
+    Xsi,
+    Xsd,
+    Other,
+}
+
+impl Namespace {
+    fn of(uri: &str) -> Namespace {
+        match uri {
+            XSI => Namespace::Xsi,
+            XSD => Namespace::Xsd,
+            _ => Namespace::Other,
+        }
+    }
 }
 
 /// A reader that stands somewhere in a page.
@@ -125,8 +144,14 @@ impl<'a> Xml<'a> {
             // After text the reader has already decided that markup comes.
             self.movable = !matches!(event, Event::Text(_));
             return match event {
-                Event::Start(start) => Ok(Step::Open(self.open(begin, start.len(), None)?)),
-                Event::Empty(start) => Ok(Step::Open(self.open(begin, start.len(), Some(""))?)),
+                Event::Start(start) => {
+                    let name = name_length(start.as_bytes());
+                    Ok(Step::Open(self.open(begin, start.len(), name, None)?))
+                }
+                Event::Empty(start) => {
+                    let name = name_length(start.as_bytes());
+                    Ok(Step::Open(self.open(begin, start.len(), name, Some(""))?))
+                }
                 Event::End(end) => self.close(end.name().as_ref()),
                 Event::Text(text) => Ok(Step::Text(normal_newlines(text.into_inner()))),
                 Event::CData(data) => Ok(Step::Text(normal_newlines(data.into_inner()))),
@@ -149,14 +174,14 @@ impl<'a> Xml<'a> {
             *self.reader.get_mut() = behind;
             return self.close(name).map(Some);
         }
-        let Some(Start { blank, length, content, behind }) = Start::find(rest) else { return Ok(None) };
+        let Some(Start { blank, length, name, content, behind }) = Start::find(rest) else { return Ok(None) };
         let begin = self.position() + blank;
         let text = begin + 1 + length + 1;
         let content = content.and_then(|content| self.page.get(text..text + content));
         *self.reader.get_mut() = behind;
         let empty = self.page[..text].ends_with("/>");
         let (length, content) = if empty { (length - 1, Some("")) } else { (length, content) };
-        self.open(begin, length, content).map(|tag| Some(Step::Open(tag)))
+        self.open(begin, length, name.min(length), content).map(|tag| Some(Step::Open(tag)))
     }
 
     /// Reads on after an `Open` whose content is not known: the text up to the first child or the end.
@@ -195,10 +220,16 @@ impl<'a> Xml<'a> {
         Ok(())
     }
 
-    /// Opens the element whose tag begins at `begin` and has `length` bytes between its brackets.
-    fn open(&mut self, begin: usize, length: usize, content: Option<&'a str>) -> Result<Tag<'a>, XmlError> {
+    /// Opens the element whose tag begins at `begin` and has `length` bytes between its brackets, the
+    /// first `name_end` of them its name.
+    fn open(
+        &mut self,
+        begin: usize,
+        length: usize,
+        name_end: usize,
+        content: Option<&'a str>,
+    ) -> Result<Tag<'a>, XmlError> {
         let markup = self.page.get(begin + 1..begin + 1 + length).unwrap_or_default();
-        let name_end = markup.bytes().position(|b| b.is_ascii_whitespace()).unwrap_or(markup.len());
         let qualified = &markup[..name_end];
         let mut tag = Tag { name: local(qualified), content, begin, ..Tag::default() };
         if name_end < markup.len() {
@@ -216,23 +247,28 @@ impl<'a> Xml<'a> {
     fn attributes(&mut self, tag: &mut Tag<'a>, markup: &'a str, name_end: usize) {
         let before = self.prefixes.len();
         let depth = self.open.len() + 1;
-        let mut typed = false;
+        let (mut typed, mut several) = (None, false);
         for (key, value) in attributes_of(markup, name_end) {
             match key {
                 "type" => tag.reference = Some(value),
                 "serverGuid" => tag.server = Some(value),
-                _ => match key.strip_prefix("xmlns:") {
-                    Some(name) => self.prefixes.push(Prefix { depth, name, namespace: value }),
-                    None => typed |= key.ends_with(":type"),
+                _ => match (key.strip_prefix("xmlns:"), key.strip_suffix(":type")) {
+                    (Some(name), _) => {
+                        self.prefixes.push(Prefix { depth, name, namespace: Namespace::of(value) });
+                    }
+                    (None, Some(prefix)) => several |= typed.replace((prefix, value)).is_some(),
+                    (None, None) => {}
                 },
             }
         }
-        if typed {
-            // Which prefix is right is known only now that all declarations are read.
-            let mut types = attributes_of(markup, name_end)
-                .filter(|(key, _)| key.strip_suffix(":type").is_some_and(|prefix| self.is_xsi(prefix)));
-            tag.class = types.next().map(|(_, value)| self.class(value.trim()));
+        // Which prefix is right is known only now that all declarations are read.
+        if several {
+            typed = attributes_of(markup, name_end)
+                .filter_map(|(key, value)| Some((key.strip_suffix(":type")?, value)))
+                .find(|(prefix, _)| self.is_xsi(prefix));
         }
+        let class = typed.filter(|(prefix, _)| self.is_xsi(prefix));
+        tag.class = class.map(|(_, value)| self.class(value.trim()));
         if tag.content.is_some() {
             self.prefixes.truncate(before);
         }
@@ -240,14 +276,14 @@ impl<'a> Xml<'a> {
 
     /// An undeclared `xsi` is meant as what everybody means by it; Go reads it so as well.
     fn is_xsi(&self, prefix: &str) -> bool {
-        self.namespace(prefix).map_or(prefix == "xsi", |namespace| namespace == XSI)
+        self.namespace(prefix).map_or(prefix == "xsi", |namespace| namespace == Namespace::Xsi)
     }
 
     fn class(&self, value: &'a str) -> Class<'a> {
         let name = local(value);
         match value.strip_suffix(name).and_then(|prefix| prefix.strip_suffix(':')) {
             Some(prefix) => match self.namespace(prefix) {
-                Some(XSD) => Class::BuiltIn(name),
+                Some(Namespace::Xsd) => Class::BuiltIn(name),
                 None if prefix == "xsd" => Class::BuiltIn(name),
                 _ => Class::Vim(name),
             },
@@ -255,7 +291,7 @@ impl<'a> Xml<'a> {
         }
     }
 
-    fn namespace(&self, prefix: &str) -> Option<&'a str> {
+    fn namespace(&self, prefix: &str) -> Option<Namespace> {
         self.prefixes.iter().rev().find(|p| p.name == prefix).map(|p| p.namespace)
     }
 
@@ -281,8 +317,9 @@ impl<'a> Xml<'a> {
 struct Start<'a> {
     /// White space before it.
     blank: usize,
-    /// Bytes between its brackets.
+    /// Bytes between its brackets, and of its name, which a slash may end.
     length: usize,
+    name: usize,
     /// Bytes of what is in the element, if that is text without markup.
     content: Option<usize>,
     /// What comes behind the tag, or behind the element if its content is known.
@@ -297,34 +334,40 @@ impl<'a> Start<'a> {
         if !inside.first()?.is_ascii_alphabetic() {
             return None;
         }
-        let mut quote = None;
-        let length = inside.iter().position(|&byte| match (quote, byte) {
-            (None, b'>') => true,
-            (None, b'"' | b'\'') => {
-                quote = Some(byte);
-                false
-            }
-            (Some(open), _) if open == byte => {
-                quote = None;
-                false
-            }
-            _ => false,
-        })?;
+        let length = end_of_tag(inside)?;
         let (markup, behind) = (&inside[..length], &inside[length + 1..]);
+        let name = name_length(markup);
         if markup.ends_with(b"/") {
-            return Some(Start { blank, length, content: None, behind });
+            return Some(Start { blank, length, name, content: None, behind });
         }
-        let name_end = markup.iter().position(u8::is_ascii_whitespace).unwrap_or(length);
-        Some(match text_before_end(behind, &markup[..name_end]) {
-            Some((content, behind)) => Start { blank, length, content: Some(content), behind },
-            None => Start { blank, length, content: None, behind },
+        Some(match text_before_end(behind, &markup[..name]) {
+            Some((content, behind)) => Start { blank, length, name, content: Some(content), behind },
+            None => Start { blank, length, name, content: None, behind },
         })
+    }
+}
+
+/// How long the name is that begins a tag.
+fn name_length(markup: &[u8]) -> usize {
+    markup.iter().position(u8::is_ascii_whitespace).unwrap_or(markup.len())
+}
+
+/// Where the bracket is that ends a tag; quoted values may hold brackets too.
+fn end_of_tag(inside: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr3(b'>', b'"', b'\'', &inside[at..])?;
+        if inside[at] == b'>' {
+            return Some(at);
+        }
+        let value = at + 1;
+        at = value + memchr(inside[at], &inside[value..])? + 1;
     }
 }
 
 /// How long the text is that ends with the end tag of this name, and what comes behind the tag.
 fn text_before_end<'a>(rest: &'a [u8], name: &[u8]) -> Option<(usize, &'a [u8])> {
-    let length = rest.iter().position(|b| matches!(b, b'<' | b'&' | b'\r'))?;
+    let length = memchr3(b'<', b'&', b'\r', rest)?;
     let end = rest[length..].strip_prefix(b"</")?;
     Some((length, end.strip_prefix(name)?.strip_prefix(b">")?))
 }
