@@ -99,8 +99,8 @@ pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Bytes that one connection reads ahead.
 pub const HTTP_INPUT_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that one connection collects before it writes; half of it bounds one row of a request's head.
-pub const HTTP_OUTPUT_BYTES: usize = 16 * 1024;
+/// Bytes that one connection collects before it writes, and of one row of a request's head.
+pub const HTTP_OUTPUT_BYTES: usize = 8 * 1024;
 /// Bytes of a proxy's answer to CONNECT.
 pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// TLS sessions that one client keeps for resumption.

@@ -68,6 +68,35 @@ fn request_on_the_wire_and_headers_of_the_answer() {
 }
 
 #[test]
+fn heads_and_bodies_of_any_length_arrive_whole() {
+    let (sender, requests) = mpsc::channel();
+    let server = serve(move |_, mut stream| {
+        while let Some(request) = read_request(&mut stream) {
+            sender.send(request).unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        }
+    });
+    let client = client();
+    // Name, colon, blank and line end belong to the row.
+    let row_max = HTTP_OUTPUT_BYTES - "x-0: \r\n".len();
+    for rows in [[1, 1, 1], [1, row_max, 1], [row_max, row_max, row_max], [5000, 5000, 5000]] {
+        let values = rows.map(|length| "v".repeat(length));
+        let headers = [("x-0", &*values[0]), ("x-1", &*values[1]), ("x-2", &*values[2])];
+        for length in [0, 1, 5000, HTTP_OUTPUT_BYTES - 1, HTTP_OUTPUT_BYTES, HTTP_OUTPUT_BYTES + 1, 200_000] {
+            let body: Vec<u8> = (0..length).map(|at| b'a' + (at % 23) as u8).collect();
+            let url = server.url("/");
+            client.send(&Request { headers: &headers, ..post(&url, &body) }).unwrap();
+            let request = requests.recv().unwrap();
+            assert!(request.body == body, "{rows:?} {length}");
+            for (name, value) in headers {
+                assert!(request.header(name) == Some(value), "{rows:?} {length}");
+            }
+        }
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
 fn every_status_is_an_answer_and_redirects_are_not_followed() {
     for (status, body) in [(302, ""), (307, "there"), (404, "nothing"), (503, "later")] {
         let length = body.len();

@@ -1,8 +1,8 @@
 //! One connection as ureq's transport: plain TCP or TLS, with every wait bounded by the deadline of
 //! the running request.
 //!
-//! Head and body of a request leave in one write, and the buffers grow with need, so that hundreds
-//! of idle connections stay small.
+//! Head and body of a request leave in one write. The input buffer grows with need, and there is one for
+//! output only while a request is sent, so that hundreds of connections stay small.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -270,12 +270,13 @@ impl Transport for Wire {
         }
         self.set_deadline(timeout);
         self.buffers.pending += amount;
-        if self.buffers.is_output_short() { self.send_pending() } else { Ok(()) }
+        if self.buffers.is_output_full() { self.send_pending() } else { Ok(()) }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.set_deadline(timeout);
         self.send_pending()?;
+        self.buffers.output = Vec::new();
         let space = self.buffers.input_append_buf();
         if space.is_empty() {
             return Err(WireError::Broken("the head of the answer is too long".into()).into());
@@ -328,16 +329,17 @@ struct WireBuffers {
 const INPUT_BYTES_FIRST: usize = 4 * 1024;
 
 impl WireBuffers {
-    /// A header row must fit in what is free, or ureq gives up.
-    fn is_output_short(&self) -> bool {
-        self.output.len() - self.pending < HTTP_OUTPUT_BYTES / 2
+    fn is_output_full(&self) -> bool {
+        HTTP_OUTPUT_BYTES <= self.pending
     }
 }
 
 impl Buffers for WireBuffers {
     fn output(&mut self) -> &mut [u8] {
-        if self.output.is_empty() {
-            self.output.resize(HTTP_OUTPUT_BYTES, 0);
+        // A row of the head must fit in what is free, or ureq gives up.
+        let enough = self.pending + HTTP_OUTPUT_BYTES;
+        if self.output.len() < enough {
+            self.output.resize(enough, 0);
         }
         &mut self.output[self.pending..]
     }
@@ -375,7 +377,9 @@ impl Buffers for WireBuffers {
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
         // The scratch space serves chunked requests only; ours have a known length.
-        self.output();
+        if self.output.len() <= self.pending {
+            self.output();
+        }
         (&mut [], &mut self.output[self.pending..])
     }
 

@@ -12,11 +12,17 @@ use crate::pipeline::queue::Done;
 use crate::pipeline::retry::{self, Promise};
 use crate::processor::{Failure, Processor, Retry, Verdict};
 
+/// Deliveries that a worker has room for before it took any.
+const BATCH_ROOM_MAX: usize = 16;
+
 /// Delivers until the queue says that it is enough.
 pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse) {
     let most = processor.batch_events_max().max(1);
-    let (mut done, mut tasks, mut batch, mut verdicts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut open = Vec::new();
+    // Most processors take one delivery at a time, and there may be a thousand workers.
+    let room = most.min(BATCH_ROOM_MAX);
+    let (mut done, mut tasks) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    let (mut batch, mut verdicts) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    let mut open = Vec::with_capacity(room);
     while shared.queue.exchange(&mut done, most, &mut tasks) {
         // The processor wants a slice of deliveries; the rest of each task waits beside it.
         for task in tasks.drain(..) {
