@@ -4,6 +4,7 @@ pub mod client;
 mod connect;
 mod endpoint;
 mod proxy;
+mod roots;
 pub mod server;
 #[cfg(test)]
 pub(crate) mod testing;
