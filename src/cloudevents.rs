@@ -29,8 +29,9 @@ pub struct CloudEvent {
     pub datacontenttype: Option<Cow<'static, str>>,
     /// The data: JSON text when `datacontenttype` says so, otherwise bytes of that type.
     pub data: Vec<u8>,
-    /// Extension attributes: names of lower-case letters and digits, and their values.
-    pub extensions: Vec<(Arc<str>, Arc<str>)>,
+    /// Extension attributes: names of lower-case letters and digits, and their values. Shared by the
+    /// events of a source.
+    pub extensions: Arc<[(Arc<str>, Arc<str>)]>,
 }
 
 impl CloudEvent {
@@ -244,7 +245,7 @@ mod tests {
             time: None,
             datacontenttype: Some("application/json".into()),
             data: b"{\"Key\":1}".to_vec(),
-            extensions: vec![("vsphereapiversion".into(), "7.0.3.0".into())],
+            extensions: [("vsphereapiversion".into(), "7.0.3.0".into())].into(),
         }
     }
 
@@ -346,7 +347,7 @@ mod tests {
             time: None,
             datacontenttype: None,
             data: Vec::new(),
-            extensions: Vec::new(),
+            extensions: [].into(),
             ..sample()
         };
         let names: Vec<_> = binary_headers(&ce, &[]).into_iter().map(|(name, _)| name).collect();

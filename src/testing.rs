@@ -24,7 +24,7 @@ pub(crate) fn event(key: i64, object: &str) -> crate::event::Event {
         time: Some(position.time.to_string()),
         datacontenttype: Some("application/json".into()),
         data: format!("{{\"Key\":{key}}}").into_bytes(),
-        extensions: Vec::new(),
+        extensions: [].into(),
     };
     crate::event::Event { position, lane: crate::event::Lane::of_object(object), ce, oddities: Vec::new() }
 }

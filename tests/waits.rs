@@ -50,7 +50,7 @@ fn delivery() -> Delivery {
         time: None,
         datacontenttype: Some("application/json".into()),
         data: b"{}".to_vec(),
-        extensions: Vec::new(),
+        extensions: [].into(),
     };
     let position = Position { key: 1, time: Timestamp::UNIX_EPOCH };
     Delivery {

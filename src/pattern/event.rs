@@ -55,7 +55,7 @@ mod tests {
     fn parts_match_as_the_json_text_does() {
         let mut ce = crate::testing::event(7, "vm-1").ce;
         ce.data = br#"{"Key":7,"Vm":{"Name":"web-01"}}"#.to_vec();
-        ce.extensions.push(("vsphereapiversion".into(), "8.0".into()));
+        ce.extensions = [("vsphereapiversion".into(), "8.0".into())].into();
         let text = crate::cloudevents::CloudEvent {
             datacontenttype: Some("text/plain".into()),
             data: b"say \"hi\"".to_vec(),

@@ -20,7 +20,7 @@ fn delivery() -> Delivery {
         time: Some("2026-01-02T03:04:05Z".into()),
         datacontenttype: Some("application/json".into()),
         data: br#"{"Key":1}"#.to_vec(),
-        extensions: vec![("vsphereapiversion".into(), "8.0.3.0".into())],
+        extensions: [("vsphereapiversion".into(), "8.0.3.0".into())].into(),
     };
     let position = Position { key: 1, time: "2026-01-02T03:04:05Z".parse().unwrap() };
     Delivery {

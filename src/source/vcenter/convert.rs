@@ -28,27 +28,30 @@ const ROUTER_TYPES: [&str; 3] = [
 /// Bytes of a key, a stroke and a time with nanoseconds.
 const NAME_BYTES_MAX: usize = 64;
 
+type Extensions = Arc<[(Arc<str>, Arc<str>)]>;
+
 /// What every event of one server carries.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerIdentity {
     /// `source`: the address, which has no user information.
     source: Arc<str>,
     namespace: Uuid,
-    // Name and value of the extensions: shared by all events instead of copied for each.
-    api_version: (Arc<str>, Arc<str>),
-    event_class: Arc<str>,
-    classes: [Arc<str>; 3],
+    // Extensions, shared by all events instead of copied for each: in the router's shape, and in the
+    // VSphereSource's for each of `CLASSES`.
+    extensions: Extensions,
+    extensions_of_class: [Extensions; 3],
 }
 
 impl ServerIdentity {
     /// The identity of the server at `address`.
     pub(crate) fn new(address: &str, content: &ServiceContent) -> ServerIdentity {
+        let api_version = || (Arc::from("vsphereapiversion"), Arc::from(content.api_version.as_str()));
         ServerIdentity {
             source: address.into(),
             namespace: namespace(&content.instance_uuid),
-            api_version: ("vsphereapiversion".into(), content.api_version.as_str().into()),
-            event_class: "eventclass".into(),
-            classes: CLASSES.map(Arc::from),
+            extensions: [api_version()].into(),
+            extensions_of_class: CLASSES
+                .map(|class| [("eventclass".into(), class.into()), api_version()].into()),
         }
     }
 }
@@ -67,15 +70,14 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
     };
     let time = vim.created.to_string();
     let position = Position { key: vim.key, time: vim.created };
-    let api_version = server.api_version.clone();
     let (id, ty, subject, extensions) = match format {
         Format::Router => {
             let id = event_id(server.namespace, vim.key, &time);
-            (id, Cow::Borrowed(ROUTER_TYPES[class]), Some(name), vec![api_version])
+            (id, Cow::Borrowed(ROUTER_TYPES[class]), Some(name), &server.extensions)
         }
         Format::Vspheresource => {
-            let extensions = vec![(server.event_class.clone(), server.classes[class].clone()), api_version];
-            (vim.key.to_string(), Cow::Owned(format!("com.vmware.vsphere.{name}.v0")), None, extensions)
+            let ty = Cow::Owned(format!("com.vmware.vsphere.{name}.v0"));
+            (vim.key.to_string(), ty, None, &server.extensions_of_class[class])
         }
     };
     Event {
@@ -89,7 +91,7 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             time: Some(time),
             datacontenttype: Some(Cow::Borrowed("application/json")),
             data: vim.data,
-            extensions,
+            extensions: extensions.clone(),
         },
         oddities: vim.odd.into_iter().map(|odd| Oddity { kind: odd.kind.label(), name: odd.name }).collect(),
     }
@@ -168,7 +170,7 @@ pub(super) mod tests {
                 time: Some("2021-03-10T05:21:22.4139Z".into()),
                 datacontenttype: Some("application/json".into()),
                 data: b"{}".to_vec(),
-                extensions: vec![extension("vsphereapiversion", "8.0.3.0")],
+                extensions: [extension("vsphereapiversion", "8.0.3.0")].into(),
             }
         );
         assert_eq!(event.lane, Lane::of_object("vm-56"));
