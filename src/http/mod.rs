@@ -4,7 +4,6 @@ pub mod client;
 mod connect;
 mod endpoint;
 mod proxy;
-mod roots;
 pub mod server;
 #[cfg(test)]
 pub(crate) mod testing;

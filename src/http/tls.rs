@@ -6,7 +6,7 @@
 //! impersonated by any public authority.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::crypto::CryptoProvider;
@@ -15,7 +15,6 @@ use rustls::pki_types::{CertificateDer, Der, PrivateKeyDer, ServerName, TrustAnc
 use rustls::{CertificateError, ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
-use super::roots::system_roots;
 use super::verifier::{Refusal, Verifier};
 use super::wire::Socket;
 use crate::config::TlsConfig;
@@ -201,6 +200,21 @@ fn borrowed(anchor: &'static TrustAnchor<'static>) -> TrustAnchor<'static> {
         subject_public_key_info: Der::from_slice(&anchor.subject_public_key_info),
         name_constraints: anchor.name_constraints.as_deref().map(Der::from_slice),
     }
+}
+
+/// The roots of the operating system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; read once.
+fn system_roots() -> &'static Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            log::warn!("read the system's trusted certificates: {error}");
+        }
+        let mut roots = RootCertStore::empty();
+        let (added, ignored) = roots.add_parsable_certificates(found.certs);
+        log::debug!("{added} trusted certificates of the system, {ignored} not usable");
+        Arc::new(roots)
+    })
 }
 
 /// The cause of a failed handshake in words; none if it is one of the connection.
