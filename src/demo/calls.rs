@@ -278,15 +278,15 @@ fn read(shared: &Shared, call: &Call, context: &Context<'_>) -> Result<String, F
         let mut state = shared.lock();
         state.session(&context.cookie)?;
         let count = count_of(call, "maxCount")?;
-        let script = &state.script;
-        let (stays_empty, endless_stay_empty) = (script.pages_stay_empty, script.endless_stay_empty);
+        let (stays_empty, endless_end) = (state.script.pages_stay_empty, state.script.endless_end);
         let (collector, history) = collector(&mut state, call, context)?;
-        let stays_empty = stays_empty || (endless_stay_empty && collector.filter.end.is_none());
-        let records = match call.method.as_str() {
+        let shown_until = endless_end.filter(|_| collector.filter.end.is_none());
+        let mut records = match call.method.as_str() {
             _ if stays_empty => Vec::new(),
             "ReadNextEvents" => collector.read_next(history, count),
             _ => collector.read_previous(history, count),
         };
+        records.retain(|record| shown_until.is_none_or(|end| record.time <= end));
         state.counts.events_read += records.len() as u64;
         records
     };

@@ -12,8 +12,9 @@ pub struct Script {
     /// Collectors show no new events and `latestPage` does not change, as on a vCenter whose keys
     /// have run over; `latestEvent` still moves.
     pub pages_stay_empty: bool,
-    /// The same of collectors without an end only: one of a span that is over shows what is in it.
-    pub endless_stay_empty: bool,
+    /// Collectors without an end show nothing that was recorded later than this, nor does their
+    /// `latestPage`; one of a span that is over shows what is in it.
+    pub endless_end: Option<jiff::Timestamp>,
     /// What `EventManager.latestEvent` shows.
     pub latest_event: LatestEvent,
     /// Every answer of `WaitForUpdatesEx` says that more is waiting, once.

@@ -20,8 +20,6 @@ impl Vcenter {
         // the account may not see.
         let more = !items.is_empty();
         if more {
-            self.witness = None;
-            self.mark = None;
             self.note(&mut items);
         } else {
             self.judge_silence()?;
@@ -80,6 +78,7 @@ impl Vcenter {
         if items.is_empty() {
             return;
         }
+        (self.witness, self.mark) = (None, None);
         for item in items.iter() {
             self.seen.note(position(item));
         }
