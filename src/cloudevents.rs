@@ -48,10 +48,13 @@ impl CloudEvent {
 const HEADER_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// Extension attributes that a sink's events get, in place of their own of the same name.
-pub type Added<'a> = &'a [(Arc<str>, Arc<str>)];
+pub type ExtraExtensions<'a> = &'a [(Arc<str>, Arc<str>)];
 
 /// The headers of the binary content mode, `content-type` included; the body is the data as it is.
-pub fn binary_headers<'a>(ce: &'a CloudEvent, added: Added<'a>) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+pub fn binary_headers<'a>(
+    ce: &'a CloudEvent,
+    added: ExtraExtensions<'a>,
+) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
     let mut headers = Vec::with_capacity(7 + ce.extensions.len() + added.len());
     let mut attribute = |name: Cow<'static, str>, value| {
         headers.push((name, utf8_percent_encode(value, HEADER_ESCAPED).into()));
@@ -102,7 +105,10 @@ pub fn is_string(text: &str) -> bool {
 }
 
 /// The event's extensions, with those of the sink in place of its own.
-fn extensions<'a>(ce: &'a CloudEvent, added: Added<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn extensions<'a>(
+    ce: &'a CloudEvent,
+    added: ExtraExtensions<'a>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     let own = ce.extensions.iter().filter(|(name, _)| !added.iter().any(|(other, _)| other == name));
     own.chain(added).map(|(name, value)| (&**name, &**value))
 }
@@ -115,7 +121,7 @@ pub fn write_json(ce: &CloudEvent, out: &mut Vec<u8>) {
 }
 
 /// The same with the extension attributes of a sink.
-pub fn write_json_with(ce: &CloudEvent, added: Added<'_>, out: &mut Vec<u8>) {
+pub fn write_json_with(ce: &CloudEvent, added: ExtraExtensions<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"specversion\":\"1.0\"");
     write_member(out, "id", &ce.id);
     write_member(out, "source", &ce.source);

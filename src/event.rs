@@ -44,12 +44,12 @@ pub struct Event {
     /// What the processor sends.
     pub ce: CloudEvent,
     /// What the source could not explain in it. It is delivered all the same.
-    pub oddities: Vec<Oddity>,
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// Something in an event that the source's schema does not explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Oddity {
+pub struct Anomaly {
     /// What is unknown: a bounded word for metrics.
     pub kind: &'static str,
     /// Its name, which the source's other side decides.

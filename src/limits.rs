@@ -19,8 +19,8 @@ const JSON_DEPTH_MAX: usize = 128;
 /// order; vCenter's largest class has fewer than 200 members.
 pub const OBJECT_MEMBERS_MAX: usize = 1000;
 /// Oddities that are reported of one event; the rest of them is only not reported.
-pub const EVENT_ODDITIES_MAX: usize = 8;
-/// Bytes of one oddity's name that are reported.
+pub const EVENT_ANOMALIES_MAX: usize = 8;
+/// Bytes of one anomaly's name that are reported.
 pub const ODDITY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a sink's answer that are read; the rest is left unread.
 pub const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
@@ -187,9 +187,9 @@ pub const RESOLVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub const RESOLVE_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// What a thread renews is renewed at most this often, whatever happens; also the first wait after
 /// that failed.
-pub const RENEW_INTERVAL_MIN: Duration = Duration::from_secs(1);
+pub const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after that failed, where nothing else is said.
-pub const RENEW_RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const REFRESH_RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Deadline of one call of the Kubernetes API.
 pub const KUBERNETES_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Bytes of one of its answers: etcd keeps no object as large.
@@ -285,9 +285,9 @@ pub const NOTIFY_START_INTERVAL: Duration = Duration::from_millis(100);
 pub const NOTIFY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Characters of the line that `systemctl status` shows.
 pub const NOTIFY_STATUS_CHARS_MAX: usize = 400;
-/// Trouble that comes and goes is said at most this often.
+/// Incident that comes and goes is said at most this often.
 pub const TROUBLE_FLAPPING: Duration = Duration::from_secs(10);
-/// Trouble that lasts is said again this often.
+/// Incident that lasts is said again this often.
 pub const TROUBLE_REMINDER: Duration = Duration::from_secs(60);
 /// Default time for in-flight deliveries when stopping.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -297,7 +297,7 @@ pub const SIGNAL_ECHO_MAX: Duration = Duration::from_millis(500);
 /// While stopping, what is still awaited is said this often.
 pub const SHUTDOWN_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for the last checkpoint after the time of grace.
-pub const KEEPER_END_MAX: Duration = Duration::from_secs(5);
+pub const CHECKPOINTER_END_MAX: Duration = Duration::from_secs(5);
 /// Stack of a thread of a route; only pages that are touched count.
 pub const THREAD_STACK_BYTES: usize = 512 * 1024;
 /// Open inbound connections; the one that keeps us waiting longest yields to a new one.
@@ -351,5 +351,5 @@ const _: () = assert!(
 );
 const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_INPUT_BYTES_MAX);
 const _: () = assert!(PATTERN_FIELDS_MAX.is_multiple_of(64));
-const _: () = assert!(RENEW_INTERVAL_MIN.as_millis() < LISTING_NEWER_WAIT.as_millis());
+const _: () = assert!(REFRESH_INTERVAL_MIN.as_millis() < LISTING_NEWER_WAIT.as_millis());
 const _: () = assert!(2 * CHECKPOINT_INTERVAL.as_millis() < 100);

@@ -12,8 +12,10 @@ use jiff::Timestamp;
 use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
 use crate::error::{Context, Error, Result, io_text};
 use crate::http::client::url_text;
-use crate::limits::{KEEPER_END_MAX, SERVER_FILTER_TYPES_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
-use crate::observe::board::{Board, Watched};
+use crate::limits::{
+    CHECKPOINTER_END_MAX, SERVER_FILTER_TYPES_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL,
+};
+use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::About;
 use crate::observe::status;
@@ -36,7 +38,7 @@ pub struct Router {
     // The threads of each route that have not ended.
     running: Vec<Vec<Role>>,
     grace: Duration,
-    board: Arc<Board>,
+    registry: Arc<Registry>,
     // The last to stop: dropping it stops it.
     _server: Option<ObserveServer>,
     // Held as long as the router runs: the lock ends with the file.
@@ -56,12 +58,12 @@ impl Router {
             Some(folder) => Some(lock_state(folder)?.ok_or_else(|| StartError::held(folder))?),
             None => None,
         };
-        let board = Arc::new(Board::new());
-        let server = config.metrics.as_ref().map(|metrics| ObserveServer::start(metrics, board.clone()));
+        let registry = Arc::new(Registry::new());
+        let server = config.metrics.as_ref().map(|metrics| ObserveServer::start(metrics, registry.clone()));
         let server = server.transpose()?;
         let parts: Vec<RouteParts> =
             config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
-        let mut router = Router::of_parts(parts, config.shutdown_grace, board)?;
+        let mut router = Router::of_parts(parts, config.shutdown_grace, registry)?;
         (router._server, router._lock) = (server, lock);
         Ok(router)
     }
@@ -72,14 +74,14 @@ impl Router {
     /// # Errors
     /// When a checkpoint cannot be used, or no thread can be started.
     pub fn of(parts: Vec<RouteParts>, grace: Duration) -> Result<Router> {
-        Router::of_parts(parts, grace, Arc::new(Board::new()))
+        Router::of_parts(parts, grace, Arc::new(Registry::new()))
     }
 
-    fn of_parts(parts: Vec<RouteParts>, grace: Duration, board: Arc<Board>) -> Result<Router> {
+    fn of_parts(parts: Vec<RouteParts>, grace: Duration, registry: Arc<Registry>) -> Result<Router> {
         let threads = parts.iter().map(|parts| Route::threads_max(&parts.config)).sum();
         let (sender, exits) = bounded(threads);
         let (routes, running) = (Vec::new(), Vec::new());
-        let mut router = Router { routes, exits, running, grace, board, _server: None, _lock: None };
+        let mut router = Router { routes, exits, running, grace, registry, _server: None, _lock: None };
         for (index, parts) in parts.into_iter().enumerate() {
             announce(&parts.about);
             match Route::start(index, parts, &sender) {
@@ -94,7 +96,7 @@ impl Router {
             }
         }
         let views = router.routes.iter().map(|route| Arc::new(route.view()) as Arc<dyn Watched>);
-        router.board.run(views.collect());
+        router.registry.run(views.collect());
         Ok(router)
     }
 
@@ -110,7 +112,7 @@ impl Router {
             select! {
                 recv(stop.channel()) -> _ => break None,
                 recv(self.exits) -> exit => break Some(self.unexpected(exit.ok())),
-                default(tick) => manager.tell(|| self.board.snapshot()),
+                default(tick) => manager.tell(|| self.registry.snapshot()),
             }
             if summary_due <= Instant::now() {
                 self.summarize();
@@ -120,7 +122,7 @@ impl Router {
         if let Some(error) = &failure {
             log::error!("{error}; stopping");
         }
-        manager.stopping(self.grace + KEEPER_END_MAX);
+        manager.stopping(self.grace + CHECKPOINTER_END_MAX);
         match (failure, self.shut_down()) {
             (Some(error), ending) => {
                 let _ = ending.inspect_err(|error| log::error!("{error}"));
@@ -152,13 +154,13 @@ impl Router {
     /// checkpoints. The error is the first that came meanwhile.
     fn shut_down(mut self) -> Result<()> {
         let mut result = Ok(());
-        self.board.stop();
+        self.registry.stop();
         for route in &self.routes {
             route.stop();
         }
         let mut running = std::mem::take(&mut self.running);
         let deadline = Instant::now() + self.grace;
-        let is_busy = |roles: &[Vec<Role>]| roles.iter().flatten().any(|role| *role != Role::Keeper);
+        let is_busy = |roles: &[Vec<Role>]| roles.iter().flatten().any(|role| *role != Role::Checkpointer);
         while is_busy(&running) && Instant::now() < deadline {
             let tick = (deadline - Instant::now()).min(SHUTDOWN_PROGRESS_INTERVAL);
             match self.exits.recv_timeout(tick) {
@@ -174,10 +176,10 @@ impl Router {
         }
         for route in &self.routes {
             route.close();
-            route.end_keeper();
+            route.end_checkpointer();
         }
-        let deadline = Instant::now() + KEEPER_END_MAX;
-        while running.iter().flatten().any(|role| *role == Role::Keeper) {
+        let deadline = Instant::now() + CHECKPOINTER_END_MAX;
+        while running.iter().flatten().any(|role| *role == Role::Checkpointer) {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(exit) = self.exits.recv_timeout(left) else {
                 return Err(Error::new(

@@ -26,7 +26,7 @@ pub(crate) fn event(key: i64, object: &str) -> crate::event::Event {
         data: format!("{{\"Key\":{key}}}").into_bytes(),
         extensions: [].into(),
     };
-    crate::event::Event { position, lane: crate::event::Lane::of_object(object), ce, oddities: Vec::new() }
+    crate::event::Event { position, lane: crate::event::Lane::of_object(object), ce, anomalies: Vec::new() }
 }
 
 /// A folder of its own, removed at the end.

@@ -101,7 +101,7 @@ fn a_record_that_cannot_be_written_ends_the_router_and_nothing_is_missing() {
     keys.extend(stream.push(20));
     let code = wait_for("the end", SOON, || router.has_ended());
     assert_eq!(code, Some(1), "{:?}", router.stderr());
-    router.log_line(&["route vc-sink: keeper: write", "checkpoint.json.new", "stopping"]);
+    router.log_line(&["route vc-sink: checkpointer: write", "checkpoint.json.new", "stopping"]);
     assert_eq!(std::fs::read_to_string(stream.test.path(FILE)).unwrap(), before, "nothing was recorded");
     std::fs::remove_dir(&obstacle).unwrap();
     let router = stream.start();
@@ -117,7 +117,7 @@ fn a_last_record_that_cannot_be_written_is_no_clean_end() {
     stream.push(1);
     assert!(stream.simulator.wait_until(SOON, |vc| 1 <= vc.counts().events_read), "nothing was read");
     std::fs::create_dir(stream.test.path(&format!("{FILE}.new"))).unwrap();
-    // Delivered at last, and stopped at once: whether the keeper fails before the signal or after.
+    // Delivered at last, and stopped at once: whether the checkpointer fails before the signal or after.
     stream.sink_answers(202);
     wait_for("the delivery", SOON, || (0 < stream.accepted()).then_some(()));
     router.signal("TERM");

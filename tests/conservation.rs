@@ -44,10 +44,10 @@ struct Sink {
 
 impl Sink {
     fn handle(&self, request: &InRequest) -> Reply {
-        let dice =
+        let jitter =
             if self.faulty.load(Ordering::SeqCst) { self.random.lock().unwrap().below(100) } else { 99 };
         self.record.lock().unwrap().requests += 1;
-        match dice {
+        match jitter {
             0..4 => Reply::Answer(Answer::text(503, "busy")),
             4..7 => Reply::Answer(Answer::text(429, "slow down").header("Retry-After", "0")),
             7..9 => Reply::Script(vec![Step::Reset]),

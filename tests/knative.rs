@@ -84,18 +84,18 @@ fn round_trip(format: &str) -> Vec<Received> {
         event.vm() == Some(ODD_NAME)
             && event.data["FullFormattedMessage"].as_str().is_some_and(|text| text.contains("off"))
     };
-    let odd = |event: &Received| event.data["EventTypeId"] == ODD_TYPE;
+    let anomalies = |event: &Received| event.data["EventTypeId"] == ODD_TYPE;
     let seen: Vec<(String, [Received; 2])> = sinks
         .iter()
         .map(|(encoding, name, receiver)| {
             let accepted = receiver.wait(&format!("both events at {name}"), |events| {
-                events.iter().any(off) && events.iter().any(odd)
+                events.iter().any(off) && events.iter().any(anomalies)
             });
             assert!(accepted.iter().all(|event| event.mode == *encoding), "{name}");
             let found = |wanted: &dyn Fn(&Received) -> bool| {
                 accepted.iter().find(|event| wanted(event)).unwrap().clone()
             };
-            (name.clone(), [found(&off), found(&odd)])
+            (name.clone(), [found(&off), found(&anomalies)])
         })
         .collect();
     assert_eq!(router.end_by("TERM").code, Some(0));

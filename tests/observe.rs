@@ -11,7 +11,7 @@ use event_router::config::{
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
-use event_router::observe::board::Board;
+use event_router::observe::registry::Registry;
 use event_router::observe::server::ObserveServer;
 use event_router::observe::snapshot::About;
 use event_router::pipeline::{Route, RouteParts};
@@ -198,12 +198,12 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         state_dir: None,
     };
     let route = Route::start(0, parts, &exits).unwrap();
-    let board = Arc::new(Board::new());
+    let registry = Arc::new(Registry::new());
     let metrics = MetricsConfig { bind: "127.0.0.1:0".into(), auth: None };
-    let server = ObserveServer::start(&metrics, board.clone()).unwrap();
+    let server = ObserveServer::start(&metrics, registry.clone()).unwrap();
     let watcher = Watcher::new(&format!("http://{}", server.address()));
     assert_eq!(watcher.get("/readyz"), (503, "not ready\nstarting\n".to_string()));
-    board.run(vec![Arc::new(route.view())]);
+    registry.run(vec![Arc::new(route.view())]);
     watcher.wait_ready(200, &[]);
     simulator.script(|script| script.pages_stay_empty = true);
     simulator.push(power());

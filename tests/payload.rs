@@ -1,6 +1,6 @@
 //! The payload of events beside what the Go router printed.
 
-use event_router::vim::OddityKind;
+use event_router::vim::AnomalyKind;
 use event_router::vim::json::{PageEntry, VimEvent, convert_page};
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -32,7 +32,7 @@ fn made_up_events_agree_with_the_go_router() {
             events += 1;
             if reason(&event).is_some() {
                 excused += 1;
-            } else if event.data != expected.as_bytes() || !event.odd.is_empty() {
+            } else if event.data != expected.as_bytes() || !event.anomalies.is_empty() {
                 differences.push(difference(&event, expected));
             }
         }
@@ -106,9 +106,10 @@ fn golden_pages_agree_with_the_go_router() {
 
 /// Why an event may differ from what the Go router printed.
 fn reason(event: &VimEvent) -> Option<&'static str> {
-    const REASONS: [(OddityKind, &str); 1] =
-        [(OddityKind::Type, "a class that only parameters of methods are made of is not in the table")];
-    let reason = REASONS.iter().find(|(kind, _)| event.odd.iter().any(|odd| odd.kind == *kind));
+    const REASONS: [(AnomalyKind, &str); 1] =
+        [(AnomalyKind::Type, "a class that only parameters of methods are made of is not in the table")];
+    let reason =
+        REASONS.iter().find(|(kind, _)| event.anomalies.iter().any(|anomalies| anomalies.kind == *kind));
     reason.map(|(_, reason)| *reason)
 }
 
@@ -131,7 +132,7 @@ fn difference(event: &VimEvent, expected: &str) -> String {
         "{} {} {:?}\n  ours: {}\n  Go's: {}",
         event.class,
         event.key,
-        event.odd,
+        event.anomalies,
         part(&data),
         part(expected)
     )

@@ -54,7 +54,7 @@ fn delivery() -> Delivery {
     };
     let position = Position { key: 1, time: Timestamp::UNIX_EPOCH };
     Delivery {
-        event: Event { position, lane: Lane::COMMON, ce, oddities: Vec::new() },
+        event: Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() },
         attempts: 0,
         pending: Vec::new(),
     }

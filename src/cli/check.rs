@@ -247,7 +247,7 @@ fn check_openfaas(subject: &str, config: &OpenfaasConfig, report: &mut Report<'_
             .warn(subject, &format!("{address}: no function has an annotation topic: no event has a taker")),
         count => report.ok(subject, &format!("{address}: functions that subscribe: {count}")),
     }
-    map.oddities().iter().for_each(|oddity| report.warn(subject, &format!("{oddity}; left out")));
+    map.anomalies().iter().for_each(|anomaly| report.warn(subject, &format!("{anomaly}; left out")));
     Some(map)
 }
 

@@ -97,7 +97,7 @@ fn deliver(
     let pending = if letter.target.is_empty() { Vec::new() } else { vec![letter.target.clone()] };
     // No attempts yet: the named target is meant, whatever the sink lists by now.
     let delivery = Delivery {
-        event: Event { position, lane: Lane::COMMON, ce, oddities: Vec::new() },
+        event: Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() },
         attempts: 0,
         pending,
     };

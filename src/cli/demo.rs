@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::cli::args::DemoOptions;
 use crate::cli::checkpoint::{self, Action};
 use crate::cli::folder::Folder;
-use crate::cli::run::{self, beside};
+use crate::cli::run::{self, run_with};
 use crate::cli::{Failure, printing};
 use crate::config::Config;
 use crate::config::file::{self, Overrides};
@@ -62,7 +62,7 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
         options: *options,
         made: backlog as u64,
     };
-    beside(router, &stop, &source, || producer.run(&stop))
+    run_with(router, &stop, &source, || producer.run(&stop))
 }
 
 /// What a user would write, with the address of the simulator.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::cli::folder::Folder;
-use crate::cli::run::{self, beside};
+use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, dead_letters, printing};
 use crate::config::{Config, Order, RouteConfig};
 use crate::error::Error;
-use crate::observe::board::Watched;
+use crate::observe::registry::Watched;
 use crate::observe::snapshot::RouteSnapshot;
 use crate::processor::stdout::Stdout;
 use crate::router::{Router, parts};
@@ -67,7 +67,7 @@ pub(super) fn replay(
     let view = router.routes()[0].view();
     let is_done = || span_ended.is_stopped() && view.snapshot().outstanding == 0;
     let views = if options.dry_run { vec![view.clone()] } else { Vec::new() };
-    beside(router, &stop, &end, || printing::watch(&views, &stop, is_done))?;
+    run_with(router, &stop, &end, || printing::watch(&views, &stop, is_done))?;
     let done = view.snapshot();
     log::info!(target: "replay", "{}", summary(&done));
     dead_letters::dead_letters(&config, Some(&route.name), dead_letters::Action::List, out)?;

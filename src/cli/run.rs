@@ -74,7 +74,7 @@ fn take_over(running: &Config, newer: Result<Config, Vec<Problem>>) {
 ///
 /// # Errors
 /// When a thread of the router failed, or what ran beside it.
-pub(super) fn beside(
+pub(super) fn run_with(
     router: Router,
     stop: &Stop,
     end: &StopSource,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::cli::folder::Folder;
-use crate::cli::run::{self, beside};
+use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, printing};
 use crate::config::{
     Config, Format, Order, ProcessorConfig, ProcessorKind, RetryConfig, RouteConfig, SourceConfig,
@@ -46,7 +46,7 @@ pub(super) fn tail(
     run::watch_signals(end.clone())?;
     let router = Router::start(&config)?;
     let views: Vec<_> = router.routes().iter().map(|route| route.view()).collect();
-    beside(router, &stop, &end, || printing::watch(&views, &stop, || false))
+    run_with(router, &stop, &end, || printing::watch(&views, &stop, || false))
 }
 
 fn route(source: &SourceConfig, pattern: Option<&Arc<Pattern>>) -> RouteConfig {

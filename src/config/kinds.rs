@@ -73,7 +73,7 @@ fn openfaas(table: &Table<'_>) -> Option<ProcessorKind> {
     let asynchronous = table.get("async", Value::boolean).unwrap_or_default();
     let auth = gateway_auth(table);
     let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
-    let refresh = table.get("refresh", |value| value.duration(limits::RENEW_INTERVAL_MIN));
+    let refresh = table.get("refresh", |value| value.duration(limits::REFRESH_INTERVAL_MIN));
     let content_type = table.get("content_type", Value::media_type);
     let callback_url = table.get("callback_url", Value::http_url);
     if table.has("callback_url") && !asynchronous {
@@ -110,7 +110,7 @@ fn eventbridge(table: &Table<'_>) -> Option<ProcessorKind> {
     let rule = table.get("rule_arn", Value::rule_arn);
     let region = region(table, rule.as_ref());
     let event_bus = table.get("event_bus", Value::word);
-    let refresh = table.get("refresh", |value| value.duration(limits::RENEW_INTERVAL_MIN));
+    let refresh = table.get("refresh", |value| value.duration(limits::REFRESH_INTERVAL_MIN));
     let keys = aws_keys(table);
     let profile = table.get("profile", Value::word);
     let endpoint = table.get("endpoint", Value::http_url);

@@ -15,7 +15,7 @@ pub(super) struct Tree<'a> {
     /// What keeps the text from being used, beside the syntax.
     pub(super) mistakes: Vec<Mistake>,
     /// What others read differently from how it is written.
-    pub(super) oddities: Vec<Mistake>,
+    pub(super) anomalies: Vec<Mistake>,
 }
 
 /// Something wrong at a byte of the text.

@@ -22,7 +22,7 @@ pub(super) fn parse(text: &str) -> Result<Tree<'_>, Mistake> {
         anchors: BTreeMap::new(),
         values: 0,
         mistakes: Vec::new(),
-        oddities: Vec::new(),
+        anomalies: Vec::new(),
     };
     let root = loop {
         match builder.next()? {
@@ -64,12 +64,12 @@ struct Builder<'a> {
     anchors: BTreeMap<usize, Option<DeValue<'a>>>,
     values: usize,
     mistakes: Vec<Mistake>,
-    oddities: Vec<Mistake>,
+    anomalies: Vec<Mistake>,
 }
 
 impl<'a> Builder<'a> {
     fn tree(self, root: DeTable<'a>) -> Tree<'a> {
-        Tree { root, mistakes: self.mistakes, oddities: self.oddities }
+        Tree { root, mistakes: self.mistakes, anomalies: self.anomalies }
     }
 
     fn next(&mut self) -> Result<(Event<'a>, usize), Mistake> {
@@ -166,7 +166,7 @@ impl<'a> Builder<'a> {
         {
             let text = "is a number that the Go router printed in another way; it is taken as it is written: put \
                         it in quotes";
-            self.oddities.push(Mistake { offset, key: key.to_string(), text: text.to_string() });
+            self.anomalies.push(Mistake { offset, key: key.to_string(), text: text.to_string() });
         }
     }
 

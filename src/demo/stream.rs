@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(entries.len(), 2000);
         for entry in entries {
             let PageEntry::Event(event) = entry else { panic!("broken: {entry:?}") };
-            assert!(event.odd.is_empty(), "{}: {:?}", event.class, event.odd);
+            assert!(event.anomalies.is_empty(), "{}: {:?}", event.class, event.anomalies);
             assert!(
                 event.object.is_some() || event.class.ends_with("SessionEvent") || event.class == "EventEx"
             );

@@ -185,13 +185,13 @@ mod tests {
         let ready =
             Record::builder().level(Level::Info).target("route power").args(format_args!("ready")).build();
         assert_eq!(line(LogFormat::Text, time, &ready), "2026-11-23T10:00:00.123Z INFO  route power: ready");
-        let odd = Record::builder()
+        let anomalies = Record::builder()
             .level(Level::Error)
             .target("main")
             .args(format_args!("a\r\nb\u{1b}[2Jc\td"))
             .build();
         assert_eq!(
-            line(LogFormat::Text, at("2026-11-23T10:00:00Z"), &odd),
+            line(LogFormat::Text, at("2026-11-23T10:00:00Z"), &anomalies),
             "2026-11-23T10:00:00.000Z ERROR main: a\\r\\nb\\u{1b}[2Jc\td"
         );
     }

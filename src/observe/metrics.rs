@@ -63,7 +63,7 @@ const WORD_COUNTERS: &[WordRow] = &[
         "router_event_oddities_total",
         "Parts of events that the schema does not explain; they are delivered all the same.",
         "kind",
-        |c| &c.oddities,
+        |c| &c.anomalies,
     ),
 ];
 
@@ -131,13 +131,13 @@ const GAUGES: &[GaugeRow] = &[
         Some(f64::from(u8::from(route.link.connected)))
     }),
     ("router_source_stalled", "1 while events are known that the source does not hand over.", |route| {
-        Some(in_trouble(route, Part::Stall))
+        Some(in_incident(route, Part::Stall))
     }),
     ("router_delivery_failing", "1 while nothing can be delivered.", |route| {
-        Some(in_trouble(route, Part::Delivery))
+        Some(in_incident(route, Part::Delivery))
     }),
     ("router_dead_letters_failing", "1 while the dead-letter file is full or cannot be written.", |route| {
-        Some(in_trouble(route, Part::DeadLetters))
+        Some(in_incident(route, Part::DeadLetters))
     }),
     (
         "router_checkpoint_timestamp_seconds",
@@ -219,8 +219,8 @@ fn with(labels: &str, name: &str, value: &str) -> String {
     format!("{labels}{comma}{name}=\"{value}\"")
 }
 
-fn in_trouble(route: &RouteSnapshot, part: Part) -> f64 {
-    f64::from(u8::from(route.troubles.iter().any(|trouble| trouble.part == part)))
+fn in_incident(route: &RouteSnapshot, part: Part) -> f64 {
+    f64::from(u8::from(route.incidents.iter().any(|incident| incident.part == part)))
 }
 
 fn seconds(time: Timestamp) -> f64 {
@@ -348,9 +348,9 @@ mod tests {
     #[test]
     fn strange_names_and_many_routes_keep_the_form() {
         let mut strange = route("a");
-        let odd = "q\"uote\\back\nline";
-        strange.about = Arc::new(About { source: odd.into(), ..(*strange.about).clone() });
-        strange.counts.names = vec![(odd.into(), Outcome { delivered: 1, failed: 2 })];
+        let anomalies = "q\"uote\\back\nline";
+        strange.about = Arc::new(About { source: anomalies.into(), ..(*strange.about).clone() });
+        strange.counts.names = vec![(anomalies.into(), Outcome { delivered: 1, failed: 2 })];
         strange.counts.targets = vec![("f.fn".into(), Outcome { delivered: 3, failed: 4 })];
         strange.checkpoint = None;
         strange.last_read = None;

@@ -1,12 +1,13 @@
 //! What the operator sees: the log, and a server that shows counters and states from memory.
 
-pub mod board;
 pub mod expvar;
+pub mod incident;
 pub mod log;
 pub mod metrics;
 pub mod outcomes;
 pub mod page;
 pub mod process;
+pub mod registry;
 pub mod server;
 pub mod snapshot;
 pub mod stats;
@@ -14,4 +15,3 @@ pub mod status;
 pub mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod trouble;

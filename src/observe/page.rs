@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::outcomes::Outcome;
-use super::snapshot::{Counts, Part, Phase, RouteSnapshot, Snapshot, TroubleSnapshot};
+use super::snapshot::{Counts, IncidentSnapshot, Part, Phase, RouteSnapshot, Snapshot};
 use super::status::{self, State, age};
 use crate::limits::{PAGE_NAMES_MAX, PAGE_NAMES_SHORT, PAGE_REFRESH_INTERVAL, PAGE_ROUTES_SHORT};
 use crate::version;
@@ -145,8 +145,8 @@ fn section(out: &mut String, route: &RouteSnapshot, now: Timestamp, all: bool) {
         processor = escaped(&about.processor),
         processor_address = small(&about.processor_address),
     );
-    for trouble in &route.troubles {
-        box_of(out, route, trouble, now);
+    for incident in &route.incidents {
+        box_of(out, route, incident, now);
     }
     numbers(out, route, now);
     let counts = &route.counts;
@@ -156,30 +156,30 @@ fn section(out: &mut String, route: &RouteSnapshot, now: Timestamp, all: bool) {
 }
 
 /// What is wrong, since when, what the router does, and what a person can do.
-fn box_of(out: &mut String, route: &RouteSnapshot, trouble: &TroubleSnapshot, now: Timestamp) {
+fn box_of(out: &mut String, route: &RouteSnapshot, incident: &IncidentSnapshot, now: Timestamp) {
     let about = &route.about;
-    let title = match trouble.part {
+    let title = match incident.part {
         Part::Source => format!("{} cannot be read", about.source),
         Part::Stall => format!("{} holds events back", about.source),
         Part::DeadLetters => "dead letters cannot be written".to_string(),
         Part::Delivery => format!("{} does not take events", about.processor),
         Part::Filter => "the pattern cannot be judged".to_string(),
     };
-    let doing = match trouble.consequence.as_str() {
+    let doing = match incident.consequence.as_str() {
         "" => String::new(),
         consequence => format!("; {consequence}"),
     };
     let times =
-        if 1 < trouble.times { format!(", {} failures", grouped(trouble.times)) } else { String::new() };
+        if 1 < incident.times { format!(", {} failures", grouped(incident.times)) } else { String::new() };
     let _ = writeln!(
         out,
         "<div class=\"trouble {}\"><b>{}</b> <span>for {}{times}{}</span><p>{}</p><p><b>What to do:</b> {}</p></div>",
-        if trouble.part == Part::Filter { "wait" } else { "bad" },
+        if incident.part == Part::Filter { "wait" } else { "bad" },
         escaped(&title),
-        long(age(now, trouble.since)),
+        long(age(now, incident.since)),
         escaped(&doing),
-        escaped(&trouble.detail),
-        with_code(&status::cure(&about.route, trouble))
+        escaped(&incident.detail),
+        with_code(&status::cure(&about.route, incident))
     );
 }
 
@@ -218,7 +218,7 @@ fn numbers(out: &mut String, route: &RouteSnapshot, now: Timestamp) {
 /// The other counters. Those that tell of loss stand out, and are silent while there is none.
 fn tally(out: &mut String, counts: &Counts) {
     let retried = counts.retried.iter().map(|(_, count)| count).sum::<u64>();
-    let odd = counts.oddities.iter().map(|(_, count)| count).sum::<u64>();
+    let anomalies = counts.anomalies.iter().map(|(_, count)| count).sum::<u64>();
     out.push_str("<p class=\"tally\">");
     for (word, count, tone, is_shown_at_zero) in [
         ("read", counts.read, "", true),
@@ -228,7 +228,7 @@ fn tally(out: &mut String, counts: &Counts) {
         ("dead letters", counts.dead_lettered, "bad", true),
         ("lost", counts.lost, "bad", false),
         ("gaps", counts.gaps, "bad", false),
-        ("unknown parts", odd, "", false),
+        ("unknown parts", anomalies, "", false),
         ("reconnects", counts.reconnects, "", true),
     ] {
         if 0 < count || is_shown_at_zero {
@@ -332,12 +332,12 @@ mod tests {
 
     use super::*;
     use crate::observe::snapshot::{About, Part};
-    use crate::observe::testing::{NOW, route, snapshot, trouble};
+    use crate::observe::testing::{NOW, incident, route, snapshot};
 
     #[test]
     fn it_shows_state_lag_last_event_errors_and_what_to_do() {
         let mut sick = route("rest");
-        sick.troubles = vec![trouble(Part::Delivery, NOW - 3600)];
+        sick.incidents = vec![incident(Part::Delivery, NOW - 3600)];
         let mut away = route("away");
         (away.link.connected, away.outstanding, away.lag_seconds) = (false, 0, 0.0);
         let page = html(&snapshot(vec![route("power"), sick, away]), false);
@@ -381,16 +381,16 @@ mod tests {
 
     #[test]
     fn what_others_name_cannot_become_markup() {
-        let mut odd = route("a");
+        let mut anomalies = route("a");
         let nasty = "<img src=x onerror='a'>&\"";
-        odd.about = Arc::new(About { source_address: nasty.into(), ..(*odd.about).clone() });
-        odd.link.description = nasty.into();
-        odd.counts.names = vec![(nasty.into(), Outcome { delivered: 1, failed: 0 })];
-        let mut bad = trouble(Part::Source, NOW);
+        anomalies.about = Arc::new(About { source_address: nasty.into(), ..(*anomalies.about).clone() });
+        anomalies.link.description = nasty.into();
+        anomalies.counts.names = vec![(nasty.into(), Outcome { delivered: 1, failed: 0 })];
+        let mut bad = incident(Part::Source, NOW);
         bad.detail = nasty.into();
         bad.consequence = nasty.into();
-        odd.troubles = vec![bad];
-        let page = html(&snapshot(vec![odd]), false);
+        anomalies.incidents = vec![bad];
+        let page = html(&snapshot(vec![anomalies]), false);
         assert!(!page.contains("<img"), "{page}");
         assert_eq!(page.matches("&lt;img src=x onerror=&#39;a&#39;&gt;&amp;&quot;").count(), 5);
     }

@@ -1,4 +1,4 @@
-//! Shows the board over HTTP. Everything is answered from memory: it makes no difference to an
+//! Shows the registry over HTTP. Everything is answered from memory: it makes no difference to an
 //! answer whether vCenter and the sinks hang.
 
 use std::hint::black_box;
@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 
-use super::board::Board;
+use super::registry::Registry;
 use super::snapshot::Snapshot;
 use super::{expvar, metrics, page, status};
 use crate::config::{BasicAuth, MetricsConfig};
@@ -27,11 +27,11 @@ pub struct ObserveServer {
 }
 
 impl ObserveServer {
-    /// Listens and shows the board.
+    /// Listens and shows the registry.
     ///
     /// # Errors
     /// When the address cannot be listened on, or the credentials cannot be read.
-    pub fn start(config: &MetricsConfig, board: Arc<Board>) -> Result<ObserveServer> {
+    pub fn start(config: &MetricsConfig, registry: Arc<Registry>) -> Result<ObserveServer> {
         let guard = config.auth.clone().map(Guard::new).transpose()?;
         let settings = ServerSettings {
             connections_max: OBSERVE_CONNECTIONS_MAX,
@@ -49,7 +49,7 @@ impl ObserveServer {
                 query: request.query(),
                 authorization: request.header("authorization"),
             };
-            Reply::Answer(answer(&asked, guard.as_ref(), || board.snapshot()))
+            Reply::Answer(answer(&asked, guard.as_ref(), || registry.snapshot()))
         };
         let server = Server::start(&config.bind, settings, handler)
             .map_err(|error| Error::new(format!("{error}: set another `bind`, or stop what uses this one")))
@@ -168,12 +168,12 @@ mod tests {
     use super::*;
     use crate::config::secret::Secret;
     use crate::observe::snapshot::{Part, Phase};
-    use crate::observe::testing::{NOW, route, snapshot, trouble};
+    use crate::observe::testing::{NOW, incident, route, snapshot};
     use crate::testing::folder;
 
     fn ask(method: &str, path: &str, guard: Option<&Guard>, authorization: Option<&str>) -> Answer {
         let mut snapshot = snapshot(vec![route("power")]);
-        snapshot.routes[0].troubles = vec![trouble(Part::Source, NOW - 5)];
+        snapshot.routes[0].incidents = vec![incident(Part::Source, NOW - 5)];
         answer(&Asked { method, path, query: "", authorization }, guard, || snapshot)
     }
 

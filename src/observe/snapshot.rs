@@ -83,9 +83,9 @@ pub struct RouteSnapshot {
     /// The connection to its source.
     pub link: Link,
     /// What is wrong, the worst first.
-    pub troubles: Vec<TroubleSnapshot>,
-    /// The end of the last trouble that is over.
-    pub trouble_ended: Option<Timestamp>,
+    pub incidents: Vec<IncidentSnapshot>,
+    /// The end of the last incident that is over.
+    pub incident_ended: Option<Timestamp>,
     /// What was tried to get past a stall; empty when nothing was.
     pub stall_tried: &'static str,
     /// The thread that has been at one piece of work for the longest time.
@@ -136,7 +136,7 @@ impl Part {
 
 /// Something that is wrong at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TroubleSnapshot {
+pub struct IncidentSnapshot {
     /// Where.
     pub part: Part,
     /// A short word for the cause.
@@ -188,7 +188,7 @@ pub struct Counts {
     /// Times the source could not be opened or read, by reason.
     pub source_failures: Vec<(&'static str, u64)>,
     /// What the source could not fully explain, by kind.
-    pub oddities: Vec<(&'static str, u64)>,
+    pub anomalies: Vec<(&'static str, u64)>,
     /// Calls of the processor that took at most each bound of the histogram, and all.
     pub delivery_buckets: Vec<u64>,
     /// How long they took together.

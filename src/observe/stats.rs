@@ -30,7 +30,7 @@ pub struct RouteStats {
     /// Events given up without a trace on disk (at-most-once only).
     pub lost: Counter,
     /// What the source could not explain in events, by kind.
-    pub oddities: Counters,
+    pub anomalies: Counters,
     /// Spans of events that the source no longer had when the route came back to them.
     pub gaps: Counter,
     /// Times the source was opened again after the first.

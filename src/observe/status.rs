@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::incident::LOGIN_REFUSED;
 use super::outcomes::Outcome;
-use super::snapshot::{Counts, Part, Phase, RouteSnapshot, Snapshot, TroubleSnapshot};
-use super::trouble::LOGIN_REFUSED;
+use super::snapshot::{Counts, IncidentSnapshot, Part, Phase, RouteSnapshot, Snapshot};
 use crate::limits::READY_TROUBLE_MAX;
 use crate::version;
 
@@ -52,12 +52,12 @@ pub fn state(route: &RouteSnapshot) -> (State, Timestamp) {
         Part::Delivery => Some(State::Failing),
         Part::Filter => None,
     };
-    let worst = route.troubles.iter().find_map(|trouble| Some((of(trouble.part)?, trouble.since)));
+    let worst = route.incidents.iter().find_map(|incident| Some((of(incident.part)?, incident.since)));
     let since = route.link.since.unwrap_or(route.started);
     match worst {
         Some(worst) => worst,
         None if !route.link.connected => (State::Connecting, since),
-        None => (State::Running, route.trouble_ended.map_or(since, |ended| ended.max(since))),
+        None => (State::Running, route.incident_ended.map_or(since, |ended| ended.max(since))),
     }
 }
 
@@ -91,12 +91,12 @@ pub fn obstacles(snapshot: &Snapshot) -> Vec<String> {
             let (source, address) = (&about.source, &about.source_address);
             lines.push(format!("route {}: source {source} is not connected yet to {address}", about.route));
         }
-        for trouble in &route.troubles {
-            let time = age(snapshot.now, trouble.since);
+        for incident in &route.incidents {
+            let time = age(snapshot.now, incident.since);
             // What passes within seconds is retried before anybody could act.
-            let is_short = trouble.part == Part::Delivery && time < READY_TROUBLE_MAX;
-            if !is_short && trouble.part != Part::Filter {
-                lines.push(format!("route {}: {}", about.route, describe(trouble, time)));
+            let is_short = incident.part == Part::Delivery && time < READY_TROUBLE_MAX;
+            if !is_short && incident.part != Part::Filter {
+                lines.push(format!("route {}: {}", about.route, describe(incident, time)));
             }
         }
     }
@@ -107,9 +107,10 @@ pub fn obstacles(snapshot: &Snapshot) -> Vec<String> {
 pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
     let (state, since) = state(route);
     let counts = &route.counts;
-    let trouble = route.troubles.first().map(|trouble| format!(" ({})", trouble.detail)).unwrap_or_default();
+    let incident =
+        route.incidents.first().map(|incident| format!(" ({})", incident.detail)).unwrap_or_default();
     format!(
-        "{} for {}{trouble}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, odd {}, \
+        "{} for {}{incident}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, anomalies {}, \
          waiting {}, lag {:.1} s, settled to {}, last event {}",
         state.name(),
         seconds(age(now, since)),
@@ -119,7 +120,7 @@ pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
         counts.unmatched,
         counts.retried.iter().map(|(_, count)| count).sum::<u64>(),
         counts.dead_lettered,
-        counts.oddities.iter().map(|(_, count)| count).sum::<u64>(),
+        counts.anomalies.iter().map(|(_, count)| count).sum::<u64>(),
         route.outstanding,
         route.lag_seconds,
         route.settled_to.map_or_else(|| "nothing yet".to_string(), |time| time.to_string()),
@@ -131,16 +132,16 @@ pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
 }
 
 /// What is wrong, since when, and what is done about it.
-pub fn describe(trouble: &TroubleSnapshot, time: Duration) -> String {
-    let times = if 1 < trouble.times { format!(", {} failures", trouble.times) } else { String::new() };
-    let TroubleSnapshot { detail, consequence, .. } = trouble;
+pub fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
+    let times = if 1 < incident.times { format!(", {} failures", incident.times) } else { String::new() };
+    let IncidentSnapshot { detail, consequence, .. } = incident;
     let consequence = if consequence.is_empty() { String::new() } else { format!("; {consequence}") };
-    format!("{}: {detail}{consequence} (for {}{times})", trouble.part.name(), seconds(time))
+    format!("{}: {detail}{consequence} (for {}{times})", incident.part.name(), seconds(time))
 }
 
 /// What a person can do about it, beside what the message itself says.
-pub fn cure(route: &str, trouble: &TroubleSnapshot) -> String {
-    match (trouble.part, trouble.reason.as_str()) {
+pub fn cure(route: &str, incident: &IncidentSnapshot) -> String {
+    match (incident.part, incident.reason.as_str()) {
         (Part::Source, LOGIN_REFUSED) => {
             "correct the account or its password file; a changed file is tried at \
              once, no restart is needed"
@@ -231,7 +232,8 @@ struct RouteStatus<'a> {
     busy_seconds: f64,
     #[serde(skip_serializing_if = "str::is_empty")]
     stall_tried: &'static str,
-    troubles: Vec<TroubleStatus<'a>>,
+    #[serde(rename = "troubles")]
+    incidents: Vec<IncidentStatus<'a>>,
     counters: CounterStatus,
     #[serde(skip_serializing_if = "Map::is_empty")]
     types: Map<String, Value>,
@@ -259,7 +261,7 @@ struct ReadStatus {
 }
 
 #[derive(Serialize)]
-struct TroubleStatus<'a> {
+struct IncidentStatus<'a> {
     part: &'static str,
     reason: &'a str,
     detail: &'a str,
@@ -283,7 +285,7 @@ struct CounterStatus {
     reconnects: u64,
     retried: Map<String, Value>,
     source_failures: Map<String, Value>,
-    oddities: Map<String, Value>,
+    anomalies: Map<String, Value>,
 }
 
 fn route_status(route: &RouteSnapshot) -> RouteStatus<'_> {
@@ -317,22 +319,22 @@ fn route_status(route: &RouteSnapshot) -> RouteStatus<'_> {
             .map(|position| ReadStatus { key: position.key, time: position.time.to_string() }),
         busy_seconds: route.busy.time.as_secs_f64(),
         stall_tried: route.stall_tried,
-        troubles: route.troubles.iter().map(|trouble| trouble_status(&about.route, trouble)).collect(),
+        incidents: route.incidents.iter().map(|incident| incident_status(&about.route, incident)).collect(),
         counters: counter_status(&route.counts),
         types: outcomes(&route.counts.names),
         functions: outcomes(&route.counts.targets),
     }
 }
 
-fn trouble_status<'a>(route: &str, trouble: &'a TroubleSnapshot) -> TroubleStatus<'a> {
-    TroubleStatus {
-        part: trouble.part.name(),
-        reason: &trouble.reason,
-        detail: &trouble.detail,
-        doing: &trouble.consequence,
-        cure: cure(route, trouble),
-        since: whole(trouble.since),
-        times: trouble.times,
+fn incident_status<'a>(route: &str, incident: &'a IncidentSnapshot) -> IncidentStatus<'a> {
+    IncidentStatus {
+        part: incident.part.name(),
+        reason: &incident.reason,
+        detail: &incident.detail,
+        doing: &incident.consequence,
+        cure: cure(route, incident),
+        since: whole(incident.since),
+        times: incident.times,
     }
 }
 
@@ -352,7 +354,7 @@ fn counter_status(counts: &Counts) -> CounterStatus {
         reconnects: counts.reconnects,
         retried: words(&counts.retried),
         source_failures: words(&counts.source_failures),
-        oddities: words(&counts.oddities),
+        anomalies: words(&counts.anomalies),
     }
 }
 
@@ -375,7 +377,7 @@ fn seconds(time: Duration) -> String {
 mod tests {
     use super::*;
     use crate::observe::snapshot::Busy;
-    use crate::observe::testing::{NOW, route, snapshot, trouble};
+    use crate::observe::testing::{NOW, incident, route, snapshot};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -385,9 +387,9 @@ mod tests {
     fn the_worst_counts_and_when_it_began() {
         let mut one = route("power");
         assert_eq!(state(&one), (State::Running, at(NOW - 500)));
-        one.trouble_ended = Some(at(NOW - 9));
+        one.incident_ended = Some(at(NOW - 9));
         assert_eq!(state(&one), (State::Running, at(NOW - 9)));
-        one.troubles = vec![trouble(Part::Filter, NOW - 100)];
+        one.incidents = vec![incident(Part::Filter, NOW - 100)];
         assert_eq!(state(&one).0, State::Running, "a filter that fails delivers everything");
         for (part, word) in [
             (Part::Delivery, "failing"),
@@ -395,10 +397,10 @@ mod tests {
             (Part::Stall, "stalled"),
             (Part::Source, "disconnected"),
         ] {
-            one.troubles.insert(0, trouble(part, NOW - 50));
+            one.incidents.insert(0, incident(part, NOW - 50));
             assert_eq!((state(&one).0.name(), state(&one).1), (word, at(NOW - 50)));
         }
-        one.troubles.clear();
+        one.incidents.clear();
         one.link.connected = false;
         assert_eq!(state(&one), (State::Connecting, at(NOW - 500)));
     }
@@ -408,8 +410,11 @@ mod tests {
         let mut all = snapshot(vec![route("a"), route("b")]);
         assert_eq!(obstacles(&all), [""; 0]);
         all.routes[0].link.connected = false;
-        all.routes[1].troubles =
-            vec![trouble(Part::Stall, NOW - 100), trouble(Part::Delivery, NOW - 9), trouble(Part::Filter, 0)];
+        all.routes[1].incidents = vec![
+            incident(Part::Stall, NOW - 100),
+            incident(Part::Delivery, NOW - 9),
+            incident(Part::Filter, 0),
+        ];
         assert_eq!(
             obstacles(&all),
             [
@@ -418,7 +423,7 @@ mod tests {
             ]
         );
         all.routes.remove(0);
-        all.routes[0].troubles = vec![trouble(Part::Delivery, NOW - 10)];
+        all.routes[0].incidents = vec![incident(Part::Delivery, NOW - 10)];
         assert_eq!(
             obstacles(&all),
             ["route b: delivery: it failed: do this; trying again (for 10 s, 3 failures)"]
@@ -430,9 +435,9 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_hangs_ends_the_life_and_trouble_does_not() {
+    fn a_thread_that_hangs_ends_the_life_and_an_incident_does_not() {
         let mut all = snapshot(vec![route("a")]);
-        all.routes[0].troubles = vec![trouble(Part::Source, 0), trouble(Part::DeadLetters, 0)];
+        all.routes[0].incidents = vec![incident(Part::Source, 0), incident(Part::DeadLetters, 0)];
         assert_eq!(hangs(&all), [""; 0]);
         let busy = |seconds| Busy {
             role: "worker",
@@ -450,11 +455,11 @@ mod tests {
     #[test]
     fn the_summary_says_everything_in_a_line() {
         let mut one = route("power");
-        let counters = "read 1000, delivered 900, filtered 50, unmatched 40, retried 10, dead letters 3, odd 1, \
+        let counters = "read 1000, delivered 900, filtered 50, unmatched 40, retried 10, dead letters 3, anomalies 1, \
                         waiting 7, lag 1.5 s, settled to 2023-11-14T22:13:21Z, \
                         last event 2023-11-14T22:13:22Z (key 4711)";
         assert_eq!(summary(&one, at(NOW)), format!("running for 500 s; {counters}"));
-        one.troubles = vec![trouble(Part::Delivery, NOW - 60)];
+        one.incidents = vec![incident(Part::Delivery, NOW - 60)];
         one.last_read = None;
         one.settled_to = None;
         let said = summary(&one, at(NOW));
@@ -465,7 +470,7 @@ mod tests {
     #[test]
     fn the_status_is_json_with_all_that_is_known() {
         let mut all = snapshot(vec![route("power"), route("rest")]);
-        all.routes[1].troubles = vec![trouble(Part::Delivery, NOW - 60)];
+        all.routes[1].incidents = vec![incident(Part::Delivery, NOW - 60)];
         let status: Value = serde_json::from_str(&json(&all)).unwrap();
         assert_eq!(status["state"], "not ready");
         assert_eq!(status["reasons"].as_array().unwrap().len(), 1);

@@ -50,8 +50,8 @@ pub(crate) fn route(name: &str) -> RouteSnapshot {
             since: Some(at(NOW - 500)),
             description: "VMware vCenter Server 8.0.3, API 8.0.3.0".into(),
         },
-        troubles: Vec::new(),
-        trouble_ended: None,
+        incidents: Vec::new(),
+        incident_ended: None,
         stall_tried: "",
         busy: Busy { role: "worker", time: Duration::from_secs(1), time_max: Duration::from_secs(270) },
         outstanding: 7,
@@ -72,7 +72,7 @@ pub(crate) fn route(name: &str) -> RouteSnapshot {
             reconnects: 4,
             retried: vec![("503", 6), ("timeout", 4)],
             source_failures: vec![("lost", 4)],
-            oddities: vec![("class", 1)],
+            anomalies: vec![("class", 1)],
             delivery_buckets: vec![1, 2, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5],
             delivery_seconds: 0.75,
             names: vec![("VmPoweredOnEvent".into(), Outcome { delivered: 900, failed: 2 })],
@@ -82,8 +82,8 @@ pub(crate) fn route(name: &str) -> RouteSnapshot {
 }
 
 /// Something that is wrong since a second of Unix time.
-pub(crate) fn trouble(part: Part, since: i64) -> TroubleSnapshot {
-    TroubleSnapshot {
+pub(crate) fn incident(part: Part, since: i64) -> IncidentSnapshot {
+    IncidentSnapshot {
         part,
         reason: "503".into(),
         detail: "it failed: do this".into(),

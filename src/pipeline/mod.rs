@@ -5,10 +5,10 @@
 //!  open, read, filter  -->  lanes: who may go next  -->  deliver, judge, retry or bury
 //!                           ledger: what is settled  <--  settle
 //!                                  |
-//!                           keeper thread: checkpoint file
+//!                           checkpointer thread: checkpoint file
 //! ```
 //!
-//! The poller owns the source, the keeper owns the checkpoint file, the queue owns what is on its
+//! The poller owns the source, the checkpointer owns the checkpoint file, the queue owns what is on its
 //! way. A full queue blocks the poller; nothing else ever waits for anything but work, time or stop.
 
 use std::path::PathBuf;
@@ -21,18 +21,18 @@ use jiff::Timestamp;
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
+use crate::observe::incident::Incident;
 use crate::observe::snapshot::About;
 use crate::observe::stats::{Pulse, RouteStats};
-use crate::observe::trouble::Trouble;
 use crate::processor::Processor;
 use crate::source::Source;
 use crate::stop::{Stop, StopSource, stop_signal};
 
 pub mod checkpoint;
+mod checkpointer;
 pub mod dead_letter;
 mod filter;
 pub mod go_checkpoint;
-mod keeper;
 pub mod lanes;
 pub mod ledger;
 mod poller;
@@ -92,14 +92,14 @@ pub enum Role {
     /// Delivers.
     Worker,
     /// Writes checkpoints.
-    Keeper,
+    Checkpointer,
 }
 
 /// A running route.
 pub struct Route {
     shared: Arc<Shared>,
     stop: StopSource,
-    end_keeper: StopSource,
+    end_checkpointer: StopSource,
     view: View,
 }
 
@@ -114,10 +114,10 @@ struct Shared {
     keeps_checkpoint: bool,
     replay_max: Option<Duration>,
     dead_letters: Option<DeadLetters>,
-    source_trouble: Trouble,
-    delivery_trouble: Trouble,
-    dead_letter_trouble: Trouble,
-    filter_trouble: Trouble,
+    source_incident: Incident,
+    delivery_incident: Incident,
+    dead_letter_incident: Incident,
+    filter_incident: Incident,
     stop: Stop,
 }
 
@@ -138,7 +138,7 @@ impl Route {
             _ => Start::Now,
         };
         let (stop, stop_seen) = stop_signal();
-        let (end_keeper, end_seen) = stop_signal();
+        let (end_checkpointer, end_seen) = stop_signal();
         let shared = Arc::new(Shared {
             queue: Queue::new(config.order),
             stats: RouteStats::default(),
@@ -147,10 +147,10 @@ impl Route {
             replay_max,
             dead_letters: state_dir
                 .map(|folder| DeadLetters::new(&folder, &config.name, config.dead_letter_bytes_max)),
-            source_trouble: Trouble::new(who.as_str()),
-            delivery_trouble: Trouble::new(who.as_str()),
-            dead_letter_trouble: Trouble::new(who.as_str()),
-            filter_trouble: Trouble::new(who.as_str()),
+            source_incident: Incident::new(who.as_str()),
+            delivery_incident: Incident::new(who.as_str()),
+            dead_letter_incident: Incident::new(who.as_str()),
+            filter_incident: Incident::new(who.as_str()),
             filter: Filter::new(&config.types, config.pattern.clone()),
             stop: stop_seen,
             who,
@@ -165,11 +165,11 @@ impl Route {
             pulses: Vec::new(),
         };
         let address = view.about.source_address.clone();
-        let mut route = Route { shared: shared.clone(), stop, end_keeper, view };
+        let mut route = Route { shared: shared.clone(), stop, end_checkpointer, view };
         if let Some(file) = file {
             let shared = shared.clone();
-            let body = move |pulse: &Pulse| keeper::run(&shared, &file, &address, &end_seen, pulse);
-            route.spawn(index, Role::Keeper, exits, body)?;
+            let body = move |pulse: &Pulse| checkpointer::run(&shared, &file, &address, &end_seen, pulse);
+            route.spawn(index, Role::Checkpointer, exits, body)?;
         }
         for _ in 0..shared.config.workers {
             let (shared, processor) = (shared.clone(), processor.clone());
@@ -212,9 +212,9 @@ impl Route {
         self.shared.queue.set_phase(Phase::Closed);
     }
 
-    /// Lets the keeper write its last record and end.
-    pub fn end_keeper(&self) {
-        self.end_keeper.stop();
+    /// Lets the checkpointer write its last record and end.
+    pub fn end_checkpointer(&self) {
+        self.end_checkpointer.stop();
     }
 
     /// What can be watched of it.
@@ -237,7 +237,7 @@ impl Route {
         let prefix = match role {
             Role::Poller => "poll",
             Role::Worker => "work",
-            Role::Keeper => "keep",
+            Role::Checkpointer => "ckpt",
         };
         // Linux shows the first 15 bytes.
         let name = format!("{prefix}:{}", self.shared.config.name);
@@ -281,12 +281,12 @@ impl Shared {
     fn wants(&self, event: &Event) -> bool {
         match self.filter.wants(event) {
             Ok(wanted) => {
-                self.filter_trouble.over();
+                self.filter_incident.over();
                 wanted
             }
             Err(error) => {
                 let detail = format!("event {}: {error}", event.position.key);
-                self.filter_trouble.happened("pattern", &detail, "delivering it unfiltered");
+                self.filter_incident.happened("pattern", &detail, "delivering it unfiltered");
                 true
             }
         }

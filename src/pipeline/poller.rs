@@ -68,7 +68,7 @@ struct Poller<'a> {
     last_key: Option<i64>,
     // The source has purged what came after this time.
     purged_after: Option<Timestamp>,
-    // Names of oddities that were logged.
+    // Names of anomalies that were logged.
     oddities_told: HashSet<String>,
 }
 
@@ -108,7 +108,7 @@ impl Poller<'_> {
             self.pulse.resting();
             // Only a page shows that all is well: a session can be refused after its login.
             self.failures = 0;
-            self.shared.source_trouble.over();
+            self.shared.source_incident.over();
             self.shared.stats.pages.add(1);
             let empty = page.items.is_empty();
             log::debug!(target: self.shared.who.as_str(), "page of {} events", page.items.len());
@@ -256,15 +256,15 @@ impl Poller<'_> {
         self.shared.stats.read.add(1);
         while let Some(letters) = &self.shared.dead_letters {
             let Err(error) = letters.append_broken(&broken) else { break };
-            let trouble = &self.shared.dead_letter_trouble;
-            trouble.happened("dead letters", &error.to_string(), "holding an unreadable event");
+            let incident = &self.shared.dead_letter_incident;
+            incident.happened("dead letters", &error.to_string(), "holding an unreadable event");
             if self.shared.stop.wait(DEAD_LETTER_HOLD) {
                 return false;
             }
         }
         let kept = match &self.shared.dead_letters {
             Some(letters) => {
-                self.shared.dead_letter_trouble.over();
+                self.shared.dead_letter_incident.over();
                 self.shared.stats.dead_lettered.add(1);
                 format!("kept as it came in {}", letters.path().display())
             }
@@ -286,15 +286,15 @@ impl Poller<'_> {
 
     // Once per name; beyond the limit of names they are only counted.
     fn tell_oddities(&mut self, event: &Event) {
-        for odd in &event.oddities {
-            self.shared.stats.oddities.add(odd.kind);
-            if ODDITY_NAMES_MAX <= self.oddities_told.len() || self.oddities_told.contains(&odd.name) {
+        for anomalies in &event.anomalies {
+            self.shared.stats.anomalies.add(anomalies.kind);
+            if ODDITY_NAMES_MAX <= self.oddities_told.len() || self.oddities_told.contains(&anomalies.name) {
                 continue;
             }
-            self.oddities_told.insert(odd.name.clone());
+            self.oddities_told.insert(anomalies.name.clone());
             log::info!(
                 target: self.shared.who.as_str(),
-                "unknown {} {} in {}: delivered as it came, by its structure", odd.kind, odd.name, event.ce.name()
+                "unknown {} {} in {}: delivered as it came, by its structure", anomalies.kind, anomalies.name, event.ce.name()
             );
         }
     }
@@ -359,7 +359,7 @@ impl Poller<'_> {
         let sooner = if refused { ", or when the credentials change" } else { "" };
         let consequence = format!("trying again in {:.0} s{sooner}", wait.as_secs_f64().ceil());
         shared.stats.source_failures.add(reason);
-        shared.source_trouble.happened(reason, &error.to_string(), &consequence);
+        shared.source_incident.happened(reason, &error.to_string(), &consequence);
         let until = Instant::now() + wait;
         while Instant::now() < until && !shared.stop.wait((until - Instant::now()).min(CREDENTIALS_TICK)) {
             if refused && source.has_new_credentials() {
@@ -376,5 +376,5 @@ fn reconnect_wait(failures: u32) -> Duration {
         max: RECONNECT_WAIT_MAX,
         give_up_after: None,
     };
-    super::retry::wait(&config, failures, None, super::worker::dice())
+    super::retry::wait(&config, failures, None, super::worker::jitter())
 }

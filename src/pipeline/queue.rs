@@ -14,7 +14,7 @@ use crate::pipeline::ledger::{EventName, Ledger, Progress};
 use crate::pipeline::window::Window;
 use crate::processor::Delivery;
 
-// How often the keeper looks again while the last workers finish.
+// How often the checkpointer looks again while the last workers finish.
 const ENDING_TICK: Duration = Duration::from_millis(20);
 
 /// The shared state of a route.
@@ -22,7 +22,7 @@ const ENDING_TICK: Duration = Duration::from_millis(20);
 pub struct Queue {
     state: Mutex<State>,
     // Workers wait for tasks, one of them until the next parked lane is due; the poller waits for
-    // room, the keeper for progress, the poller again for the keeper's first record.
+    // room, the checkpointer for progress, the poller again for the checkpointer's first record.
     work: Condvar,
     alarm: Condvar,
     room: Condvar,
@@ -40,7 +40,7 @@ struct State {
     // Idle workers that were told of work and have not got the lock yet: nobody needs to tell them
     // again. Each telling is a system call, whether or not someone listens.
     waking_workers: usize,
-    keeper_waits: bool,
+    checkpointer_waits: bool,
     alarm_armed: bool,
     // The poller found the queue full and waits until there is room again.
     full: bool,
@@ -70,7 +70,7 @@ pub enum Done {
     Parked(Task, Instant),
 }
 
-/// What the keeper has to write.
+/// What the checkpointer has to write.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The source that it belongs to.
@@ -102,7 +102,7 @@ impl Queue {
                 identity: String::new(),
                 idle_workers: 0,
                 waking_workers: 0,
-                keeper_waits: false,
+                checkpointer_waits: false,
                 alarm_armed: false,
                 full: false,
                 version: 0,
@@ -117,13 +117,13 @@ impl Queue {
         }
     }
 
-    /// Sets the source and where the route stands in it before its first event, and makes the keeper
+    /// Sets the source and where the route stands in it before its first event, and makes the checkpointer
     /// record it.
     pub fn begin(&self, identity: &str, ledger: Ledger) {
         let mut state = self.lock();
         state.identity = identity.to_string();
         state.ledger = ledger;
-        self.tell_keeper(&mut state);
+        self.tell_checkpointer(&mut state);
     }
 
     /// What is pushed from now on comes from another source.
@@ -131,7 +131,7 @@ impl Queue {
         let mut state = self.lock();
         state.identity = identity.to_string();
         state.ledger.change_source();
-        self.tell_keeper(&mut state);
+        self.tell_checkpointer(&mut state);
     }
 
     /// What is pushed next, of this time, has a key that another event of the same second had.
@@ -165,7 +165,7 @@ impl Queue {
         let Some(mut state) = self.wait_room(0) else { return false };
         let sequence = state.ledger.issue(position);
         state.ledger.settle(sequence, name);
-        self.tell_keeper(&mut state);
+        self.tell_checkpointer(&mut state);
         true
     }
 
@@ -244,7 +244,7 @@ impl Queue {
             }
         }
         if moved {
-            self.tell_keeper(state);
+            self.tell_checkpointer(state);
         }
         if state.full && state.is_roomy() {
             state.full = false;
@@ -252,15 +252,15 @@ impl Queue {
         }
     }
 
-    /// For the keeper: waits until there is something new to record; when the route is ending, only
+    /// For the checkpointer: waits until there is something new to record; when the route is ending, only
     /// for a moment. None when there is nothing.
     pub fn wait_moved(&self) -> Option<Snapshot> {
         let mut state = self.lock();
         if state.durable == state.version {
             let longest = (state.phase != Phase::Running).then_some(ENDING_TICK);
-            state.keeper_waits = true;
+            state.checkpointer_waits = true;
             state = wait(&self.moved, state, longest);
-            state.keeper_waits = false;
+            state.checkpointer_waits = false;
         }
         (state.durable < state.version).then(|| Snapshot {
             identity: state.identity.clone(),
@@ -269,7 +269,7 @@ impl Queue {
         })
     }
 
-    /// The keeper has made this version durable.
+    /// The checkpointer has made this version durable.
     pub fn recorded(&self, version: u64) {
         let mut state = self.lock();
         state.durable = state.durable.max(version);
@@ -309,9 +309,9 @@ impl Queue {
     }
 
     // There is something new to record.
-    fn tell_keeper(&self, state: &mut State) {
+    fn tell_checkpointer(&self, state: &mut State) {
         state.version += 1;
-        if state.keeper_waits {
+        if state.checkpointer_waits {
             self.moved.notify_one();
         }
     }

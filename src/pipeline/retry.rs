@@ -28,14 +28,14 @@ pub struct Decision {
 }
 
 /// Decides about one verdict of an event that was tried `attempts` times (this one included) and
-/// has been failing for `failing`. `dice` is a random number from 0 to 1, for jitter.
+/// has been failing for `failing`. `jitter` is a random number from 0 to 1, for jitter.
 pub fn decide(
     verdict: Verdict,
     promise: Promise,
     config: &RetryConfig,
     attempts: u32,
     failing: Duration,
-    dice: f64,
+    jitter: f64,
 ) -> Decision {
     let mut decision = Decision::default();
     let mut asked = None;
@@ -51,16 +51,16 @@ pub fn decide(
         }
     }
     if !decision.again.is_empty() {
-        decision.wait = wait(config, attempts, asked, dice);
+        decision.wait = wait(config, attempts, asked, jitter);
     }
     decision
 }
 
-/// The wait after the `attempts`th failure: doubling from `first` to `max`, of which `dice` takes
+/// The wait after the `attempts`th failure: doubling from `first` to `max`, of which `jitter` takes
 /// away up to half, and never less than what the sink asked for, up to [`RETRY_AFTER_MAX`].
-pub fn wait(config: &RetryConfig, attempts: u32, asked: Option<Duration>, dice: f64) -> Duration {
+pub fn wait(config: &RetryConfig, attempts: u32, asked: Option<Duration>, jitter: f64) -> Duration {
     let doubled = config.first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
-    let own = doubled.min(config.max).mul_f64(1.0 - dice.clamp(0.0, 1.0) / 2.0);
+    let own = doubled.min(config.max).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0);
     own.max(asked.unwrap_or_default().min(RETRY_AFTER_MAX))
 }
 

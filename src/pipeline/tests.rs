@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::config::{ConnectionConfig, Format, MetricsConfig, Order, RetryConfig};
 use crate::event::Position;
-use crate::observe::board::{Board, Watched};
+use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::Part;
 use crate::pattern::Pattern;
@@ -192,13 +192,13 @@ impl Running {
     fn stop(self) -> Vec<i64> {
         self.route.stop();
         let mut left = self.route.roles();
-        while left.iter().any(|role| *role != Role::Keeper) {
+        while left.iter().any(|role| *role != Role::Checkpointer) {
             let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("a thread ends");
             left.swap_remove(left.iter().position(|role| *role == exit.role).unwrap());
         }
-        self.route.end_keeper();
+        self.route.end_checkpointer();
         for _ in left {
-            let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("the keeper ends");
+            let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("the checkpointer ends");
             assert_eq!(exit.failure, None);
         }
         self.sink.acknowledged.lock().unwrap().clone()
@@ -325,9 +325,9 @@ fn a_full_dead_letter_file_holds_the_event() {
         _ => Verdict::delivered(),
     });
     running.wait_acknowledged(18);
-    running.wait("trouble", |running| !running.route.view().snapshot().troubles.is_empty());
-    let trouble = running.route.view().snapshot().troubles.remove(0);
-    assert!(trouble.part == Part::DeadLetters && trouble.detail.contains("are full"), "{trouble:?}");
+    running.wait("trouble", |running| !running.route.view().snapshot().incidents.is_empty());
+    let incident = running.route.view().snapshot().incidents.remove(0);
+    assert!(incident.part == Part::DeadLetters && incident.detail.contains("are full"), "{incident:?}");
     running.stop();
     assert!(bench.checkpoint().progress.resume() <= nth(7).position.time);
 }
@@ -480,10 +480,10 @@ fn a_hanging_route_can_be_watched() {
         Verdict::delivered()
     });
     running.wait("busy", |running| running.route.view().snapshot().busy.role == "worker");
-    let board = Arc::new(Board::new());
+    let registry = Arc::new(Registry::new());
     let metrics = MetricsConfig { bind: "127.0.0.1:0".into(), auth: None };
-    let server = ObserveServer::start(&metrics, board.clone()).unwrap();
-    board.run(vec![Arc::new(running.route.view())]);
+    let server = ObserveServer::start(&metrics, registry.clone()).unwrap();
+    registry.run(vec![Arc::new(running.route.view())]);
     let connection = ConnectionConfig::default();
     let client = Client::new(&ClientSettings { connection: &connection, connections_max: 1 }).unwrap();
     for path in ["", "status", "metrics", "stats", "livez", "healthz", "readyz"] {

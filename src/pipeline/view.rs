@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Role, Shared};
 use crate::limits::{BUSY_MARGIN, VCENTER_CALL_WAIT_MAX};
-use crate::observe::board::Watched;
-use crate::observe::snapshot::{About, Busy, Counts, Part, RouteSnapshot, TroubleSnapshot};
+use crate::observe::incident::Report;
+use crate::observe::registry::Watched;
+use crate::observe::snapshot::{About, Busy, Counts, IncidentSnapshot, Part, RouteSnapshot};
 use crate::observe::stats::{Pulse, RouteStats};
-use crate::observe::trouble::Report;
 use crate::processor::Processor;
 use crate::source::watch::SourceWatch;
 
@@ -38,17 +38,17 @@ impl View {
             _ if time.is_zero() => "",
             Role::Poller => "reader",
             Role::Worker => "worker",
-            Role::Keeper => "keeper of the checkpoint",
+            Role::Checkpointer => "checkpointer of the checkpoint",
         };
         let time_max = self.processor.deliver_wait_max().max(VCENTER_CALL_WAIT_MAX) + BUSY_MARGIN;
         Busy { role, time, time_max }
     }
 
     /// What is wrong, in the order of the parts.
-    fn troubles(&self, now: Timestamp) -> Vec<TroubleSnapshot> {
+    fn incidents(&self, now: Timestamp) -> Vec<IncidentSnapshot> {
         let shared = &self.shared;
         let of = |part, report: Option<Report>| {
-            report.map(|report| TroubleSnapshot {
+            report.map(|report| IncidentSnapshot {
                 part,
                 reason: report.reason,
                 detail: report.detail,
@@ -58,7 +58,7 @@ impl View {
             })
         };
         let stall = self.source.stall();
-        let stalled = stall.stalled_since.map(|since| TroubleSnapshot {
+        let stalled = stall.stalled_since.map(|since| IncidentSnapshot {
             part: Part::Stall,
             reason: "stalled".to_string(),
             detail: stall.detail,
@@ -66,20 +66,20 @@ impl View {
             since,
             times: 1,
         });
-        let troubles = [
-            of(Part::Source, shared.source_trouble.current()),
+        let incidents = [
+            of(Part::Source, shared.source_incident.current()),
             stalled,
-            of(Part::DeadLetters, shared.dead_letter_trouble.current()),
-            of(Part::Delivery, shared.delivery_trouble.current().or_else(|| self.processor.trouble())),
-            of(Part::Filter, shared.filter_trouble.current()),
+            of(Part::DeadLetters, shared.dead_letter_incident.current()),
+            of(Part::Delivery, shared.delivery_incident.current().or_else(|| self.processor.incident())),
+            of(Part::Filter, shared.filter_incident.current()),
         ];
-        troubles.into_iter().flatten().collect()
+        incidents.into_iter().flatten().collect()
     }
 
-    fn trouble_ended(&self, now: Timestamp) -> Option<Timestamp> {
+    fn incident_ended(&self, now: Timestamp) -> Option<Timestamp> {
         let shared = &self.shared;
-        let troubles = [&shared.source_trouble, &shared.dead_letter_trouble, &shared.delivery_trouble];
-        let ended: Option<Instant> = troubles.iter().filter_map(|trouble| trouble.ended()).max();
+        let incidents = [&shared.source_incident, &shared.dead_letter_incident, &shared.delivery_incident];
+        let ended: Option<Instant> = incidents.iter().filter_map(|incident| incident.ended()).max();
         ended.map(|ended| before(now, ended.elapsed()))
     }
 
@@ -98,7 +98,7 @@ impl View {
             reconnects: stats.reconnects.get(),
             retried: stats.retried.get(),
             source_failures: stats.source_failures.get(),
-            oddities: stats.oddities.get(),
+            anomalies: stats.anomalies.get(),
             delivery_buckets,
             delivery_seconds,
             names: stats.names.list(),
@@ -116,8 +116,8 @@ impl Watched for View {
             about: self.about.clone(),
             started: self.started,
             link: stats.link(),
-            troubles: self.troubles(now),
-            trouble_ended: self.trouble_ended(now),
+            incidents: self.incidents(now),
+            incident_ended: self.incident_ended(now),
             stall_tried: self.source.stall().tried,
             busy: self.busy(),
             outstanding: gauge.outstanding,

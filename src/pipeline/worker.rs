@@ -47,7 +47,7 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
 fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
     let name = task.delivery.event.ce.name();
     if verdict.failures.is_empty() {
-        shared.delivery_trouble.over();
+        shared.delivery_incident.over();
         if !verdict.unmatched {
             shared.stats.names.add(name, true);
         }
@@ -67,8 +67,10 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
         task.failing_since.get_or_insert(now);
     }
     let failing = task.failing_since.map_or(Duration::ZERO, |since| now - since);
-    let decision = retry::decide(verdict, shared.promise, &shared.config.retry, attempts, failing, dice());
-    if !decision.final_failures.is_empty() && !bury(shared, &task, attempts, &decision.final_failures) {
+    let decision = retry::decide(verdict, shared.promise, &shared.config.retry, attempts, failing, jitter());
+    if !decision.final_failures.is_empty()
+        && !to_dead_letters(shared, &task, attempts, &decision.final_failures)
+    {
         let failures = decision.final_failures.into_iter().chain(decision.again);
         task.delivery.attempts = attempts;
         task.delivery.pending = failures.map(|failure| failure.target).collect();
@@ -77,7 +79,7 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
     let Some(first) = decision.again.first() else { return Done::Settled(task) };
     let wait = decision.wait;
     let consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
-    shared.delivery_trouble.happened(first.reason, &first.detail, &consequence);
+    shared.delivery_incident.happened(first.reason, &first.detail, &consequence);
     if tried {
         shared.stats.retried.add(first.reason);
     }
@@ -91,7 +93,7 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
 
 // Failures that will not be tried again: a dead letter, or with at-most-once the log. False when
 // the letter could not be kept, so that the event must be held.
-fn bury(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bool {
+fn to_dead_letters(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bool {
     let ce = &task.delivery.event.ce;
     let name = ce.name();
     let details = failures.iter().map(|failure| failure.detail.as_str()).collect::<Vec<_>>().join("; ");
@@ -103,14 +105,14 @@ fn bury(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bo
     };
     match letters.append_event(ce, attempts, failures) {
         Ok(()) => {
-            shared.dead_letter_trouble.over();
+            shared.dead_letter_incident.over();
             shared.stats.dead_lettered.add(failures.len() as u64);
             log::error!(target: shared.who.as_str(), "could not process event: {name} {} is a dead letter after {attempts} attempts: {details}; it is kept in {}", ce.id,
                 letters.path().display());
             true
         }
         Err(error) => {
-            shared.dead_letter_trouble.happened("dead letters", &error.to_string(), "holding the event");
+            shared.dead_letter_incident.happened("dead letters", &error.to_string(), "holding the event");
             false
         }
     }
@@ -126,7 +128,7 @@ fn unanswered() -> Failure {
 }
 
 // A number from 0 to 1 for jitter: the standard library's hasher seeds are random.
-pub(crate) fn dice() -> f64 {
+pub(crate) fn jitter() -> f64 {
     let bits = RandomState::new().build_hasher().finish();
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -134,9 +136,9 @@ pub(crate) fn dice() -> f64 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn dice_fall_between_zero_and_one_and_differ() {
-        let thrown: Vec<f64> = (0..100).map(|_| super::dice()).collect();
-        assert!(thrown.iter().all(|dice| (0.0..1.0).contains(dice)));
+    fn jitters_fall_between_zero_and_one_and_differ() {
+        let thrown: Vec<f64> = (0..100).map(|_| super::jitter()).collect();
+        assert!(thrown.iter().all(|jitter| (0.0..1.0).contains(jitter)));
         assert!(thrown.windows(2).any(|pair| pair[0] != pair[1]));
     }
 }

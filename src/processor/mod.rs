@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::limits::DELIVERY_WAIT_MAX;
+use crate::observe::incident::Report;
 use crate::observe::outcomes::Outcome;
-use crate::observe::trouble::Report;
 
 pub mod answer;
 pub mod eventbridge;
 pub mod knative;
 pub mod kubernetes;
 pub mod openfaas;
-pub mod renewed;
+pub mod refreshed;
 pub mod stdout;
 
 /// Sends events to one kind of sink. Shared by the worker threads of a route.
@@ -42,7 +42,7 @@ pub trait Processor: Send + Sync {
     }
 
     /// What it suffers from beside the deliveries themselves.
-    fn trouble(&self) -> Option<Report> {
+    fn incident(&self) -> Option<Report> {
         None
     }
 

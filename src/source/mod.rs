@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::event::{Event, Position};
-use crate::observe::trouble::LOGIN_REFUSED;
+use crate::observe::incident::LOGIN_REFUSED;
 use crate::stop::Stop;
 
 pub mod span;
@@ -106,7 +106,7 @@ pub enum SourceFailure {
 }
 
 impl SourceFailure {
-    /// A bounded word for counters and troubles.
+    /// A bounded word for counters and incidents.
     pub fn reason(self) -> &'static str {
         match self {
             SourceFailure::Lost => "lost",

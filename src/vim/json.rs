@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::Oddity;
+use super::Anomaly;
 use super::object::Converter;
 use super::xml::{Class, Step, Tag, XmlError, local};
 use crate::error::Error;
@@ -57,7 +57,7 @@ pub struct VimEvent {
     /// host, datastore, network, switch, cluster, datacenter, else the `objectId` of an `EventEx`.
     pub object: Option<String>,
     /// What the schema does not explain, for a metric and the log. Empty for almost every event.
-    pub odd: Vec<Oddity>,
+    pub anomalies: Vec<Anomaly>,
     /// The event as one JSON object.
     pub data: Vec<u8>,
 }
@@ -137,7 +137,7 @@ impl<'a> Page<'a> {
                 created,
                 severity: head.severity,
                 object: head.object,
-                odd: head.odd,
+                anomalies: head.anomalies,
                 data: self.events.out.as_slice().to_vec(),
             }),
             (reason, key, created) => PageEntry::Broken(BrokenEvent {

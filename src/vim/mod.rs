@@ -22,9 +22,9 @@ mod xml;
 
 /// Something in an event that the schema does not explain. The event is delivered all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Oddity {
+pub struct Anomaly {
     /// What is unknown: few enough to label a metric.
-    pub kind: OddityKind,
+    pub kind: AnomalyKind,
     /// Its name, such as `FooEvent` or `VmPoweredOnEvent.foo`. vCenter decides it: whoever logs it
     /// once must bound how many names are remembered.
     pub name: String,
@@ -32,7 +32,7 @@ pub struct Oddity {
 
 /// What the schema does not explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OddityKind {
+pub enum AnomalyKind {
     /// The class of an event.
     Class,
     /// A member of a known class.
@@ -43,14 +43,14 @@ pub enum OddityKind {
     Value,
 }
 
-impl OddityKind {
+impl AnomalyKind {
     /// The label of a metric.
     pub fn label(self) -> &'static str {
         match self {
-            OddityKind::Class => "class",
-            OddityKind::Member => "member",
-            OddityKind::Type => "type",
-            OddityKind::Value => "value",
+            AnomalyKind::Class => "class",
+            AnomalyKind::Member => "member",
+            AnomalyKind::Type => "type",
+            AnomalyKind::Value => "value",
         }
     }
 }

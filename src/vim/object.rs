@@ -17,8 +17,8 @@ use super::members::Members;
 use super::scalar::{self, Time};
 use super::schema::{Class, ClassIndex, Kind, TABLE};
 use super::xml::{Class as XsiType, Content, Tag, Xml, XmlError, unescape};
-use super::{Oddity, OddityKind};
-use crate::limits::{EVENT_ODDITIES_MAX, ODDITY_NAME_BYTES_MAX};
+use super::{Anomaly, AnomalyKind};
+use crate::limits::{EVENT_ANOMALIES_MAX, ODDITY_NAME_BYTES_MAX};
 
 /// Members of an event that name the object it is about, the telling ones first.
 const OBJECTS: [&str; 7] = ["vm", "host", "ds", "net", "dvs", "computeResource", "datacenter"];
@@ -35,7 +35,7 @@ pub(super) struct Head {
     /// How telling the member is that `object` comes from; the smallest is best.
     rank: usize,
     /// What the schema does not explain.
-    pub(super) odd: Vec<Oddity>,
+    pub(super) anomalies: Vec<Anomaly>,
 }
 
 /// Converts the events of a page, one after the other.
@@ -101,7 +101,7 @@ impl<'a> Converter<'a> {
             Some(XsiType::Vim(name) | XsiType::BuiltIn(name)) => {
                 let known = TABLE.find(name);
                 if known.is_none() {
-                    self.note(OddityKind::Class, name, "");
+                    self.note(AnomalyKind::Class, name, "");
                 }
                 known
             }
@@ -122,7 +122,7 @@ impl<'a> Converter<'a> {
             Content::Child(child) => Some(child),
             Content::Text(text) if text.trim().is_empty() => None,
             Content::Text(text) => {
-                self.note(OddityKind::Value, &class.name, tag.name);
+                self.note(AnomalyKind::Value, &class.name, tag.name);
                 scalar::string(&mut self.out, &text);
                 return Ok(());
             }
@@ -138,7 +138,7 @@ impl<'a> Converter<'a> {
                     match place.and_then(|place| class.members.get(place)) {
                         Some(member) => self.value(&tag, class, member.kind)?,
                         None => {
-                            self.note(OddityKind::Member, &class.name, tag.name);
+                            self.note(AnomalyKind::Member, &class.name, tag.name);
                             self.structural(&tag)?;
                         }
                     }
@@ -146,7 +146,7 @@ impl<'a> Converter<'a> {
                         self.read_head(tag.name, value);
                     }
                     if others.add(class, place, tag.name, &self.out[value..])? {
-                        self.note(OddityKind::Value, &class.name, tag.name);
+                        self.note(AnomalyKind::Value, &class.name, tag.name);
                     }
                     self.out.truncate(value);
                 }
@@ -202,12 +202,12 @@ impl<'a> Converter<'a> {
                 }
                 Content::Text(text) => {
                     if !scalar::value(&mut self.out, kind, &text) {
-                        self.note(OddityKind::Value, &owner.name, tag.name);
+                        self.note(AnomalyKind::Value, &owner.name, tag.name);
                     }
                     Ok(())
                 }
                 Content::Child(child) => {
-                    self.note(OddityKind::Value, &owner.name, tag.name);
+                    self.note(AnomalyKind::Value, &owner.name, tag.name);
                     self.unknown_object(child)
                 }
             },
@@ -221,7 +221,7 @@ impl<'a> Converter<'a> {
             Some(XsiType::Vim(name)) if name != class.name => match TABLE.find(name) {
                 Some(index) => self.object(tag, TABLE.class(index), false),
                 None => {
-                    self.note(OddityKind::Type, name, "");
+                    self.note(AnomalyKind::Type, name, "");
                     self.object(tag, class, false)
                 }
             },
@@ -251,18 +251,18 @@ impl<'a> Converter<'a> {
         match self.content(tag)? {
             Content::Text(text) if kind == Kind::Reference => self.reference_to(tag, &text),
             Content::Text(text) if unknown.is_some() && text.trim().is_empty() => {
-                self.note(OddityKind::Type, unknown.unwrap_or_default(), "");
+                self.note(AnomalyKind::Type, unknown.unwrap_or_default(), "");
                 self.out.extend_from_slice(b"{}");
             }
             // What has text is an enumeration's value and needs no table to be kept.
             Content::Text(text) => {
                 if !scalar::value(&mut self.out, kind, &text) {
-                    self.note(OddityKind::Value, tag.name, "");
+                    self.note(AnomalyKind::Value, tag.name, "");
                 }
             }
             Content::Child(child) => {
                 if let Some(name) = unknown {
-                    self.note(OddityKind::Type, name, "");
+                    self.note(AnomalyKind::Type, name, "");
                 }
                 self.unknown_object(child)?;
             }
@@ -336,16 +336,16 @@ impl<'a> Converter<'a> {
     }
 
     /// Remembers what the schema does not explain.
-    fn note(&mut self, kind: OddityKind, name: &str, member: &str) {
-        if EVENT_ODDITIES_MAX <= self.head.odd.len() {
+    fn note(&mut self, kind: AnomalyKind, name: &str, member: &str) {
+        if EVENT_ANOMALIES_MAX <= self.head.anomalies.len() {
             return;
         }
         let dot = if member.is_empty() { "" } else { "." };
         let mut name = format!("{name}{dot}{member}");
         name.truncate(name.floor_char_boundary(ODDITY_NAME_BYTES_MAX));
-        let oddity = Oddity { kind, name };
-        if !self.head.odd.contains(&oddity) {
-            self.head.odd.push(oddity);
+        let anomaly = Anomaly { kind, name };
+        if !self.head.anomalies.contains(&anomaly) {
+            self.head.anomalies.push(anomaly);
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::json::{BrokenEvent, PageEntry, VimEvent, convert_page};
-use super::{Oddity, OddityKind};
-use crate::limits::{EVENT_ODDITIES_MAX, OBJECT_MEMBERS_MAX, ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX};
+use super::{Anomaly, AnomalyKind};
+use crate::limits::{EVENT_ANOMALIES_MAX, OBJECT_MEMBERS_MAX, ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX};
 
 fn page(events: &str) -> String {
     format!(
@@ -107,8 +107,8 @@ fn text(event: &VimEvent) -> &str {
     std::str::from_utf8(&event.data).unwrap()
 }
 
-fn oddity(kind: OddityKind, name: &str) -> Oddity {
-    Oddity { kind, name: name.into() }
+fn anomaly(kind: AnomalyKind, name: &str) -> Anomaly {
+    Anomaly { kind, name: name.into() }
 }
 
 /// All members of the base class, as they are when nothing else is said.
@@ -132,8 +132,8 @@ fn unknown_class_keeps_the_base_and_adds_what_came() {
          \"Part\":[\"a\",\"b\"],\"Deep\":{{\"Inner\":7,\"None\":\"\"}},\"Key2\":{{\"Key\":\"k\",\"Value\":\"\"}}}}"
     );
     assert_eq!(text(&event), expected);
-    assert_eq!(event.odd[0], oddity(OddityKind::Class, "FooEvent"));
-    assert_eq!(event.odd[1], oddity(OddityKind::Member, "Event.flag"));
+    assert_eq!(event.anomalies[0], anomaly(AnomalyKind::Class, "FooEvent"));
+    assert_eq!(event.anomalies[1], anomaly(AnomalyKind::Member, "Event.flag"));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn event_without_a_class_is_an_event() {
     let plain = event("X", 1, "").replace(" xsi:type=\"X\"", "");
     let event = only(&plain);
     assert_eq!((event.class.as_str(), text(&event)), ("Event", format!("{BASE}}}").as_str()));
-    assert_eq!(event.odd, []);
+    assert_eq!(event.anomalies, []);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn event_class_and_reference_that_other_clients_refuse() {
     let entity = "<source><name>i</name><entity type=\"ContentLibraryItem\">urn:1</entity></source>";
     let alarm = only(&event("AlarmStatusChangedEvent", 1, entity));
     assert_eq!(data(&alarm)["Source"]["Entity"]["Type"], "ContentLibraryItem");
-    assert_eq!((update.odd, alarm.odd), (vec![], vec![]));
+    assert_eq!((update.anomalies, alarm.anomalies), (vec![], vec![]));
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn members_of_the_future_stand_behind_the_known() {
     let vm = r#""Vm":{"Name":"n","Vm":{"Type":"","Value":""},"Later":""}"#;
     let expected = format!("{BASE},\"Template\":true,\"Soon\":[\"1\",\"2\"]}}").replace("\"Vm\":null", vm);
     assert_eq!(text(&event), expected);
-    let odd = ["VmPoweredOnEvent.soon", "VmEventArgument.later"];
-    assert_eq!(event.odd, odd.map(|name| oddity(OddityKind::Member, name)));
+    let anomalies = ["VmPoweredOnEvent.soon", "VmEventArgument.later"];
+    assert_eq!(event.anomalies, anomalies.map(|name| anomaly(AnomalyKind::Member, name)));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn members_newer_than_the_go_router_have_their_kinds() {
     let event = only(&event("TaskEvent", 1, info));
     let behind = text(&event).split_once("\"RootTaskKey\"").unwrap().1;
     assert_eq!(behind, r#":"","ActivationId":"x","ProgressDetails":[{"Key":"a","Value":5}]}}"#);
-    assert_eq!(event.odd, []);
+    assert_eq!(event.anomalies, []);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn members_in_any_order_and_twice() {
     let own = r#","EventTypeId":"x.y","Severity":"info","Message":["m","n"],"Arguments":[{"Key":"a","Value":null},{"Key":"b","Value":null}],"ObjectId":"","ObjectType":"","ObjectName":"","Fault":null}"#;
     assert_eq!(text(&event), format!("{BASE}{own}"));
     assert_eq!((event.event_type_id.as_deref(), event.severity.as_deref()), (Some("x.y"), Some("info")));
-    assert_eq!(event.odd, [oddity(OddityKind::Value, "EventEx.message")]);
+    assert_eq!(event.anomalies, [anomaly(AnomalyKind::Value, "EventEx.message")]);
 }
 
 #[test]
@@ -229,8 +229,9 @@ fn unknown_types_of_members_keep_what_they_hold() {
     assert_eq!(data["Fault"]["Fault"]["FaultMessage"][0]["Key"], "k");
     assert_eq!(data["Fault"]["Fault"]["Own"], "1");
     assert_eq!(data["Fault"]["LocalizedMessage"], "l");
-    let odd = ["Bar", "ArrayOfHostSystemResource", "FooFault"].map(|name| oddity(OddityKind::Type, name));
-    assert!(odd.iter().all(|odd| event.odd.contains(odd)), "{:?}", event.odd);
+    let anomalies =
+        ["Bar", "ArrayOfHostSystemResource", "FooFault"].map(|name| anomaly(AnomalyKind::Type, name));
+    assert!(anomalies.iter().all(|anomalies| event.anomalies.contains(anomalies)), "{:?}", event.anomalies);
 }
 
 #[test]
@@ -243,7 +244,10 @@ fn values_that_their_members_should_not_have() {
     assert_eq!(data["Host"], "text");
     assert_eq!(data["Ds"]["Name"], serde_json::json!({"B": "1"}));
     assert_eq!(data["FullFormattedMessage"], serde_json::json!({"P": ["a", "b"]}));
-    assert!(event.odd.iter().all(|odd| odd.kind == OddityKind::Value) && event.odd.len() == 4);
+    assert!(
+        event.anomalies.iter().all(|anomalies| anomalies.kind == AnomalyKind::Value)
+            && event.anomalies.len() == 4
+    );
 }
 
 #[test]
@@ -298,9 +302,9 @@ fn too_much_of_anything_breaks_only_its_event() {
     assert_eq!(reasons[1], format!("an object has more than {OBJECT_MEMBERS_MAX} unusual members"));
     assert!(reasons[4].starts_with("the element \"a\" ends with \"nnn") && reasons[4].len() < 200);
     let PageEntry::Event(many) = &entries[2] else { panic!("{}", reasons[2]) };
-    assert_eq!(many.odd.len(), EVENT_ODDITIES_MAX);
+    assert_eq!(many.anomalies.len(), EVENT_ANOMALIES_MAX);
     let PageEntry::Event(named) = &entries[3] else { panic!("{}", reasons[3]) };
-    assert_eq!(named.odd[0].name.len(), ODDITY_NAME_BYTES_MAX);
+    assert_eq!(named.anomalies[0].name.len(), ODDITY_NAME_BYTES_MAX);
     assert!(matches!(entries[5], PageEntry::Event(_)));
 }
 
@@ -369,5 +373,5 @@ fn white_space_comments_and_empty_elements() {
     let data = data(&event);
     assert_eq!(data["Vm"], serde_json::json!({"Name": " n ", "Vm": {"Type": "V", "Value": ""}}));
     assert_eq!(data["Host"], serde_json::json!({"Name": "", "Host": {"Type": "", "Value": ""}}));
-    assert_eq!(event.odd, []);
+    assert_eq!(event.anomalies, []);
 }

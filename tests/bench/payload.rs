@@ -42,7 +42,9 @@ fn main() {
 
 fn row(name: &str, page: &[u8]) {
     let entries = convert_page(page).expect("a page of events");
-    assert!(entries.iter().all(|entry| matches!(entry, PageEntry::Event(event) if event.odd.is_empty())));
+    assert!(
+        entries.iter().all(|entry| matches!(entry, PageEntry::Event(event) if event.anomalies.is_empty()))
+    );
     let (mut scans, mut conversions) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         scans.push(microseconds(|| scan(black_box(page))));

@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Tree<'_>, Mistake> {
     if let Some(array) = value(text, first, 0)? {
         root.insert(placed(0, "entry".into()), array);
     }
-    Ok(Tree { root, mistakes: Vec::new(), oddities: Vec::new() })
+    Ok(Tree { root, mistakes: Vec::new(), anomalies: Vec::new() })
 }
 
 fn mistake(text: &str, error: &serde_json::Error) -> Mistake {

@@ -101,7 +101,7 @@ pub fn convert(
         Form::Yaml => yaml::parse(text),
         Form::Json => json::parse(text),
     };
-    let Tree { root, mistakes, oddities } = match parsed {
+    let Tree { root, mistakes, anomalies } = match parsed {
         Ok(tree) => tree,
         Err(Mistake { offset, text, .. }) => {
             document.syntax_error(offset, text);
@@ -111,7 +111,7 @@ pub fn convert(
     for Mistake { offset, key, text } in mistakes {
         document.problem(offset, &key, text);
     }
-    for Mistake { offset, key, text } in oddities {
+    for Mistake { offset, key, text } in anomalies {
         document.warning(offset, &key, text);
     }
     let old = understand(&document, &root, form);

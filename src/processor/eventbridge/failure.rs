@@ -86,13 +86,13 @@ pub fn classify_request(status: u16, code: &str, message: &str) -> (Class, &'sta
     }
 }
 
-/// The least wait before the next attempt, if more than the route's own. `dice` spreads the waits
+/// The least wait before the next attempt, if more than the route's own. `jitter` spreads the waits
 /// of events that failed together.
-pub fn wait_of(class: Class, attempts: u32, dice: f64) -> Option<Duration> {
+pub fn wait_of(class: Class, attempts: u32, jitter: f64) -> Option<Duration> {
     match class {
         Class::Throttled => {
             let doubled = THROTTLED_WAIT_MIN.saturating_mul(1 << attempts.min(10));
-            Some(doubled.min(THROTTLED_WAIT_MAX).mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0))
+            Some(doubled.min(THROTTLED_WAIT_MAX).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0))
         }
         Class::Denied | Class::Credentials | Class::Skew => Some(DENIED_WAIT),
         Class::Later | Class::Never => None,

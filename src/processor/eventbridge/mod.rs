@@ -40,7 +40,7 @@ use crate::event::Event;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{RULE_FIRST_WAIT, WORKERS_MAX};
 use crate::pattern::{Part, Pattern, cloud_event};
-use crate::processor::renewed::Renewed;
+use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Puts events on one bus.
@@ -51,7 +51,7 @@ pub struct Eventbridge {
     region: String,
     bytes_max: usize,
     timeout: Duration,
-    rule: Option<Renewed<Followed>>,
+    rule: Option<Refreshed<Followed>>,
 }
 
 impl Eventbridge {
@@ -175,7 +175,7 @@ impl Processor for Eventbridge {
 
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         // Rule or keys would grow old unnoticed. A panic is a fault of the program, so let it end.
-        let dead = self.api.credentials.is_dead() || self.rule.as_ref().is_some_and(Renewed::is_dead);
+        let dead = self.api.credentials.is_dead() || self.rule.as_ref().is_some_and(Refreshed::is_dead);
         assert!(!dead, "{}: a thread that keeps the rule or the keys current has ended", self.api.who);
         let deadline = Instant::now() + self.timeout;
         let rule = match self.rule.as_ref().map(|rule| rule.current(RULE_FIRST_WAIT)) {
@@ -223,7 +223,7 @@ fn failure(error: CallError, delivery: &Delivery) -> Failure {
     let retry = match error.class {
         Class::Never => Retry::Never,
         class => {
-            let own = wait_of(class, delivery.attempts, dice(delivery));
+            let own = wait_of(class, delivery.attempts, jitter(delivery));
             Retry::Later { after: own.max(error.after), unsent: error.unsent }
         }
     };
@@ -231,7 +231,7 @@ fn failure(error: CallError, delivery: &Delivery) -> Failure {
 }
 
 /// Spreads the events of a batch that failed together, from 0 to 1.
-fn dice(delivery: &Delivery) -> f64 {
+fn jitter(delivery: &Delivery) -> f64 {
     let mixed = (delivery.event.position.key as u64 ^ u64::from(delivery.attempts) << 32)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 11) as f64 / (1u64 << 53) as f64

@@ -12,7 +12,7 @@ use crate::config::aws::RuleArn;
 use crate::error::{Error, Result};
 use crate::limits::RULE_PAGES_MAX;
 use crate::pattern::Pattern;
-use crate::processor::renewed::{Failure, Renew, Renewed};
+use crate::processor::refreshed::{Failure, Refresh, Refreshed};
 
 /// A rule as EventBridge describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -125,9 +125,9 @@ pub fn follow(
     arn: RuleArn,
     bus: String,
     refresh: Duration,
-) -> Result<Renewed<Followed>> {
+) -> Result<Refreshed<Followed>> {
     let who = format!("processor {name}");
-    Renewed::start(format!("aws-rule:{name}"), &who, Follower { who: who.clone(), api, arn, bus, refresh })
+    Refreshed::start(format!("aws-rule:{name}"), &who, Follower { who: who.clone(), api, arn, bus, refresh })
 }
 
 /// What of a rule decides about events.
@@ -146,12 +146,16 @@ struct Follower {
     refresh: Duration,
 }
 
-impl Renew for Follower {
+impl Refresh for Follower {
     type Value = Followed;
-    const STAYS: &'static str = "the pattern read last stays in use";
-    const WAITS: &'static str = "events wait for the rule";
+    const STALE_TEXT: &'static str = "the pattern read last stays in use";
+    const EMPTY_TEXT: &'static str = "events wait for the rule";
 
-    fn renew(&self, last: Option<&Followed>, _: &dyn Fn() -> bool) -> Result<(Followed, Duration), Failure> {
+    fn refresh(
+        &self,
+        last: Option<&Followed>,
+        _: &dyn Fn() -> bool,
+    ) -> Result<(Followed, Duration), Failure> {
         let failure = |reason, text| Failure { reason, text, gone: false };
         let rule =
             read(&self.api, &self.arn, &self.bus).map_err(|error| failure(error.reason, error.text))?;

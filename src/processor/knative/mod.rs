@@ -14,9 +14,9 @@ use crate::config::{Encoding, KnativeConfig};
 use crate::error::{Error, Result};
 use crate::http::client::{Request, Response, SendError, SendErrorKind};
 use crate::limits::{RESOLVE_FIRST_WAIT, SINK_BODY_BYTES_MAX};
-use crate::observe::trouble::Report;
+use crate::observe::incident::Report;
 use crate::processor::answer;
-use crate::processor::renewed::Renewed;
+use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 pub mod target;
@@ -34,7 +34,7 @@ pub struct Knative {
 
 enum Targets {
     Fixed(Arc<Target>),
-    Found(Renewed<Target>),
+    Found(Refreshed<Target>),
 }
 
 /// What a status means for the delivery.
@@ -70,7 +70,7 @@ impl Knative {
         let finder = Finder::new(name, config)?;
         let targets = if finder.asks() {
             let who = finder.who().to_string();
-            Targets::Found(Renewed::start(format!("kn-ref:{name}"), &who, finder)?)
+            Targets::Found(Refreshed::start(format!("kn-ref:{name}"), &who, finder)?)
         } else {
             Targets::Fixed(Arc::new(finder.find(None).map_err(|failure| Error::new(failure.text))?))
         };
@@ -107,7 +107,7 @@ impl Knative {
         if is_doubtful(&answer)
             && let Targets::Found(targets) = &self.targets
         {
-            targets.doubt(begun);
+            targets.invalidate(begun);
         }
         self.judge(&target, token.as_deref(), answer)
     }
@@ -159,7 +159,7 @@ impl Knative {
                 if response.status == 401 && token.is_some_and(|token| target.token_refused(token)) =>
             {
                 if let Targets::Found(targets) = &self.targets {
-                    targets.doubt(Instant::now());
+                    targets.invalidate(Instant::now());
                 }
                 Retry::Later { after: None, unsent: false }
             }
@@ -193,10 +193,10 @@ impl Processor for Knative {
         verdicts.extend(batch.iter().map(|delivery| self.deliver_one(&delivery.event.ce)));
     }
 
-    fn trouble(&self) -> Option<Report> {
+    fn incident(&self) -> Option<Report> {
         match &self.targets {
             Targets::Fixed(_) => None,
-            Targets::Found(targets) => targets.trouble(),
+            Targets::Found(targets) => targets.incident(),
         }
     }
 }

@@ -10,11 +10,11 @@ use crate::config::{ConnectionConfig, Destination, KnativeConfig};
 use crate::error::Result;
 use crate::http::client::{Client, ClientSettings, url_text};
 use crate::limits::{
-    RENEW_INTERVAL_MIN, SINK_TOKEN_AHEAD, SINK_TOKEN_REFUSED_AGE_MIN, TOKEN_FILE_AGE_MAX, WORKERS_MAX,
+    REFRESH_INTERVAL_MIN, SINK_TOKEN_AHEAD, SINK_TOKEN_REFUSED_AGE_MIN, TOKEN_FILE_AGE_MAX, WORKERS_MAX,
 };
 use crate::processor::kubernetes::reference::{Address, join};
 use crate::processor::kubernetes::{Cluster, Token};
-use crate::processor::renewed::{Failure, Renew};
+use crate::processor::refreshed::{Failure, Refresh};
 
 /// All that it takes to send.
 #[derive(Debug)]
@@ -211,10 +211,10 @@ impl Finder {
     }
 }
 
-impl Renew for Finder {
+impl Refresh for Finder {
     type Value = Target;
 
-    fn renew(&self, last: Option<&Target>, _: &dyn Fn() -> bool) -> Result<(Target, Duration), Failure> {
+    fn refresh(&self, last: Option<&Target>, _: &dyn Fn() -> bool) -> Result<(Target, Duration), Failure> {
         let found = self.find(last)?;
         if last.is_none_or(|last| last.url != found.url || last.ca_certs != found.ca_certs) {
             log::info!(target: &self.who, "events go to {}", found.text());
@@ -222,7 +222,7 @@ impl Renew for Finder {
         let mut wait = self.config.refresh;
         if let Bearer::Made { token, made, .. } = &found.bearer {
             let left = token.lasts.saturating_sub(made.elapsed()).saturating_sub(SINK_TOKEN_AHEAD);
-            wait = wait.min(left.max(RENEW_INTERVAL_MIN));
+            wait = wait.min(left.max(REFRESH_INTERVAL_MIN));
         }
         Ok((found, wait))
     }

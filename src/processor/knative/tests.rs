@@ -24,7 +24,7 @@ fn delivery() -> Delivery {
     };
     let position = Position { key: 1, time: "2026-01-02T03:04:05Z".parse().unwrap() };
     Delivery {
-        event: Event { position, lane: Lane::COMMON, ce, oddities: Vec::new() },
+        event: Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() },
         attempts: 0,
         pending: Vec::new(),
     }

@@ -247,9 +247,12 @@ mod tests {
             let error = address(&broker(), &object, "cluster.local").unwrap_err().to_string();
             assert_eq!(error, expected, "{object}");
         }
-        let odd = json!({"status": {"address": {"url": 7}}});
+        let anomalies = json!({"status": {"address": {"url": 7}}});
         assert!(
-            address(&broker(), &odd, "cluster.local").unwrap_err().to_string().contains("status.address")
+            address(&broker(), &anomalies, "cluster.local")
+                .unwrap_err()
+                .to_string()
+                .contains("status.address")
         );
     }
 

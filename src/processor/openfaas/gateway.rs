@@ -118,7 +118,10 @@ impl Gateway {
             // The Community Edition serves one namespace and refuses others with 400. A namespace
             // that was removed since it was named is missing.
             if matches!(response.status, 400 | 404) {
-                builder.odd(format!("namespace {namespace} is not served: {}", answer::summary(&response)));
+                builder.anomalies(format!(
+                    "namespace {namespace} is not served: {}",
+                    answer::summary(&response)
+                ));
                 continue;
             }
             served += 1;
@@ -128,7 +131,7 @@ impl Gateway {
             let error = Error::new(format!(
                 "GET {}/system/functions: none of the gateway's own namespaces is served: {}",
                 self.text(),
-                builder.finish().oddities().join("; ")
+                builder.finish().anomalies().join("; ")
             ));
             return Err(ListingError { reason: "namespaces", error });
         }

@@ -27,18 +27,18 @@ use crate::cloudevents;
 use crate::config::OpenfaasConfig;
 use crate::error::Result;
 use crate::limits::{
-    FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_NEWER_WAIT, RENEW_INTERVAL_MIN,
+    FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_NEWER_WAIT, REFRESH_INTERVAL_MIN,
     TARGETS_COUNTED_MAX, THREAD_STACK_BYTES,
 };
 use crate::observe::outcomes::{Outcome, Outcomes};
-use crate::processor::renewed::Renewed;
+use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Invokes the functions of one gateway.
 pub struct Openfaas {
     who: String,
     gateway: Arc<Gateway>,
-    functions: Renewed<TopicMap>,
+    functions: Refreshed<TopicMap>,
     counts: Outcomes,
     // Threads beside the workers that invoke functions at the moment.
     helpers: AtomicUsize,
@@ -131,7 +131,7 @@ impl Openfaas {
         }
         // A listing of the last second is as good: otherwise a function that answers 404 on its own
         // would cause one for each event.
-        let since = began.checked_sub(RENEW_INTERVAL_MIN).unwrap_or(began);
+        let since = began.checked_sub(REFRESH_INTERVAL_MIN).unwrap_or(began);
         let subscribes =
             |map: Arc<TopicMap>| map.targets(topic).iter().any(|target| **target == *failure.target);
         match self.functions.newer(since, LISTING_NEWER_WAIT).map(subscribes) {

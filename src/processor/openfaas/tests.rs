@@ -335,7 +335,7 @@ fn refusal_of_a_removed_function_is_no_dead_letter() {
     // The removal is seen although the next regular listing is hours away.
     let listed = Instant::now();
     script.functions(&[]);
-    wait_until("a listing that is a second old", || RENEW_INTERVAL_MIN < listed.elapsed());
+    wait_until("a listing that is a second old", || REFRESH_INTERVAL_MIN < listed.elapsed());
     assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
     assert_eq!(script.listings(), before + 1);
 }
@@ -464,7 +464,7 @@ fn namespaces_that_are_not_served_are_left_out() {
     let gateway = Gateway::new(&config(server.url("")), true).unwrap();
     let map = gateway.list(&|| false).unwrap();
     assert_eq!(map.topics(), ["A"]);
-    assert_eq!(map.oddities(), ["namespace other is not served: status 400: invalid namespace"]);
+    assert_eq!(map.anomalies(), ["namespace other is not served: status 400: invalid namespace"]);
     script.set("/system/functions?namespace=fn", &[&only]);
     assert_eq!(gateway.list(&|| false).unwrap_err().reason, "namespaces");
 }

@@ -25,7 +25,7 @@ pub type Target = Arc<str>;
 pub struct TopicMap {
     targets: HashMap<Box<str>, Vec<Target>>,
     functions: usize,
-    oddities: Vec<String>,
+    anomalies: Vec<String>,
 }
 
 impl TopicMap {
@@ -47,8 +47,8 @@ impl TopicMap {
     }
 
     /// What in the gateway's answers could not be used.
-    pub fn oddities(&self) -> &[String] {
-        &self.oddities
+    pub fn anomalies(&self) -> &[String] {
+        &self.anomalies
     }
 }
 
@@ -75,9 +75,9 @@ impl Builder {
     }
 
     /// Notes what could not be used, up to a number of times.
-    pub fn odd(&mut self, oddity: String) {
-        if self.map.oddities.len() < LISTING_ODDITIES_MAX {
-            self.map.oddities.push(oddity);
+    pub fn anomalies(&mut self, anomaly: String) {
+        if self.map.anomalies.len() < LISTING_ODDITIES_MAX {
+            self.map.anomalies.push(anomaly);
         }
     }
 
@@ -93,10 +93,11 @@ impl Builder {
     fn add(&mut self, namespace: Option<&str>, function: Function) {
         let Some(topics) = function.annotations.as_ref().and_then(|all| all.get(ANNOTATION)) else { return };
         let Some(topics) = topics.as_str() else {
-            return self.odd(format!("annotation {ANNOTATION} of function {:?} is not text", function.name));
+            return self
+                .anomalies(format!("annotation {ANNOTATION} of function {:?} is not text", function.name));
         };
         if !is_routable(&function.name) {
-            return self.odd(format!("function name {:?} cannot be part of a route", function.name));
+            return self.anomalies(format!("function name {:?} cannot be part of a route", function.name));
         }
         let target: Target = match namespace {
             Some(namespace) => format!("{}.{namespace}", function.name).into(),
@@ -219,8 +220,8 @@ mod tests {
         let map = map(&[(None, &body)]);
         assert_eq!(names(&map, "A"), ["fine"]);
         assert_eq!(map.functions(), 1);
-        assert_eq!(map.oddities().len(), 3, "{:?}", map.oddities());
-        assert_eq!(map.oddities()[0], "function name \"../system/functions\" cannot be part of a route");
+        assert_eq!(map.anomalies().len(), 3, "{:?}", map.anomalies());
+        assert_eq!(map.anomalies()[0], "function name \"../system/functions\" cannot be part of a route");
     }
 
     #[test]

@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::gateway::{Gateway, ListingError};
 use super::topics::TopicMap;
 use crate::error::Result;
-use crate::processor::renewed::{Failure, Renew, Renewed};
+use crate::processor::refreshed::{Failure, Refresh, Refreshed};
 
 /// Starts the thread, which asks at once and then every `refresh`; `name` is the processor's.
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn start(name: &str, gateway: Arc<Gateway>, refresh: Duration) -> Result<Renewed<TopicMap>> {
+pub fn start(name: &str, gateway: Arc<Gateway>, refresh: Duration) -> Result<Refreshed<TopicMap>> {
     let who = format!("processor {name}");
-    Renewed::start(format!("of-topics:{name}"), &who, Listing { who: who.clone(), gateway, refresh })
+    Refreshed::start(format!("of-topics:{name}"), &who, Listing { who: who.clone(), gateway, refresh })
 }
 
 struct Listing {
@@ -23,12 +23,12 @@ struct Listing {
     refresh: Duration,
 }
 
-impl Renew for Listing {
+impl Refresh for Listing {
     type Value = TopicMap;
-    const STAYS: &'static str = "the functions known so far stay in use";
-    const WAITS: &'static str = "events wait for the list of functions";
+    const STALE_TEXT: &'static str = "the functions known so far stay in use";
+    const EMPTY_TEXT: &'static str = "events wait for the list of functions";
 
-    fn renew(
+    fn refresh(
         &self,
         last: Option<&TopicMap>,
         is_ended: &dyn Fn() -> bool,
@@ -60,9 +60,9 @@ impl Listing {
                 log::info!(target: who, "connected to OpenFaaS gateway, {functions} functions of {of} subscribe to {} topics", topics.len())
             }
         }
-        for oddity in now.oddities() {
-            if before.is_none_or(|before| !before.oddities().contains(oddity)) {
-                log::warn!(target: who, "{oddity}; left out");
+        for anomaly in now.anomalies() {
+            if before.is_none_or(|before| !before.anomalies().contains(anomaly)) {
+                log::warn!(target: who, "{anomaly}; left out");
             }
         }
         if log::log_enabled!(log::Level::Debug) {

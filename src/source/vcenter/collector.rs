@@ -3,7 +3,7 @@
 //! It belongs to the session that made it and ends with it. Only `ReadNextEvents` is used for
 //! data; `latestPage` is unordered and loses events between two updates.
 
-use super::connection::{CallError, Manner};
+use super::connection::{CallError, CallOptions};
 use super::session::Session;
 use super::soap::{self, EventFilter, Reference};
 use crate::error::Error;
@@ -26,7 +26,7 @@ impl Collector {
     pub(crate) fn create(session: &Session, filter: &EventFilter<'_>) -> Result<Collector, SourceError> {
         let ask = |filter: &EventFilter<'_>| {
             let envelope = soap::create_event_collector(&session.content.event_manager, filter);
-            session.connection.get(&envelope, Manner::CREATE, soap::reference)
+            session.connection.get(&envelope, CallOptions::CREATE, soap::reference)
         };
         let (mut is_filtered, mut refused) = (!filter.types.is_empty(), None);
         let mut reference = ask(filter);
@@ -40,7 +40,8 @@ impl Collector {
         let reference = reference.map_err(|error: CallError| creation_error(session, &error))?;
         // Every change sends the whole latest page again, and the long poll needs one event of it
         // at most. A server that refuses only sends more.
-        if let Err(error) = session.connection.ask(&soap::set_latest_page_size(&reference, 1), Manner::QUICK)
+        if let Err(error) =
+            session.connection.ask(&soap::set_latest_page_size(&reference, 1), CallOptions::QUICK)
         {
             log::debug!("set the size of the latest page: {error}");
         }
@@ -50,7 +51,7 @@ impl Collector {
     /// The next page, as the server sent it. The cursor has moved then, whatever becomes of the
     /// page: after an error the collector must be replaced.
     pub(crate) fn read(&self, session: &Session, page_events_max: usize) -> Result<Vec<u8>, CallError> {
-        session.connection.send(&soap::read_next_events(&self.reference, page_events_max), Manner::PAGE)
+        session.connection.send(&soap::read_next_events(&self.reference, page_events_max), CallOptions::PAGE)
     }
 
     /// Gives the collector back. False when the session is not worth another call.
@@ -58,7 +59,7 @@ impl Collector {
         if std::mem::replace(&mut self.gone, true) {
             return true;
         }
-        match session.connection.ask(&soap::call("DestroyCollector", &self.reference), Manner::CLOSE) {
+        match session.connection.ask(&soap::call("DestroyCollector", &self.reference), CallOptions::CLOSE) {
             Ok(_) => true,
             Err(error) => {
                 log::debug!("destroy an event collector: {error}");

@@ -28,42 +28,42 @@ pub(crate) struct Connection {
 
 /// How a call is made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct CallOptions {
     timeout: Duration,
     body_bytes_max: usize,
     /// Doing it twice does no harm.
     repeat: bool,
 }
 
-impl Manner {
+impl CallOptions {
     /// Asks or gives back something: may be repeated when a kept connection turns out to be dead.
-    pub(crate) const QUICK: Manner = Manner {
+    pub(crate) const QUICK: CallOptions = CallOptions {
         timeout: VCENTER_QUICK_CALL_WAIT_MAX,
         body_bytes_max: VCENTER_SMALL_BODY_BYTES_MAX,
         repeat: true,
     };
     /// Makes something, which a repetition would leave behind twice. Over a large database this
     /// can take long.
-    pub(crate) const CREATE: Manner = Manner {
+    pub(crate) const CREATE: CallOptions = CallOptions {
         timeout: VCENTER_CALL_WAIT_MAX,
         body_bytes_max: VCENTER_SMALL_BODY_BYTES_MAX,
         repeat: false,
     };
     /// Moves the cursor of a collector: a repetition would skip a page.
-    pub(crate) const PAGE: Manner =
-        Manner { timeout: VCENTER_CALL_WAIT_MAX, body_bytes_max: VCENTER_BODY_BYTES_MAX, repeat: false };
+    pub(crate) const PAGE: CallOptions =
+        CallOptions { timeout: VCENTER_CALL_WAIT_MAX, body_bytes_max: VCENTER_BODY_BYTES_MAX, repeat: false };
     /// Gives something back while closing: worth a short wait only.
-    pub(crate) const CLOSE: Manner = Manner {
+    pub(crate) const CLOSE: CallOptions = CallOptions {
         timeout: VCENTER_CLOSE_CALL_WAIT_MAX,
         body_bytes_max: VCENTER_SMALL_BODY_BYTES_MAX,
         repeat: true,
     };
 
     /// A call that the server may hold back for `seconds`.
-    pub(crate) fn long_poll(seconds: u32) -> Manner {
-        Manner {
+    pub(crate) fn long_poll(seconds: u32) -> CallOptions {
+        CallOptions {
             timeout: Duration::from_secs(seconds.into()) + crate::limits::LONG_POLL_MARGIN,
-            ..Manner::QUICK
+            ..CallOptions::QUICK
         }
     }
 }
@@ -101,7 +101,7 @@ impl Connection {
     }
 
     /// Sends an envelope and returns the body of an HTTP 200, unread.
-    pub(crate) fn send(&self, envelope: &[u8], manner: Manner) -> Result<Vec<u8>, CallError> {
+    pub(crate) fn send(&self, envelope: &[u8], options: CallOptions) -> Result<Vec<u8>, CallError> {
         let cookie = self.cookie();
         let mut headers =
             vec![("Content-Type", "text/xml; charset=\"utf-8\""), ("SOAPAction", self.action.as_str())];
@@ -113,14 +113,14 @@ impl Connection {
             url: &self.url,
             headers: &headers,
             body: envelope,
-            timeout: manner.timeout,
-            body_bytes_max: manner.body_bytes_max,
-            repeat_if_stale: manner.repeat,
+            timeout: options.timeout,
+            body_bytes_max: options.body_bytes_max,
+            repeat_if_stale: options.repeat,
         };
         let response = self.client.send(&request)?;
         self.keep_cookie(&response);
         if response.truncated {
-            return Err(CallError::TooLarge(manner.body_bytes_max));
+            return Err(CallError::TooLarge(options.body_bytes_max));
         }
         if response.status == 200 {
             return Ok(response.body);
@@ -129,18 +129,18 @@ impl Connection {
     }
 
     /// Sends an envelope and returns the body element of the answer.
-    pub(crate) fn ask(&self, envelope: &[u8], manner: Manner) -> Result<Node, CallError> {
-        soap::answer(&self.send(envelope, manner)?).map_err(CallError::from)
+    pub(crate) fn ask(&self, envelope: &[u8], options: CallOptions) -> Result<Node, CallError> {
+        soap::answer(&self.send(envelope, options)?).map_err(CallError::from)
     }
 
     /// Sends an envelope and takes the value out of the answer.
     pub(crate) fn get<T, E: Into<CallError>>(
         &self,
         envelope: &[u8],
-        manner: Manner,
+        options: CallOptions,
         value: impl FnOnce(&Node) -> Result<T, E>,
     ) -> Result<T, CallError> {
-        value(&self.ask(envelope, manner)?).map_err(Into::into)
+        value(&self.ask(envelope, options)?).map_err(Into::into)
     }
 
     /// The API version that the server names in `vimServiceVersions.xml`; none if it does not.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::soap::ServiceContent;
 use crate::cloudevents::CloudEvent;
 use crate::config::Format;
-use crate::event::{Event, Lane, Oddity, Position};
+use crate::event::{Anomaly, Event, Lane, Position};
 use crate::vim::json::VimEvent;
 
 /// Namespace of event identifiers where the server has no UUID of its own: a random constant of
@@ -93,7 +93,11 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             data: vim.data,
             extensions: extensions.clone(),
         },
-        oddities: vim.odd.into_iter().map(|odd| Oddity { kind: odd.kind.label(), name: odd.name }).collect(),
+        anomalies: vim
+            .anomalies
+            .into_iter()
+            .map(|anomalies| Anomaly { kind: anomalies.kind.label(), name: anomalies.name })
+            .collect(),
     }
 }
 
@@ -144,7 +148,7 @@ pub(super) mod tests {
             created: created.parse().unwrap(),
             severity: None,
             object: Some("vm-56".into()),
-            odd: Vec::new(),
+            anomalies: Vec::new(),
             data: b"{}".to_vec(),
         }
     }

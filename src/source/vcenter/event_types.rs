@@ -1,7 +1,7 @@
 //! The types of events that a vCenter knows, as its EventManager describes them: those of the API,
 //! and thousands that its parts have registered.
 
-use super::connection::{CallError, Manner};
+use super::connection::{CallError, CallOptions};
 use super::session::Session;
 use super::soap::{self, AnswerError};
 use crate::config::VcenterConfig;
@@ -44,7 +44,7 @@ fn read(session: &Session) -> Result<Vec<EventType>, SourceError> {
         soap::retrieve_property(&content.property_collector, &content.event_manager, "description.eventInfo");
     session
         .connection
-        .get::<_, CallError>(&envelope, Manner::QUICK, |answer| Ok(parse(answer)?))
+        .get::<_, CallError>(&envelope, CallOptions::QUICK, |answer| Ok(parse(answer)?))
         .map_err(|error| session.connection.source_error("read the types of events", &error))
 }
 

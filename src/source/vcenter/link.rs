@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use super::collector::Collector;
 use super::connection::CallError;
 use super::convert::ServerIdentity;
+use super::long_poll::{Ended, LongPoll};
 use super::session::Session;
 use super::soap::EventFilter;
-use super::wake::{Ended, Wake};
 use crate::source::SourceError;
 
 /// A session and what belongs to it.
 pub(crate) struct Link {
     pub(crate) session: Session,
     pub(crate) identity: ServerIdentity,
-    pub(crate) wake: Option<Wake>,
+    pub(crate) wake: Option<LongPoll>,
     collector: Option<Collector>,
     /// Collectors hold only events of these types; empty means all.
     pub(crate) types: Vec<String>,
@@ -81,7 +81,7 @@ impl Link {
             return;
         }
         self.wake = self.collector.as_ref().and_then(|collector| {
-            Wake::start(
+            LongPoll::start(
                 name,
                 self.session.connection.clone(),
                 self.session.content.property_collector.clone(),

@@ -27,21 +27,21 @@ mod convert;
 pub mod event_types;
 mod ladder;
 mod link;
+mod long_poll;
 pub mod probe;
 pub mod sample;
 mod session;
 mod soap;
 pub mod stall;
-mod wake;
 mod walk;
 
 use connection::CallError;
 use convert::ServerIdentity;
 use link::Link;
+use long_poll::{Ended, LongPoll};
 use session::Session;
 use soap::Latest;
 use stall::{Seen, Stall, StallTiming};
-use wake::{Ended, Wake};
 use walk::Walk;
 
 /// How often a source whose certificate is not verified says so.
@@ -331,7 +331,7 @@ impl Source for Vcenter {
             self.start_long_poll();
         }
         let wake = self.link.as_ref().and_then(|link| link.wake.as_ref());
-        let wait = if wake.is_some_and(Wake::is_waiting) { longest } else { self.poll_wait.min(longest) };
+        let wait = if wake.is_some_and(LongPoll::is_waiting) { longest } else { self.poll_wait.min(longest) };
         let never = crossbeam_channel::never();
         let signal = wake.map_or(&never, |wake| &wake.signal);
         select! {

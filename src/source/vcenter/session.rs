@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use std::sync::Arc;
 
-use super::connection::{CallError, Connection, Manner};
+use super::connection::{CallError, CallOptions, Connection};
 use super::soap::{self, Newest, ServiceContent};
 use crate::config::secret::Secret;
 use crate::error::Error;
@@ -38,8 +38,11 @@ impl Session {
                 Some(version) => Connection::new(client, address, version),
                 None => first,
             };
-            let content =
-                connection.get(&soap::retrieve_service_content(), Manner::QUICK, soap::service_content)?;
+            let content = connection.get(
+                &soap::retrieve_service_content(),
+                CallOptions::QUICK,
+                soap::service_content,
+            )?;
             match listed {
                 Some(version) => Ok((connection, content, version)),
                 None if soap::is_version(&content.api_version) => {
@@ -73,7 +76,7 @@ impl Session {
         let password = password.read().map_err(unreadable)?;
         let envelope = soap::login(&self.content.session_manager, &username, &password);
         self.connection
-            .ask(&envelope, Manner::CREATE)
+            .ask(&envelope, CallOptions::CREATE)
             .map_err(|error| self.connection.source_error("log in", &error))?;
         self.logged_in = true;
         Ok(())
@@ -83,7 +86,7 @@ impl Session {
     pub(crate) fn server_time(&self) -> Result<Timestamp, SourceError> {
         let envelope = soap::call("CurrentTime", &soap::service_instance());
         self.connection
-            .get(&envelope, Manner::QUICK, soap::time)
+            .get(&envelope, CallOptions::QUICK, soap::time)
             .map_err(|error| self.connection.source_error("read the server's clock", &error))
     }
 
@@ -93,7 +96,7 @@ impl Session {
         let envelope =
             soap::retrieve_property(&content.property_collector, &content.event_manager, "latestEvent");
         self.connection
-            .get(&envelope, Manner::QUICK, soap::latest_event)
+            .get(&envelope, CallOptions::QUICK, soap::latest_event)
             .map_err(|error| self.connection.source_error("read the latest event", &error))
     }
 
@@ -104,7 +107,7 @@ impl Session {
         }
         self.logged_in = false;
         let envelope = soap::call("Logout", &self.content.session_manager);
-        match self.connection.ask(&envelope, Manner::CLOSE) {
+        match self.connection.ask(&envelope, CallOptions::CLOSE) {
             Ok(_) => {}
             Err(error) if error.is_fault("NotAuthenticated") => {}
             Err(error) => log::debug!("log out of {}: {error}", self.address),

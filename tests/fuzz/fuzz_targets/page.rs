@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use event_router::limits::EVENT_ODDITIES_MAX;
+use event_router::limits::EVENT_ANOMALIES_MAX;
 use event_router::vim::json::{PageEntry, convert_page};
 use libfuzzer_sys::fuzz_target;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -28,7 +28,7 @@ fn check(page: &[u8]) {
             PageEntry::Event(event) => {
                 let members = serde_json::from_slice::<Value>(&event.data).expect("JSON, no name twice");
                 assert!(members.0.contains("Key"));
-                assert!(event.odd.len() <= EVENT_ODDITIES_MAX);
+                assert!(event.anomalies.len() <= EVENT_ANOMALIES_MAX);
             }
             PageEntry::Broken(broken) => assert!(!broken.raw.is_empty() && !broken.reason.is_empty()),
         }

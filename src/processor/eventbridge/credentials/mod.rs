@@ -20,7 +20,7 @@ use crate::limits::{
     CREDENTIALS_AHEAD, CREDENTIALS_FILE_AGE_MAX, CREDENTIALS_RETRY_WAIT_MAX, CREDENTIALS_RETRY_WAIT_MIN,
     THREAD_STACK_BYTES,
 };
-use crate::observe::trouble::Trouble;
+use crate::observe::incident::Incident;
 
 pub mod chain;
 mod metadata;
@@ -64,7 +64,7 @@ struct Shared {
     changed: Condvar,
     /// Held while credentials are fetched, so that only one thread does.
     fetching: Mutex<()>,
-    trouble: Trouble,
+    incident: Incident,
 }
 
 #[derive(Default)]
@@ -83,7 +83,7 @@ impl Store {
     pub fn start(name: &str, chain: Chain) -> Result<Store> {
         let who = format!("processor {name}");
         let shared = Arc::new(Shared {
-            trouble: Trouble::new(who.as_str()),
+            incident: Incident::new(who.as_str()),
             who,
             chain,
             state: Mutex::default(),
@@ -194,7 +194,7 @@ impl Shared {
         loop {
             let wait = match renewed {
                 Ok(credentials) => {
-                    self.trouble.over();
+                    self.incident.over();
                     after_failure = CREDENTIALS_RETRY_WAIT_MIN;
                     renewal_wait(&credentials, self.chain.is_file(&credentials), Timestamp::now())
                 }
@@ -203,7 +203,7 @@ impl Shared {
                         Some(end) => format!("the ones in use are valid until {end:.0}, trying again"),
                         None => "events wait, trying again".to_string(),
                     };
-                    self.trouble.happened("credentials", &error.to_string(), &consequence);
+                    self.incident.happened("credentials", &error.to_string(), &consequence);
                     let wait = after_failure;
                     after_failure = (wait * 2).min(CREDENTIALS_RETRY_WAIT_MAX);
                     Some(wait)

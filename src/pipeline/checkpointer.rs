@@ -1,4 +1,4 @@
-//! The keeper thread of a route: writes the checkpoint when the settled prefix has moved.
+//! The checkpointer thread of a route: writes the checkpoint when the settled prefix has moved.
 
 use crate::error::Error;
 use crate::limits::CHECKPOINT_INTERVAL;

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::connection::{CallError, Connection, Manner};
+use super::connection::{CallError, CallOptions, Connection};
 use super::soap::{self, Latest, Reference};
 use crate::limits::{
     LONG_POLL_JOIN_WAIT_MAX, LONG_POLL_RETRY_WAIT_MAX, LONG_POLL_RETRY_WAIT_MIN, LONG_POLL_SECONDS_MAX,
@@ -27,7 +27,7 @@ use crate::limits::{
 use crate::stop::{Stop, StopSource, stop_signal};
 
 /// The poller's side of the long poll.
-pub(crate) struct Wake {
+pub(crate) struct LongPoll {
     /// One token for any number of changes since the last look.
     pub(crate) signal: Receiver<()>,
     shared: Arc<Shared>,
@@ -59,14 +59,14 @@ struct Waiter {
     seconds: u32,
 }
 
-impl Wake {
+impl LongPoll {
     /// Starts the thread; none if the system refuses one.
     pub(crate) fn start(
         name: &str,
         connection: Arc<Connection>,
         root_property_collector: Reference,
         event_collector: Reference,
-    ) -> Option<Wake> {
+    ) -> Option<LongPoll> {
         let (signal_sender, signal) = bounded(1);
         let (ended_sender, ended) = bounded(0);
         let (stop_source, stop) = stop_signal();
@@ -96,7 +96,7 @@ impl Wake {
             log::warn!(target: &format!("source {name}"), "start the long poll's thread: {error}; polling instead");
             return None;
         }
-        Some(Wake { signal, shared, stop: stop_source, ended: Ended(ended) })
+        Some(LongPoll { signal, shared, stop: stop_source, ended: Ended(ended) })
     }
 
     /// Whether the next change will be reported. Otherwise the poller must look by itself.
@@ -126,7 +126,7 @@ impl Wake {
             for method in ["CancelWaitForUpdates", "DestroyPropertyCollector"] {
                 if reachable
                     && let Err(error) =
-                        connection.ask(&soap::call(method, &property_collector), Manner::CLOSE)
+                        connection.ask(&soap::call(method, &property_collector), CallOptions::CLOSE)
                 {
                     log::debug!("{method}: {error}");
                     reachable = !error.ends_session();
@@ -193,11 +193,11 @@ impl Waiter {
     /// Makes a property collector that watches the latest page.
     fn make(&self) -> Result<Reference, CallError> {
         let envelope = soap::call("CreatePropertyCollector", &self.root_property_collector);
-        let property_collector = self.connection.get(&envelope, Manner::CREATE, soap::reference)?;
+        let property_collector = self.connection.get(&envelope, CallOptions::CREATE, soap::reference)?;
         *self.shared.property_collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
             Some(property_collector.clone());
         let envelope = soap::create_filter(&property_collector, &self.event_collector, "latestPage");
-        self.connection.ask(&envelope, Manner::CREATE)?;
+        self.connection.ask(&envelope, CallOptions::CREATE)?;
         Ok(property_collector)
     }
 
@@ -206,7 +206,7 @@ impl Waiter {
         let mut version = String::new();
         while !self.stop.is_stopped() {
             let envelope = soap::wait_for_updates(property_collector, &version, self.seconds);
-            let answer = self.connection.get(&envelope, Manner::long_poll(self.seconds), soap::updates);
+            let answer = self.connection.get(&envelope, CallOptions::long_poll(self.seconds), soap::updates);
             let update = match answer {
                 Ok(update) => update,
                 Err(error) if error.is_fault("InvalidCollectorVersion") && !version.is_empty() => {
@@ -256,7 +256,7 @@ impl Waiter {
         if let Some(property_collector) = taken
             && let Err(error) = self
                 .connection
-                .ask(&soap::call("DestroyPropertyCollector", &property_collector), Manner::CLOSE)
+                .ask(&soap::call("DestroyPropertyCollector", &property_collector), CallOptions::CLOSE)
         {
             log::debug!(target: self.who.as_str(), "DestroyPropertyCollector: {error}");
         }

@@ -1,4 +1,4 @@
-//! Trouble: said when it begins, when its reason changes, once a minute while it lasts, and when it
+//! Incident: said when it begins, when its reason changes, once a minute while it lasts, and when it
 //! is over. Repeats are counted, not repeated, and what comes and goes quickly is said at most every
 //! few seconds.
 
@@ -13,7 +13,7 @@ pub const LOGIN_REFUSED: &str = "login refused";
 
 /// What one part of a route suffers from.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct Incident {
     // "route power", the start of every line.
     who: String,
     // Lets the many successes pass without a lock.
@@ -39,7 +39,7 @@ pub struct Report {
 #[derive(Debug, Default)]
 struct State {
     current: Option<Current>,
-    // The end of the last trouble.
+    // The end of the last incident.
     ended: Option<Instant>,
     said: Option<Instant>,
     unsaid: u64,
@@ -52,10 +52,10 @@ struct Current {
     said: Option<String>,
 }
 
-impl Trouble {
-    /// No trouble so far.
-    pub fn new(who: impl Into<String>) -> Trouble {
-        Trouble { who: who.into(), lasting: AtomicBool::new(false), state: Mutex::new(State::default()) }
+impl Incident {
+    /// No incident so far.
+    pub fn new(who: impl Into<String>) -> Incident {
+        Incident { who: who.into(), lasting: AtomicBool::new(false), state: Mutex::new(State::default()) }
     }
 
     /// It happened (again). `reason` is a short word that stays the same while the cause does;
@@ -122,7 +122,7 @@ impl Trouble {
         self.lock().current.as_ref().map(|current| current.report.clone())
     }
 
-    /// When the last trouble ended, if there was one.
+    /// When the last incident ended, if there was one.
     pub fn ended(&self) -> Option<Instant> {
         self.lock().ended
     }
@@ -137,38 +137,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_begins_changes_and_ends() {
-        let trouble = Trouble::new("route power");
-        trouble.over();
-        trouble.happened("connect", "POST http://a: refused", "retrying");
-        trouble.happened("connect", "POST http://a: refused again", "retrying");
-        let report = trouble.current().unwrap();
+    fn an_incident_begins_changes_and_ends() {
+        let incident = Incident::new("route power");
+        incident.over();
+        incident.happened("connect", "POST http://a: refused", "retrying");
+        incident.happened("connect", "POST http://a: refused again", "retrying");
+        let report = incident.current().unwrap();
         assert_eq!((report.detail.as_str(), report.times), ("POST http://a: refused again", 2));
         assert_eq!((report.reason.as_str(), report.consequence.as_str()), ("connect", "retrying"));
-        assert_eq!(trouble.ended(), None);
-        trouble.happened("503", "POST http://a: status 503", "retrying");
-        trouble.over();
-        assert_eq!(trouble.current(), None);
-        assert!(trouble.ended().is_some());
+        assert_eq!(incident.ended(), None);
+        incident.happened("503", "POST http://a: status 503", "retrying");
+        incident.over();
+        assert_eq!(incident.current(), None);
+        assert!(incident.ended().is_some());
     }
 
     #[test]
     fn what_comes_and_goes_quickly_is_counted_until_it_is_said_again() {
-        let trouble = Trouble::new("route power");
+        let incident = Incident::new("route power");
         for _ in 0..100 {
-            trouble.happened("503", "POST http://a: status 503", "retrying");
-            trouble.over();
+            incident.happened("503", "POST http://a: status 503", "retrying");
+            incident.over();
         }
-        assert_eq!(trouble.lock().unsaid, 99);
+        assert_eq!(incident.lock().unsaid, 99);
     }
 
     #[test]
     fn a_reason_that_changes_quickly_is_said_as_soon_as_it_may() {
-        let trouble = Trouble::new("route power");
+        let incident = Incident::new("route power");
         let unsaid = |reason, quiet: Duration| {
-            trouble.lock().said = Some(Instant::now().checked_sub(quiet).expect("a clock that has run"));
-            trouble.happened(reason, "POST http://a: status 503", "retrying");
-            trouble.lock().unsaid
+            incident.lock().said = Some(Instant::now().checked_sub(quiet).expect("a clock that has run"));
+            incident.happened(reason, "POST http://a: status 503", "retrying");
+            incident.lock().unsaid
         };
         assert_eq!(unsaid("503", TROUBLE_FLAPPING), 0);
         assert_eq!(unsaid("connect", Duration::ZERO), 1);

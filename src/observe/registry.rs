@@ -14,15 +14,15 @@ pub trait Watched: Send + Sync {
 }
 
 /// The routes of a process and what it is about.
-pub struct Board {
+pub struct Registry {
     started: Timestamp,
     state: Mutex<(Phase, Vec<Arc<dyn Watched>>)>,
 }
 
-impl Board {
+impl Registry {
     /// A process that has just started.
-    pub fn new() -> Board {
-        Board { started: Timestamp::now(), state: Mutex::new((Phase::Starting, Vec::new())) }
+    pub fn new() -> Registry {
+        Registry { started: Timestamp::now(), state: Mutex::new((Phase::Starting, Vec::new())) }
     }
 
     /// The routes run.
@@ -54,8 +54,8 @@ impl Board {
     }
 }
 
-impl Default for Board {
-    fn default() -> Board {
-        Board::new()
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry::new()
     }
 }

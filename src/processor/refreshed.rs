@@ -1,29 +1,29 @@
 //! A value that a thread renews again and again. The last good one stays in use while it cannot be
-//! renewed, unless it is known to be no longer true.
+//! refreshed, unless it is known to be no longer true.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Result};
-use crate::limits::{RENEW_INTERVAL_MIN, RENEW_RETRY_WAIT_MAX, THREAD_STACK_BYTES};
-use crate::observe::trouble::{Report, Trouble};
+use crate::limits::{REFRESH_INTERVAL_MIN, REFRESH_RETRY_WAIT_MAX, THREAD_STACK_BYTES};
+use crate::observe::incident::{Incident, Report};
 
 /// How a value is made.
-pub trait Renew: Send + 'static {
+pub trait Refresh: Send + 'static {
     /// The value.
     type Value: Send + Sync + 'static;
-    /// What goes on while it cannot be renewed, in the words of the log.
-    const STAYS: &'static str = "what is known so far stays in use";
+    /// What goes on while it cannot be refreshed, in the words of the log.
+    const STALE_TEXT: &'static str = "what is known so far stays in use";
     /// What does not while there is none.
-    const WAITS: &'static str = "events wait";
+    const EMPTY_TEXT: &'static str = "events wait";
 
     /// Makes it anew; `last` is the one in use. Also tells after which time to do so again. What takes
     /// several calls looks between them whether `is_ended`: then any failure will do.
     ///
     /// # Errors
     /// Why not.
-    fn renew(
+    fn refresh(
         &self,
         last: Option<&Self::Value>,
         is_ended: &dyn Fn() -> bool,
@@ -31,11 +31,11 @@ pub trait Renew: Send + 'static {
 
     /// The longest wait after a failure.
     fn retry_wait_max(&self) -> Duration {
-        RENEW_RETRY_WAIT_MAX
+        REFRESH_RETRY_WAIT_MAX
     }
 }
 
-/// Why a value could not be renewed.
+/// Why a value could not be refreshed.
 #[derive(Debug)]
 pub struct Failure {
     /// A short word that stays the same while the cause does.
@@ -48,13 +48,13 @@ pub struct Failure {
 
 /// A value and the thread that renews it. Dropped, the thread ends after the call in which it is;
 /// nobody waits for that.
-pub struct Renewed<T> {
+pub struct Refreshed<T> {
     shared: Arc<Shared<T>>,
     thread: JoinHandle<()>,
 }
 
 struct Shared<T> {
-    trouble: Trouble,
+    incident: Incident,
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -72,16 +72,16 @@ struct State<T> {
     stopped: bool,
 }
 
-impl<T: Send + Sync + 'static> Renewed<T> {
+impl<T: Send + Sync + 'static> Refreshed<T> {
     /// Starts the thread, which makes the first value at once. `who` begins its log lines.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(thread: String, who: &str, renew: impl Renew<Value = T>) -> Result<Renewed<T>> {
+    pub fn start(thread: String, who: &str, renew: impl Refresh<Value = T>) -> Result<Refreshed<T>> {
         let state =
             State { value: None, made: None, failure: None, asked: None, wanted: false, stopped: false };
         let shared = Arc::new(Shared {
-            trouble: Trouble::new(who),
+            incident: Incident::new(who),
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
@@ -91,7 +91,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
             .stack_size(THREAD_STACK_BYTES)
             .spawn(move || seen.run(&renew))
             .context(|| "start a thread")?;
-        Ok(Renewed { shared, thread })
+        Ok(Refreshed { shared, thread })
     }
 
     /// The value; waits for one, but not longer than `wait`.
@@ -106,7 +106,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         }
     }
 
-    /// A value whose renewal began after `since`; has it renewed and waits for that, but not longer
+    /// A value whose renewal began after `since`; has it refreshed and waits for that, but not longer
     /// than `wait`.
     pub fn newer(&self, since: Instant, wait: Duration) -> Option<Arc<T>> {
         let is_newer = |state: &State<T>| state.made.is_some_and(|made| since < made);
@@ -119,8 +119,8 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         state.value.clone().filter(|_| is_newer(&state))
     }
 
-    /// Has the value renewed soon, unless that was begun after `since`: it did not serve.
-    pub fn doubt(&self, since: Instant) {
+    /// Has the value refreshed soon, unless that was begun after `since`: it did not serve.
+    pub fn invalidate(&self, since: Instant) {
         let mut state = self.shared.lock();
         if state.asked.is_none_or(|asked| asked <= since) {
             state.wanted = true;
@@ -133,9 +133,9 @@ impl<T: Send + Sync + 'static> Renewed<T> {
         self.thread.is_finished()
     }
 
-    /// What keeps it from being renewed, if anything does.
-    pub fn trouble(&self) -> Option<Report> {
-        self.shared.trouble.current()
+    /// What keeps it from being refreshed, if anything does.
+    pub fn incident(&self) -> Option<Report> {
+        self.shared.incident.current()
     }
 
     fn wait_for<'a>(
@@ -149,7 +149,7 @@ impl<T: Send + Sync + 'static> Renewed<T> {
     }
 }
 
-impl<T> Drop for Renewed<T> {
+impl<T> Drop for Refreshed<T> {
     fn drop(&mut self) {
         self.shared.lock().stopped = true;
         self.shared.changed.notify_all();
@@ -162,8 +162,8 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn run<R: Renew<Value = T>>(&self, renew: &R) {
-        let mut after_failure = RENEW_INTERVAL_MIN;
+    fn run<R: Refresh<Value = T>>(&self, renew: &R) {
+        let mut after_failure = REFRESH_INTERVAL_MIN;
         loop {
             let asked = Instant::now();
             let last = {
@@ -172,14 +172,14 @@ impl<T> Shared<T> {
                 state.asked = Some(asked);
                 state.value.clone()
             };
-            let renewed = renew.renew(last.as_deref(), &|| self.lock().stopped);
+            let refreshed = renew.refresh(last.as_deref(), &|| self.lock().stopped);
             if self.lock().stopped {
                 return;
             }
-            let interval = match renewed {
+            let interval = match refreshed {
                 Ok((value, interval)) => {
-                    self.trouble.over();
-                    after_failure = RENEW_INTERVAL_MIN;
+                    self.incident.over();
+                    after_failure = REFRESH_INTERVAL_MIN;
                     let mut state = self.lock();
                     (state.value, state.made) = (Some(Arc::new(value)), Some(asked));
                     state.failure = None;
@@ -199,15 +199,15 @@ impl<T> Shared<T> {
         }
     }
 
-    fn fail<R: Renew>(&self, failure: Failure) {
+    fn fail<R: Refresh>(&self, failure: Failure) {
         let mut state = self.lock();
         if failure.gone {
             state.value = None;
         }
-        let consequence = if state.value.is_some() { R::STAYS } else { R::WAITS };
+        let consequence = if state.value.is_some() { R::STALE_TEXT } else { R::EMPTY_TEXT };
         state.failure = Some(failure.text.clone());
         drop(state);
-        self.trouble.happened(failure.reason, &failure.text, &format!("{consequence}, asking again"));
+        self.incident.happened(failure.reason, &failure.text, &format!("{consequence}, asking again"));
     }
 
     /// Waits for the time of the next renewal, but not less than the shortest interval; true when
@@ -215,7 +215,7 @@ impl<T> Shared<T> {
     fn pause(&self, asked: Instant, interval: Duration) -> bool {
         let mut state = self.lock();
         loop {
-            let interval = if state.wanted { RENEW_INTERVAL_MIN } else { interval };
+            let interval = if state.wanted { REFRESH_INTERVAL_MIN } else { interval };
             let left = interval.saturating_sub(asked.elapsed());
             if state.stopped || left.is_zero() {
                 return state.stopped;
@@ -235,10 +235,10 @@ mod tests {
     /// Gives what the test sends, one for each renewal.
     struct Script(mpsc::Receiver<Result<(u32, Duration), Failure>>, mpsc::Sender<Option<u32>>);
 
-    impl Renew for Script {
+    impl Refresh for Script {
         type Value = u32;
 
-        fn renew(&self, last: Option<&u32>, _: &dyn Fn() -> bool) -> Result<(u32, Duration), Failure> {
+        fn refresh(&self, last: Option<&u32>, _: &dyn Fn() -> bool) -> Result<(u32, Duration), Failure> {
             self.1.send(last.copied()).unwrap();
             let ended = || Failure { reason: "end", text: "the test is over".into(), gone: false };
             self.0.recv().unwrap_or_else(|_| Err(ended()))
@@ -256,32 +256,32 @@ mod tests {
     fn values_stay_until_they_are_gone() {
         let (answers, script) = mpsc::channel();
         let (asked, asks) = mpsc::channel();
-        let renewed = Renewed::start("test".into(), "test", Script(script, asked)).unwrap();
+        let refreshed = Refreshed::start("test".into(), "test", Script(script, asked)).unwrap();
         assert_eq!(asks.recv_timeout(WAIT).unwrap(), None);
-        assert_eq!(renewed.current(Duration::ZERO).unwrap_err(), "no answer yet");
+        assert_eq!(refreshed.current(Duration::ZERO).unwrap_err(), "no answer yet");
         answers.send(Ok((1, LONG))).unwrap();
-        assert_eq!(*renewed.current(WAIT).unwrap(), 1);
-        assert!(renewed.trouble().is_none());
+        assert_eq!(*refreshed.current(WAIT).unwrap(), 1);
+        assert!(refreshed.incident().is_none());
 
         // A doubt from before the renewal is settled by it.
-        renewed.doubt(Instant::now() - LONG);
-        renewed.doubt(Instant::now());
+        refreshed.invalidate(Instant::now() - LONG);
+        refreshed.invalidate(Instant::now());
         assert_eq!(asks.recv_timeout(WAIT).unwrap(), Some(1));
         answers.send(Err(failure(false))).unwrap();
         assert_eq!(asks.recv_timeout(WAIT).unwrap(), Some(1));
-        assert_eq!(*renewed.current(WAIT).unwrap(), 1);
-        assert_eq!(renewed.trouble().unwrap().detail, "no");
+        assert_eq!(*refreshed.current(WAIT).unwrap(), 1);
+        assert_eq!(refreshed.incident().unwrap().detail, "no");
 
         answers.send(Err(failure(true))).unwrap();
         assert_eq!(asks.recv_timeout(WAIT).unwrap(), None);
-        assert_eq!(renewed.current(Duration::ZERO).unwrap_err(), "no");
+        assert_eq!(refreshed.current(Duration::ZERO).unwrap_err(), "no");
         answers.send(Ok((2, LONG))).unwrap();
-        assert_eq!(*renewed.current(WAIT).unwrap(), 2);
+        assert_eq!(*refreshed.current(WAIT).unwrap(), 2);
         let began = Instant::now();
-        assert_eq!(renewed.newer(began - LONG, Duration::ZERO).as_deref(), Some(&2), "new enough");
-        assert_eq!(renewed.newer(began, Duration::ZERO), None);
+        assert_eq!(refreshed.newer(began - LONG, Duration::ZERO).as_deref(), Some(&2), "new enough");
+        assert_eq!(refreshed.newer(began, Duration::ZERO), None);
         answers.send(Ok((3, LONG))).unwrap();
-        assert_eq!(renewed.newer(began, WAIT).as_deref(), Some(&3));
+        assert_eq!(refreshed.newer(began, WAIT).as_deref(), Some(&3));
         drop(answers);
     }
 }
