@@ -37,7 +37,7 @@ pub struct CloudEvent {
 impl CloudEvent {
     /// What people call the event: its subject, which is the name in the router's shape. In the shape
     /// of the VSphereSource, which has no subject, the name stands in the type.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         let in_type = || self.ty.strip_prefix("com.vmware.vsphere.")?.strip_suffix(".v0");
         self.subject.as_deref().or_else(in_type).unwrap_or(&self.ty)
     }
@@ -48,10 +48,10 @@ impl CloudEvent {
 const HEADER_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// Extension attributes that a sink's events get, in place of their own of the same name.
-pub type ExtraExtensions<'a> = &'a [(Arc<str>, Arc<str>)];
+pub(crate) type ExtraExtensions<'a> = &'a [(Arc<str>, Arc<str>)];
 
 /// The headers of the binary content mode, `content-type` included; the body is the data as it is.
-pub fn binary_headers<'a>(
+pub(crate) fn binary_headers<'a>(
     ce: &'a CloudEvent,
     added: ExtraExtensions<'a>,
 ) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
@@ -79,7 +79,7 @@ pub fn binary_headers<'a>(
 
 /// Whether a name can be that of an attribute: lower-case letters and digits (specification 1.0.2,
 /// "Naming conventions").
-pub fn valid_attribute_name(name: &str) -> bool {
+pub(crate) fn valid_attribute_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
@@ -89,16 +89,16 @@ const RESERVED_NAMES: &[&str] =
     &["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data"];
 
 /// Longer names are allowed, but not recommended.
-pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 20;
+pub(crate) const ATTRIBUTE_NAME_BYTES_MAX: usize = 20;
 
 /// Whether an extension attribute can have the name.
-pub fn valid_extension_name(name: &str) -> bool {
+pub(crate) fn valid_extension_name(name: &str) -> bool {
     valid_attribute_name(name) && !RESERVED_NAMES.contains(&name)
 }
 
 /// Whether a text can be the value of an attribute: no control characters, and none that Unicode
 /// says are no characters (specification 1.0.2, "Type System").
-pub fn is_string(text: &str) -> bool {
+pub(crate) fn is_string(text: &str) -> bool {
     let is_none =
         |c: char| matches!(c as u32 & 0xffff, 0xfffe | 0xffff) || ('\u{fdd0}'..='\u{fdef}').contains(&c);
     !text.chars().any(|c| c.is_control() || is_none(c))
@@ -116,12 +116,12 @@ fn extensions<'a>(
 /// Appends the JSON format of an event, without white space, in the member order of the Go router
 /// v0.7.5: the attributes, `data`, then the extensions. `<`, `>`, `&`, U+2028 and U+2029 are
 /// escaped, as Go's encoder does.
-pub fn write_json(ce: &CloudEvent, out: &mut Vec<u8>) {
+pub(crate) fn write_json(ce: &CloudEvent, out: &mut Vec<u8>) {
     write_json_with(ce, &[], out);
 }
 
 /// The same with the extension attributes of a sink.
-pub fn write_json_with(ce: &CloudEvent, added: ExtraExtensions<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write_json_with(ce: &CloudEvent, added: ExtraExtensions<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"specversion\":\"1.0\"");
     write_member(out, "id", &ce.id);
     write_member(out, "source", &ce.source);
@@ -169,7 +169,7 @@ fn write_data(ce: &CloudEvent, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// When the text is not JSON, or an attribute is missing or not a string.
-pub fn read_json(text: &str) -> Result<CloudEvent> {
+pub(crate) fn read_json(text: &str) -> Result<CloudEvent> {
     let mut members: BTreeMap<String, &RawValue> =
         serde_json::from_str(text).map_err(|error| Error::new(format!("not a JSON object: {error}")))?;
     let data = members.remove("data");
@@ -207,7 +207,7 @@ pub fn read_json(text: &str) -> Result<CloudEvent> {
 }
 
 /// Whether a media type means JSON: its subtype is `json` or ends in `+json`.
-pub fn is_json(media_type: &str) -> bool {
+pub(crate) fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let subtype = essence.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     subtype == "json" || subtype.ends_with("+json")

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// What every fallible function of the program returns.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A message and, joined by `: `, what caused it.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,12 +16,12 @@ pub struct Error {
 
 impl Error {
     /// An error without a deeper cause.
-    pub fn new(message: impl Into<String>) -> Error {
+    pub(crate) fn new(message: impl Into<String>) -> Error {
         Error { text: message.into().into_boxed_str() }
     }
 
     /// The same error, with the intent that it defeated in front.
-    pub fn context(self, intent: impl fmt::Display) -> Error {
+    pub(crate) fn context(self, intent: impl fmt::Display) -> Error {
         Error::new(format!("{intent}: {}", self.text))
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {}
 
 /// Puts the intent in front of any displayable cause.
-pub trait Context<T> {
+pub(crate) trait Context<T> {
     /// `intent` is made only when there is an error.
     fn context<D: fmt::Display>(self, intent: impl FnOnce() -> D) -> Result<T>;
 }
@@ -54,7 +54,7 @@ impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
 
 /// What an error of the system says, in the style of our messages: without its number and without
 /// the name of the C function.
-pub fn io_text(error: &std::io::Error) -> String {
+pub(crate) fn io_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     if error.get_ref().is_some_and(|inner| !inner.to_string().starts_with("failed to lookup")) {
         return text; // our own words or a library's

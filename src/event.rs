@@ -26,7 +26,7 @@ impl Lane {
 
     /// The lane of an object by its identity in the source, such as `vm-56`. Two objects may share
     /// a lane: that costs parallelism, never order.
-    pub fn of_object(identity: &str) -> Lane {
+    pub(crate) fn of_object(identity: &str) -> Lane {
         use std::hash::Hasher;
         let mut hasher = std::hash::DefaultHasher::new();
         hasher.write(identity.as_bytes());
@@ -53,12 +53,12 @@ pub struct Anomaly {
     /// What is unknown: a bounded word for metrics.
     pub kind: &'static str,
     /// Its name, which the source's other side decides.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Event {
     /// Bytes that the event holds in memory, near enough for queue limits.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.ce.data.len() + 512
     }
 }

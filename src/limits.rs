@@ -3,341 +3,341 @@
 use std::time::Duration;
 
 /// Events in one page of the collector: vCenter's own maximum.
-pub const PAGE_EVENTS_MAX: usize = 1000;
+pub(crate) const PAGE_EVENTS_MAX: usize = 1000;
 /// Bytes of a page that is asked for while there is a backlog, by the size of the events before.
-pub const PAGE_BYTES_AIM: usize = 256 * 1024;
+pub(crate) const PAGE_BYTES_AIM: usize = 256 * 1024;
 /// Bytes of an event where none was seen: vcsim's have 1.3 KB on average, but those of
 /// reconfigurations 50 KB and more, and a first page of them must not cost memory for ever.
-pub const EVENT_BYTES_EXPECTED: usize = 8 * 1024;
+pub(crate) const EVENT_BYTES_EXPECTED: usize = 8 * 1024;
 /// Bytes of one answer of vCenter: a page of 1000 events of 50 KB each fits.
-pub const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements inside each other in one page; vCenter's own nest less than 20 deep.
-pub const XML_DEPTH_MAX: usize = 60;
+pub(crate) const XML_DEPTH_MAX: usize = 60;
 /// Objects and arrays inside each other that JSON readers take, serde_json among them.
 const JSON_DEPTH_MAX: usize = 128;
 /// Different members of one object that are unknown, newer than the table's first version or out of
 /// order; vCenter's largest class has fewer than 200 members.
-pub const OBJECT_MEMBERS_MAX: usize = 1000;
+pub(crate) const OBJECT_MEMBERS_MAX: usize = 1000;
 /// Oddities that are reported of one event; the rest of them is only not reported.
 pub const EVENT_ANOMALIES_MAX: usize = 8;
 /// Bytes of one anomaly's name that are reported.
-pub const ODDITY_NAME_BYTES_MAX: usize = 128;
+pub(crate) const ODDITY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a sink's answer that are read; the rest is left unread.
-pub const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// Events of a route that are read but not settled, delivered out of order ones included.
-pub const OUTSTANDING_EVENTS_MAX: usize = 10_000;
+pub(crate) const OUTSTANDING_EVENTS_MAX: usize = 10_000;
 /// Bytes of events of a route that wait for delivery; one event is always admitted.
 pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// Worker threads of one route.
-pub const WORKERS_MAX: usize = 1024;
+pub(crate) const WORKERS_MAX: usize = 1024;
 /// Worker threads of a route that does not say.
-pub const WORKERS_DEFAULT: usize = 8;
+pub(crate) const WORKERS_DEFAULT: usize = 8;
 
 /// Bytes of a configuration file.
-pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Values inside each other in a configuration that is YAML or JSON; the Go router's had six.
-pub const CONFIG_DEPTH_MAX: usize = 16;
+pub(crate) const CONFIG_DEPTH_MAX: usize = 16;
 /// Values of such a configuration, those that its aliases repeat included.
-pub const CONFIG_VALUES_MAX: usize = 10_000;
+pub(crate) const CONFIG_VALUES_MAX: usize = 10_000;
 /// Longest time that a configuration file can ask for, so that no sum of times overflows.
-pub const CONFIG_DURATION_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+pub(crate) const CONFIG_DURATION_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// Bytes of the name of a source, processor or route: with a suffix, two of them are a file name.
-pub const NAME_BYTES_MAX: usize = 64;
+pub(crate) const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a dead-letter file: at least a few events fit.
-pub const DEAD_LETTER_BYTES_MIN: u64 = 64 * 1024;
+pub(crate) const DEAD_LETTER_BYTES_MIN: u64 = 64 * 1024;
 /// Bytes of a dead-letter file of a route that does not say.
-pub const DEAD_LETTER_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+pub(crate) const DEAD_LETTER_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
 /// How far before the settled position reading resumes: events of one timestamp, and those that a
 /// host handed to vCenter late.
-pub const RESUME_OVERLAP: Duration = Duration::from_secs(2);
+pub(crate) const RESUME_OVERLAP: Duration = Duration::from_secs(2);
 /// Empty pages in a row after which a span of the history is read to its end.
-pub const SPAN_EMPTY_PAGES: u32 = 3;
+pub(crate) const SPAN_EMPTY_PAGES: u32 = 3;
 /// The longest wait between two pages of a span.
-pub const SPAN_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(crate) const SPAN_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Settled events that are remembered inside the overlap; beyond it a restart repeats some.
-pub const WINDOW_KEYS_MAX: usize = 200_000;
+pub(crate) const WINDOW_KEYS_MAX: usize = 200_000;
 /// Bytes of a checkpoint file that are read.
-pub const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest time between a settling and its durable checkpoint is twice this.
-pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(40);
+pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(40);
 
 /// A key beyond this is close to the end of vCenter's signed 32-bit counter.
-pub const KEY_SUSPICIOUS: i64 = 2_000_000_000;
+pub(crate) const KEY_SUSPICIOUS: i64 = 2_000_000_000;
 /// How far below the key before it an event's key may lie: events that are recorded side by side can
 /// change places.
-pub const KEY_DISORDER_MAX: i64 = 1000;
+pub(crate) const KEY_DISORDER_MAX: i64 = 1000;
 /// The longest a poller waits for a wake-up before it reads again: 50 idle routes make 10 calls a
 /// second.
-pub const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
+pub(crate) const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Names of unknown classes and members that a route logs once each.
-pub const ODDITY_NAMES_MAX: usize = 1000;
+pub(crate) const ODDITY_NAMES_MAX: usize = 1000;
 /// Names of events that are handed to vCenter as a filter; a route with more of them filters itself.
-pub const SERVER_FILTER_TYPES_MAX: usize = 200;
+pub(crate) const SERVER_FILTER_TYPES_MAX: usize = 200;
 /// Positions older than this are looked up in the source's history, which may have been purged.
-pub const PURGE_CHECK_AGE: Duration = Duration::from_secs(3600);
+pub(crate) const PURGE_CHECK_AGE: Duration = Duration::from_secs(3600);
 
 /// First and longest wait between attempts to connect to a source.
-pub const RECONNECT_WAIT_MIN: Duration = Duration::from_secs(1);
+pub(crate) const RECONNECT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See `RECONNECT_WAIT_MIN`.
-pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How soon changed credentials are noticed while a refused login waits.
-pub const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
+pub(crate) const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
 /// Wait after a refused login, so that no account is locked.
-pub const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);
+pub(crate) const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);
 
 /// Deadline of one TCP and TLS connect.
-pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(15);
+pub(crate) const CONNECT_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Addresses of one name that are tried.
-pub const CONNECT_ADDRESSES_MAX: usize = 16;
+pub(crate) const CONNECT_ADDRESSES_MAX: usize = 16;
 /// Age at which an idle connection is not used again: less than what servers and firewalls usually
 /// allow.
-pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
+pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Bytes of the head of an answer.
-pub const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const HTTP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Bytes that one connection reads ahead.
-pub const HTTP_INPUT_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const HTTP_INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that one connection collects before it writes, and of one row of a request's head.
-pub const HTTP_OUTPUT_BYTES: usize = 8 * 1024;
+pub(crate) const HTTP_OUTPUT_BYTES: usize = 8 * 1024;
 /// Bytes of a proxy's answer to CONNECT.
-pub const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// TLS sessions that one client keeps for resumption.
-pub const TLS_SESSIONS_MAX: usize = 8;
+pub(crate) const TLS_SESSIONS_MAX: usize = 8;
 /// Bytes of a bundle of trusted certificates.
-pub const CA_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(crate) const CA_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Deadline of one call to vCenter, connect and body included.
-pub const VCENTER_CALL_WAIT_MAX: Duration = Duration::from_secs(120);
+pub(crate) const VCENTER_CALL_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Elements of an XML answer that is read as a tree.
-pub const XML_NODES_MAX: usize = 500_000;
+pub(crate) const XML_NODES_MAX: usize = 500_000;
 /// Deadline of one call to vCenter that answers at once when all is well.
-pub const VCENTER_QUICK_CALL_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const VCENTER_QUICK_CALL_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Deadline of one call that gives something back (collector, session): best effort.
-pub const VCENTER_CLOSE_CALL_WAIT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const VCENTER_CLOSE_CALL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Bytes of an answer that is not a page of events.
-pub const VCENTER_SMALL_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const VCENTER_SMALL_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Connections to one vCenter: the poller's, the long poll's, and one to cancel it.
-pub const VCENTER_CONNECTIONS_MAX: usize = 3;
+pub(crate) const VCENTER_CONNECTIONS_MAX: usize = 3;
 /// First and longest wait between polls where the long poll is refused.
-pub const POLL_WAIT_MIN: Duration = Duration::from_millis(50);
+pub(crate) const POLL_WAIT_MIN: Duration = Duration::from_millis(50);
 /// See `POLL_WAIT_MIN`.
-pub const POLL_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(crate) const POLL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// First and longest wait before a failed long poll is tried again.
-pub const LONG_POLL_RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
+pub(crate) const LONG_POLL_RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See `LONG_POLL_RETRY_WAIT_MIN`.
-pub const LONG_POLL_RETRY_WAIT_MAX: Duration = Duration::from_secs(300);
+pub(crate) const LONG_POLL_RETRY_WAIT_MAX: Duration = Duration::from_secs(300);
 /// A long poll that a middle box cuts is shortened down to this.
-pub const LONG_POLL_SECONDS_MIN: u32 = 10;
+pub(crate) const LONG_POLL_SECONDS_MIN: u32 = 10;
 /// What the transport of a long poll may take beyond the wait itself.
-pub const LONG_POLL_MARGIN: Duration = Duration::from_secs(15);
+pub(crate) const LONG_POLL_MARGIN: Duration = Duration::from_secs(15);
 /// Bound on waiting for the long poll's thread after its call was cancelled.
-pub const LONG_POLL_JOIN_WAIT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const LONG_POLL_JOIN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// While a stream is quiet, its last event is compared with vCenter's latest this often.
-pub const STALL_COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const STALL_COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// Wait before the first attempt to get past a stall, and between attempts.
-pub const STALL_RUNG_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const STALL_RUNG_WAIT: Duration = Duration::from_secs(10);
 /// Time behind vCenter's latest event after which a source is called stalled.
-pub const STALL_DECLARE_WAIT: Duration = Duration::from_secs(120);
+pub(crate) const STALL_DECLARE_WAIT: Duration = Duration::from_secs(120);
 /// Wait between attempts when all have failed.
-pub const STALL_LADDER_INTERVAL: Duration = Duration::from_secs(300);
+pub(crate) const STALL_LADDER_INTERVAL: Duration = Duration::from_secs(300);
 /// While the server leaves out events, the position moves past them this long after they came: each time
 /// costs the server a collector.
-pub const STALL_PASS_WAIT: Duration = Duration::from_secs(600);
+pub(crate) const STALL_PASS_WAIT: Duration = Duration::from_secs(600);
 /// Time slices, and so collectors, of one walk past a stall.
-pub const WALK_SLICES_MAX: i32 = 1024;
+pub(crate) const WALK_SLICES_MAX: i32 = 1024;
 /// Shortest slice of a walk.
-pub const WALK_SLICE_MIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(100);
+pub(crate) const WALK_SLICE_MIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(100);
 /// Longest slice of a walk that need not be longer to stay within `WALK_SLICES_MAX`.
-pub const WALK_SLICE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+pub(crate) const WALK_SLICE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 /// Seconds that vCenter may hold one long poll.
-pub const LONG_POLL_SECONDS_MAX: u32 = 60;
+pub(crate) const LONG_POLL_SECONDS_MAX: u32 = 60;
 /// Deadline of one delivery to a sink.
-pub const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Deadline of one invocation of a function that is not told another: the Go router's.
-pub const FUNCTION_WAIT_DEFAULT: Duration = Duration::from_secs(15);
+pub(crate) const FUNCTION_WAIT_DEFAULT: Duration = Duration::from_secs(15);
 /// Functions that are invoked at the same time for one event.
-pub const FANOUT_CALLS_MAX: usize = 32;
+pub(crate) const FANOUT_CALLS_MAX: usize = 32;
 /// Threads of one processor that invoke functions beside its workers.
-pub const FANOUT_THREADS_MAX: usize = 256;
+pub(crate) const FANOUT_THREADS_MAX: usize = 256;
 /// Functions that have counters of their own.
-pub const TARGETS_COUNTED_MAX: usize = 1000;
+pub(crate) const TARGETS_COUNTED_MAX: usize = 1000;
 /// Deadline of one call of a listing of functions.
-pub const LISTING_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
+pub(crate) const LISTING_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Bytes of one answer of a listing of functions: thousands of them fit.
-pub const LISTING_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const LISTING_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Namespaces of one gateway.
-pub const NAMESPACES_MAX: usize = 1000;
+pub(crate) const NAMESPACES_MAX: usize = 1000;
 /// Unusable parts of a listing that are reported; the rest of them is only left out.
-pub const LISTING_ODDITIES_MAX: usize = 8;
+pub(crate) const LISTING_ODDITIES_MAX: usize = 8;
 /// Functions are listed this often, where the file does not say.
-pub const LISTING_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+pub(crate) const LISTING_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 /// How long one delivery waits for the first listing before it is parked.
-pub const LISTING_FIRST_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const LISTING_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long a refused invocation waits for the listing that tells whether the function is still
 /// there.
-pub const LISTING_NEWER_WAIT: Duration = Duration::from_secs(3);
+pub(crate) const LISTING_NEWER_WAIT: Duration = Duration::from_secs(3);
 
 /// The address of a destination is looked up this often, where the file does not say.
-pub const RESOLVE_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+pub(crate) const RESOLVE_INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
 /// The shortest interval that can be set.
-pub const RESOLVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+pub(crate) const RESOLVE_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// How long one delivery waits for an address before it is parked.
-pub const RESOLVE_FIRST_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const RESOLVE_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// What a thread renews is renewed at most this often, whatever happens; also the first wait after
 /// that failed.
-pub const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(1);
+pub(crate) const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after that failed, where nothing else is said.
-pub const REFRESH_RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+pub(crate) const REFRESH_RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Deadline of one call of the Kubernetes API.
-pub const KUBERNETES_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
+pub(crate) const KUBERNETES_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Bytes of one of its answers: etcd keeps no object as large.
-pub const KUBERNETES_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const KUBERNETES_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a token for a sink shall last: what Knative's own senders ask for.
-pub const SINK_TOKEN_SECONDS: u32 = 3600;
+pub(crate) const SINK_TOKEN_SECONDS: u32 = 3600;
 /// It is renewed this long before it ends.
-pub const SINK_TOKEN_AHEAD: Duration = Duration::from_secs(300);
+pub(crate) const SINK_TOKEN_AHEAD: Duration = Duration::from_secs(300);
 /// A token that is younger and refused is no token for this sink: another one would not help.
-pub const SINK_TOKEN_REFUSED_AGE_MIN: Duration = Duration::from_secs(10);
+pub(crate) const SINK_TOKEN_REFUSED_AGE_MIN: Duration = Duration::from_secs(10);
 /// A token's file is read again after this time.
-pub const TOKEN_FILE_AGE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const TOKEN_FILE_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// How long an event is held before the next try to write its dead letter.
-pub const DEAD_LETTER_HOLD: Duration = Duration::from_secs(5);
+pub(crate) const DEAD_LETTER_HOLD: Duration = Duration::from_secs(5);
 /// The longest wait that a sink's `Retry-After` can ask for.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// First and longest wait after EventBridge asked for less.
-pub const THROTTLED_WAIT_MIN: Duration = Duration::from_secs(1);
+pub(crate) const THROTTLED_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See `THROTTLED_WAIT_MIN`.
-pub const THROTTLED_WAIT_MAX: Duration = Duration::from_secs(20);
+pub(crate) const THROTTLED_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Wait after AWS refused the router itself: its credentials, its rights, its clock.
-pub const DENIED_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const DENIED_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of one request to EventBridge where the file does not say: AWS's limit, rounded down.
-pub const PUT_EVENTS_BYTES_DEFAULT: u64 = 1_000_000;
+pub(crate) const PUT_EVENTS_BYTES_DEFAULT: u64 = 1_000_000;
 /// The same in China.
-pub const PUT_EVENTS_BYTES_CHINA_DEFAULT: u64 = 262_144;
+pub(crate) const PUT_EVENTS_BYTES_CHINA_DEFAULT: u64 = 262_144;
 /// The rule of an EventBridge processor is read again this often, where the file does not say.
-pub const RULE_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
+pub(crate) const RULE_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 /// How long one delivery waits for the first reading of the rule before it is parked.
-pub const RULE_FIRST_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const RULE_FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Pages of ListRules, of 100 rules each.
-pub const RULE_PAGES_MAX: usize = 100;
+pub(crate) const RULE_PAGES_MAX: usize = 100;
 /// Credentials are renewed this long before they end.
-pub const CREDENTIALS_AHEAD: Duration = Duration::from_secs(300);
+pub(crate) const CREDENTIALS_AHEAD: Duration = Duration::from_secs(300);
 /// Credentials from a file, which has no end, are read again this often.
-pub const CREDENTIALS_FILE_AGE_MAX: Duration = Duration::from_secs(300);
+pub(crate) const CREDENTIALS_FILE_AGE_MAX: Duration = Duration::from_secs(300);
 /// First and longest wait after credentials could not be renewed.
-pub const CREDENTIALS_RETRY_WAIT_MIN: Duration = Duration::from_secs(5);
+pub(crate) const CREDENTIALS_RETRY_WAIT_MIN: Duration = Duration::from_secs(5);
 /// See `CREDENTIALS_RETRY_WAIT_MIN`.
-pub const CREDENTIALS_RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const CREDENTIALS_RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a shared file of AWS, and of an answer with credentials.
-pub const CREDENTIALS_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const CREDENTIALS_BYTES_MAX: usize = 256 * 1024;
 /// Profiles that refer to each other.
-pub const CREDENTIALS_PROFILES_MAX: usize = 8;
+pub(crate) const CREDENTIALS_PROFILES_MAX: usize = 8;
 /// Deadline of a call of the security token service.
-pub const STS_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
+pub(crate) const STS_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Deadline of a call of the credentials endpoint of a container.
-pub const CONTAINER_CALL_WAIT_MAX: Duration = Duration::from_secs(7);
+pub(crate) const CONTAINER_CALL_WAIT_MAX: Duration = Duration::from_secs(7);
 /// Deadline of a call of the metadata service of an instance.
-pub const INSTANCE_CALL_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(crate) const INSTANCE_CALL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Fields of one event pattern; a multiple of 64.
-pub const PATTERN_FIELDS_MAX: usize = 512;
+pub(crate) const PATTERN_FIELDS_MAX: usize = 512;
 /// Combinations of the `$or` lists of one event pattern: AWS's own maximum.
-pub const PATTERN_BRANCHES_MAX: usize = 1000;
+pub(crate) const PATTERN_BRANCHES_MAX: usize = 1000;
 /// Objects and arrays inside each other on a path that an event pattern names: each takes a piece of
 /// `THREAD_STACK_BYTES`.
-pub const PATTERN_DEPTH_MAX: usize = 100;
+pub(crate) const PATTERN_DEPTH_MAX: usize = 100;
 /// Values that are tried for one event to find array elements that satisfy a pattern together.
-pub const PATTERN_STEPS_MAX: usize = 1_000_000;
+pub(crate) const PATTERN_STEPS_MAX: usize = 1_000_000;
 
 /// Names of events that a route counts one by one.
-pub const NAMES_COUNTED_MAX: usize = 500;
+pub(crate) const NAMES_COUNTED_MAX: usize = 500;
 /// Nothing is delivered for this long: the route is not ready any more.
-pub const READY_TROUBLE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const READY_TROUBLE_MAX: Duration = Duration::from_secs(10);
 /// What a thread may be at one piece of work beyond its longest single wait: opening a source takes
 /// several calls one after the other.
-pub const BUSY_MARGIN: Duration = Duration::from_secs(240);
+pub(crate) const BUSY_MARGIN: Duration = Duration::from_secs(240);
 /// Connections to the addresses where the router is watched.
-pub const OBSERVE_CONNECTIONS_MAX: usize = 16;
+pub(crate) const OBSERVE_CONNECTIONS_MAX: usize = 16;
 /// Bytes of the head of a request there.
-pub const OBSERVE_HEADER_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const OBSERVE_HEADER_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of its body, which nobody reads.
-pub const OBSERVE_BODY_BYTES_MAX: usize = 4 * 1024;
+pub(crate) const OBSERVE_BODY_BYTES_MAX: usize = 4 * 1024;
 /// For each of its head, its body, and the peer to take the answer: the Go router's.
-pub const OBSERVE_WAIT_MAX: Duration = Duration::from_secs(5);
+pub(crate) const OBSERVE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The page of the status asks for itself again this often.
-pub const PAGE_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const PAGE_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// Names of events or functions that the page lists: the busiest.
-pub const PAGE_NAMES_MAX: usize = 50;
+pub(crate) const PAGE_NAMES_MAX: usize = 50;
 /// Those that it lists where nobody asked for all.
-pub const PAGE_NAMES_SHORT: usize = 8;
+pub(crate) const PAGE_NAMES_SHORT: usize = 8;
 /// More routes than this have an overview at the top of the page.
-pub const PAGE_ROUTES_SHORT: usize = 3;
+pub(crate) const PAGE_ROUTES_SHORT: usize = 3;
 /// A route's summary line appears this often.
-pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 /// The service manager hears how the process is this often, if its watchdog does not want it sooner.
-pub const NOTIFY_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const NOTIFY_INTERVAL: Duration = Duration::from_secs(5);
 /// The same before it was told that the process is ready.
-pub const NOTIFY_START_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const NOTIFY_START_INTERVAL: Duration = Duration::from_millis(100);
 /// For the service manager to take a message.
-pub const NOTIFY_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(crate) const NOTIFY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Characters of the line that `systemctl status` shows.
-pub const NOTIFY_STATUS_CHARS_MAX: usize = 400;
+pub(crate) const NOTIFY_STATUS_CHARS_MAX: usize = 400;
 /// Incident that comes and goes is said at most this often.
-pub const TROUBLE_FLAPPING: Duration = Duration::from_secs(10);
+pub(crate) const TROUBLE_FLAPPING: Duration = Duration::from_secs(10);
 /// Incident that lasts is said again this often.
-pub const TROUBLE_REMINDER: Duration = Duration::from_secs(60);
+pub(crate) const TROUBLE_REMINDER: Duration = Duration::from_secs(60);
 /// Default time for in-flight deliveries when stopping.
-pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// Signals within this time of the first repeat it; later ones end the process at once.
-pub const SIGNAL_ECHO_MAX: Duration = Duration::from_millis(500);
+pub(crate) const SIGNAL_ECHO_MAX: Duration = Duration::from_millis(500);
 /// While stopping, what is still awaited is said this often.
-pub const SHUTDOWN_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const SHUTDOWN_PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for the last checkpoint after the time of grace.
-pub const CHECKPOINTER_END_MAX: Duration = Duration::from_secs(5);
+pub(crate) const CHECKPOINTER_END_MAX: Duration = Duration::from_secs(5);
 /// Stack of a thread of a route; only pages that are touched count.
-pub const THREAD_STACK_BYTES: usize = 512 * 1024;
+pub(crate) const THREAD_STACK_BYTES: usize = 512 * 1024;
 /// Open inbound connections; the one that keeps us waiting longest yields to a new one.
-pub const SERVER_CONNECTIONS_MAX: usize = 64;
+pub(crate) const SERVER_CONNECTIONS_MAX: usize = 64;
 /// Bytes of the head of an inbound request.
-pub const SERVER_HEADER_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const SERVER_HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Header fields of an inbound request.
-pub const SERVER_HEADERS_MAX: usize = 96;
+pub(crate) const SERVER_HEADERS_MAX: usize = 96;
 /// Bytes of an inbound body, where the server's owner sets nothing else.
-pub const SERVER_BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const SERVER_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a line between the chunks of an inbound body.
-pub const SERVER_CHUNK_LINE_BYTES_MAX: usize = 4096;
+pub(crate) const SERVER_CHUNK_LINE_BYTES_MAX: usize = 4096;
 /// From the first byte of an inbound request to the end of its head.
-pub const SERVER_HEAD_WAIT_MAX: Duration = Duration::from_secs(5);
+pub(crate) const SERVER_HEAD_WAIT_MAX: Duration = Duration::from_secs(5);
 /// For the body of an inbound request.
-pub const SERVER_BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SERVER_BODY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// An idle inbound connection is kept this long.
-pub const SERVER_IDLE_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const SERVER_IDLE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// For the peer to take an answer.
-pub const SERVER_WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SERVER_WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// For one of the inbound requests at work to end, when no place is left for a new connection.
-pub const SERVER_ROOM_WAIT_MAX: Duration = Duration::from_millis(20);
+pub(crate) const SERVER_ROOM_WAIT_MAX: Duration = Duration::from_millis(20);
 /// For the thread of an inbound connection that was closed to end: as soon as it gets the processor.
-pub const SERVER_CLOSING_WAIT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const SERVER_CLOSING_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, such as when no descriptors are left.
-pub const SERVER_ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(50);
+pub(crate) const SERVER_ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(50);
 /// For running inbound requests to finish when the server stops.
-pub const SERVER_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const SERVER_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// After a refusal, the peer's bytes are discarded this long and this far, so that it can read why.
-pub const SERVER_LINGER_WAIT_MAX: Duration = Duration::from_millis(500);
+pub(crate) const SERVER_LINGER_WAIT_MAX: Duration = Duration::from_millis(500);
 /// See `SERVER_LINGER_WAIT_MAX`.
-pub const SERVER_LINGER_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const SERVER_LINGER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How often a request that is held open looks whether its peer is still there.
-pub const SERVER_ABANDONED_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+pub(crate) const SERVER_ABANDONED_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Stack of an inbound connection's thread: address space, of which little is ever touched.
-pub const SERVER_STACK_BYTES: usize = 512 * 1024;
+pub(crate) const SERVER_STACK_BYTES: usize = 512 * 1024;
 /// Open connections to the simulated vCenter.
-pub const SIMULATOR_CONNECTIONS_MAX: usize = 512;
+pub(crate) const SIMULATOR_CONNECTIONS_MAX: usize = 512;
 /// The simulated vCenter keeps an idle connection this long.
-pub const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
+pub(crate) const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 
 // An element can make an array with an object in it.
 const _: () = assert!(2 * XML_DEPTH_MAX < JSON_DEPTH_MAX);

@@ -13,7 +13,7 @@ use crate::limits::CA_FILE_BYTES_MAX;
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read_bundle(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>> {
     let intent = || format!("read ca_file {}", path.display());
     let file = std::fs::File::open(path).map_err(|error| io_text(&error)).context(intent)?;
     let mut bundle = Vec::new();
@@ -25,7 +25,7 @@ pub fn read_bundle(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When it is not PEM, or holds no certificate.
-pub fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+pub(crate) fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     certificates_of(bundle).context(|| format!("read ca_file {}", path.display()))
 }
 
@@ -33,7 +33,7 @@ pub fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'st
 ///
 /// # Errors
 /// When it is not PEM, or holds no certificate.
-pub fn certificates_of(text: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+pub(crate) fn certificates_of(text: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
         .map_err(|error| Error::new(error.to_string()))?;

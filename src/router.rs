@@ -32,7 +32,7 @@ use crate::source::vcenter::Vcenter;
 use crate::stop::Stop;
 
 /// All routes of a configuration, running.
-pub struct Router {
+pub(crate) struct Router {
     routes: Vec<Route>,
     exits: Receiver<Exit>,
     // The threads of each route that have not ended.
@@ -51,7 +51,7 @@ impl Router {
     ///
     /// # Errors
     /// What the configuration, the state folder or the address to listen on makes impossible.
-    pub fn start(config: &Config) -> Result<Router, StartError> {
+    pub(crate) fn start(config: &Config) -> Result<Router, StartError> {
         let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
         // First of all: a router that is just ending has its address too.
         let lock = match state_dir {
@@ -73,7 +73,7 @@ impl Router {
     ///
     /// # Errors
     /// When a checkpoint cannot be used, or no thread can be started.
-    pub fn of(parts: Vec<RouteParts>, grace: Duration) -> Result<Router> {
+    pub(crate) fn of(parts: Vec<RouteParts>, grace: Duration) -> Result<Router> {
         Router::of_parts(parts, grace, Arc::new(Registry::new()))
     }
 
@@ -105,7 +105,7 @@ impl Router {
     /// # Errors
     /// When a thread ended that must not (the process should end and be started again), or a last
     /// checkpoint could not be written.
-    pub fn run(mut self, stop: &Stop, mut manager: ServiceManager) -> Result<()> {
+    pub(crate) fn run(mut self, stop: &Stop, mut manager: ServiceManager) -> Result<()> {
         let mut summary_due = Instant::now() + SUMMARY_INTERVAL;
         let failure = loop {
             let tick = summary_due.saturating_duration_since(Instant::now()).min(manager.interval());
@@ -133,7 +133,7 @@ impl Router {
     }
 
     /// The routes, for whoever watches.
-    pub fn routes(&self) -> &[Route] {
+    pub(crate) fn routes(&self) -> &[Route] {
         &self.routes
     }
 
@@ -248,7 +248,7 @@ fn forget(running: &mut [Vec<Role>], exit: &Exit) {
 ///
 /// # Errors
 /// When its settings cannot be used.
-pub fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
+pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
     let source = config.sources.iter().find(|source| source.name == route.from);
     let processor = config.processors.iter().find(|processor| processor.name == route.to);
     let (Some(source), Some(processor)) = (source, processor) else {
@@ -311,7 +311,7 @@ fn target_of(processor: &ProcessorConfig) -> (&'static str, String) {
 ///
 /// # Errors
 /// When its settings cannot be used.
-pub fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+pub(crate) fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Arc<dyn Processor>> {
     match &processor.kind {
         ProcessorKind::Stdout => Ok(Arc::new(Stdout::new())),
         ProcessorKind::Knative(knative) => {
@@ -334,11 +334,11 @@ pub fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Resul
 
 /// Why a router does not start.
 #[derive(Debug)]
-pub struct StartError {
+pub(crate) struct StartError {
     /// What was tried, and what to do.
-    pub error: Error,
+    pub(crate) error: Error,
     /// It may pass by itself: another process has what this one needs.
-    pub may_pass: bool,
+    pub(crate) may_pass: bool,
 }
 
 impl StartError {
@@ -369,7 +369,7 @@ fn state_folder(folder: &Path) -> String {
 ///
 /// # Errors
 /// When the folder cannot be made or written, or another process holds the lock.
-pub fn prepare_state(folder: &Path) -> Result<File> {
+pub(crate) fn prepare_state(folder: &Path) -> Result<File> {
     lock_state(folder)?.ok_or_else(|| held(folder))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Raises the signal, once and for all. Clones raise the same signal.
 #[derive(Clone)]
-pub struct StopSource {
+pub(crate) struct StopSource {
     // Dropping the only sender of a channel wakes all who wait on it.
     sender: Arc<std::sync::Mutex<Option<Sender<()>>>>,
     raised: Arc<AtomicBool>,
@@ -21,7 +21,7 @@ pub struct Stop {
 }
 
 /// A signal that is not raised yet.
-pub fn stop_signal() -> (StopSource, Stop) {
+pub(crate) fn stop_signal() -> (StopSource, Stop) {
     let (sender, receiver) = bounded(0);
     let raised = Arc::new(AtomicBool::new(false));
     let source = StopSource { sender: Arc::new(std::sync::Mutex::new(Some(sender))), raised: raised.clone() };
@@ -30,7 +30,7 @@ pub fn stop_signal() -> (StopSource, Stop) {
 
 impl StopSource {
     /// Wakes everyone who waits, now and later.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.raised.store(true, Ordering::SeqCst);
         // A poisoned lock only means that another thread panicked: the process is ending anyway.
         self.sender.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
@@ -39,7 +39,7 @@ impl StopSource {
 
 impl Stop {
     /// Whether the signal was raised.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.raised.load(Ordering::SeqCst)
     }
 
@@ -50,7 +50,7 @@ impl Stop {
     }
 
     /// For `select!`: becomes ready (disconnected) when the signal is raised.
-    pub fn channel(&self) -> &Receiver<()> {
+    pub(crate) fn channel(&self) -> &Receiver<()> {
         &self.receiver
     }
 }

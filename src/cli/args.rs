@@ -65,11 +65,11 @@ pub(super) enum Command {
 
 /// The options of `demo`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct DemoOptions {
+pub(crate) struct DemoOptions {
     /// Stop after so many events.
-    pub events: Option<u64>,
+    pub(crate) events: Option<u64>,
     /// Events per second.
-    pub rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
 }
 
 /// Why the arguments cannot be understood.

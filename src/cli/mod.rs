@@ -14,7 +14,7 @@ use crate::error::{Error, io_text};
 use crate::observe;
 use crate::router::StartError;
 
-pub mod args;
+pub(crate) mod args;
 mod check;
 mod checkpoint;
 mod dead_letters;
@@ -37,7 +37,7 @@ const CONFIG_PATHS: &[&str] =
 
 /// How a command ended, for the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// All is well.
     Clean = 0,
     /// Failed while running: starting again may help.
@@ -48,11 +48,11 @@ pub enum Exit {
 
 /// Why a command failed, and how the process ends.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The exit code.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// What to tell the operator.
-    pub error: Error,
+    pub(crate) error: Error,
 }
 
 impl From<Error> for Failure {

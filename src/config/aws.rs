@@ -6,28 +6,28 @@ use crate::error::{Error, Result};
 
 /// Keys in the file; without them the AWS credential chain is asked.
 #[derive(Clone, Debug)]
-pub struct AwsKeys {
+pub(crate) struct AwsKeys {
     /// `access_key_id`.
-    pub access_key_id: Secret,
+    pub(crate) access_key_id: Secret,
     /// `secret_access_key`.
-    pub secret_access_key: Secret,
+    pub(crate) secret_access_key: Secret,
     /// `session_token`, of temporary keys.
-    pub session_token: Option<Secret>,
+    pub(crate) session_token: Option<Secret>,
 }
 
 /// A rule's ARN: `arn:PARTITION:events:REGION:ACCOUNT:rule/[BUS/]NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleArn {
+pub(crate) struct RuleArn {
     /// As it was written.
-    pub text: String,
+    pub(crate) text: String,
     /// Where the rule is.
-    pub region: String,
+    pub(crate) region: String,
     /// Whose it is.
-    pub account: String,
+    pub(crate) account: String,
     /// The bus; the default bus is called `default`.
-    pub bus: String,
+    pub(crate) bus: String,
     /// The name of the rule.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl RuleArn {
@@ -35,7 +35,7 @@ impl RuleArn {
     ///
     /// # Errors
     /// When it is not that of a rule.
-    pub fn parse(text: &str) -> Result<RuleArn> {
+    pub(crate) fn parse(text: &str) -> Result<RuleArn> {
         let wrong = || {
             Error::new(format!(
                 "{text:?} is not the ARN of a rule, expected one such as \

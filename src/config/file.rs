@@ -16,14 +16,14 @@ use crate::limits;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--log-level`.
-    pub log_level: Option<LevelFilter>,
+    pub(crate) log_level: Option<LevelFilter>,
     /// `--log-format`.
-    pub log_format: Option<LogFormat>,
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 impl Overrides {
     /// These settings, and the defaults for what they leave open.
-    pub fn log_config(&self) -> LogConfig {
+    pub(crate) fn log_config(&self) -> LogConfig {
         LogConfig {
             level: self.log_level.unwrap_or(LevelFilter::Info),
             format: self.log_format.unwrap_or_default(),
@@ -32,7 +32,7 @@ impl Overrides {
 }
 
 /// The words for log levels.
-pub const LOG_LEVELS: &[(&str, LevelFilter)] = &[
+pub(crate) const LOG_LEVELS: &[(&str, LevelFilter)] = &[
     ("error", LevelFilter::Error),
     ("warn", LevelFilter::Warn),
     ("info", LevelFilter::Info),
@@ -41,7 +41,7 @@ pub const LOG_LEVELS: &[(&str, LevelFilter)] = &[
 ];
 
 /// The words for log formats.
-pub const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+pub(crate) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// Checks the text of a file. Relative paths are relative to the folder of `path`; environment
 /// variables are asked of `environment`.

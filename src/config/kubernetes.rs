@@ -13,21 +13,21 @@ use super::{ConnectionConfig, TlsConfig, TlsIdentity};
 use crate::error::{Context, Error, Result};
 
 /// Where a pod finds its service account.
-pub const SERVICE_ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub(crate) const SERVICE_ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Access to the API server of a cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
     /// `https://host:port`, perhaps with a path, without `/` at its end.
-    pub server: String,
+    pub(crate) server: String,
     /// How it is reached.
-    pub connection: ConnectionConfig,
+    pub(crate) connection: ConnectionConfig,
     /// The bearer token, read again for every request.
-    pub token: Option<Secret>,
+    pub(crate) token: Option<Secret>,
     /// The namespace that is meant where none is named.
     pub namespace: String,
     /// The domain of the cluster's own names, where a pod's search list does not tell it.
-    pub domain: Option<String>,
+    pub(crate) domain: Option<String>,
 }
 
 /// An object that takes events.
@@ -88,7 +88,7 @@ pub fn of_pod(environment: &dyn Fn(&str) -> Option<String>, folder: &Path) -> Re
 ///
 /// # Errors
 /// When the file cannot be read or says what is not supported.
-pub fn of_kubeconfig(path: &Path) -> Result<ClusterConfig> {
+pub(crate) fn of_kubeconfig(path: &Path) -> Result<ClusterConfig> {
     let intent = || format!("kubeconfig {}", path.display());
     let text =
         std::fs::read_to_string(path).map_err(|error| crate::error::io_text(&error)).context(intent)?;

@@ -14,7 +14,7 @@ use crate::limits::CONFIG_BYTES_MAX;
 ///
 /// # Errors
 /// All problems of the file, in its order.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
     let text = read(path).map_err(|problem| vec![problem])?;
     let Some(form) = legacy::form_of(&text) else {
         return parse(&text, path, overrides, &environment);
@@ -35,7 +35,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> 
 ///
 /// # Errors
 /// All problems of the file, in its order, if it is not an old one or cannot be understood.
-pub fn convert(path: &Path) -> Result<Converted, Vec<Problem>> {
+pub(crate) fn convert(path: &Path) -> Result<Converted, Vec<Problem>> {
     let text = read(path).map_err(|problem| vec![problem])?;
     let Some(form) = legacy::form_of(&text) else {
         let text = "is no configuration of the VMware Event Router, which is YAML or a JSON array: there is nothing \

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub mod aws;
+pub(crate) mod aws;
 pub mod file;
 mod kinds;
 mod knative;
 pub mod kubernetes;
 pub mod legacy;
-pub mod load;
-pub mod nearest;
+pub(crate) mod load;
+pub(crate) mod nearest;
 mod pattern;
 pub mod problem;
 mod reader;
@@ -20,7 +20,7 @@ mod reload;
 mod routes;
 pub mod secret;
 mod tree;
-pub mod url;
+pub(crate) mod url;
 mod values;
 mod yaml;
 
@@ -36,11 +36,11 @@ use crate::pattern::Pattern;
 #[derive(Debug)]
 pub struct Config {
     /// The file it came from, for messages.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Checkpoints, dead letters and the lock.
-    pub state_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
     /// Time for in-flight deliveries when stopping.
-    pub shutdown_grace: Duration,
+    pub(crate) shutdown_grace: Duration,
     /// Where events come from, by name in the file's order.
     pub sources: Vec<SourceConfig>,
     /// Where they go, likewise.
@@ -48,33 +48,33 @@ pub struct Config {
     /// Which goes where, likewise.
     pub routes: Vec<RouteConfig>,
     /// Where the router can be watched, if anywhere.
-    pub metrics: Option<MetricsConfig>,
+    pub(crate) metrics: Option<MetricsConfig>,
     /// What is logged and how.
-    pub log: LogConfig,
+    pub(crate) log: LogConfig,
     /// What is odd in the file, but no reason to refuse it: said once at start.
-    pub warnings: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
     /// All secrets by their keys, such as `source.vc01.password`: those that the sections hold too.
-    pub secrets: Vec<(String, LiveSecret)>,
+    pub(crate) secrets: Vec<(String, LiveSecret)>,
 }
 
 /// `[source.NAME]`.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
     /// The name in the file.
-    pub name: String,
+    pub(crate) name: String,
     /// At-least-once (true) or at-most-once.
-    pub checkpoint: bool,
+    pub(crate) checkpoint: bool,
     /// Bound on replay after downtime; none means unbounded.
-    pub replay_max: Option<Duration>,
+    pub(crate) replay_max: Option<Duration>,
     /// The word of its `type`.
-    pub type_name: &'static str,
+    pub(crate) type_name: &'static str,
     /// What kind it is.
-    pub kind: SourceKind,
+    pub(crate) kind: SourceKind,
 }
 
 /// The kinds of sources.
 #[derive(Clone, Debug)]
-pub enum SourceKind {
+pub(crate) enum SourceKind {
     /// `vcenter` or `vcsim`.
     Vcenter(VcenterConfig),
 }
@@ -135,23 +135,23 @@ pub struct TlsConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsIdentity {
     /// The certificate, and those between it and its authority.
-    pub certificate: Secret,
+    pub(crate) certificate: Secret,
     /// Its private key.
-    pub key: Secret,
+    pub(crate) key: Secret,
 }
 
 /// `[processor.NAME]`.
 #[derive(Clone, Debug)]
 pub struct ProcessorConfig {
     /// The name in the file.
-    pub name: String,
+    pub(crate) name: String,
     /// What kind it is.
-    pub kind: ProcessorKind,
+    pub(crate) kind: ProcessorKind,
 }
 
 /// The kinds of processors.
 #[derive(Clone, Debug)]
-pub enum ProcessorKind {
+pub(crate) enum ProcessorKind {
     /// One JSON line per event on standard output.
     Stdout,
     /// A Knative destination or any CloudEvents endpoint.
@@ -164,31 +164,31 @@ pub enum ProcessorKind {
 
 /// Settings of a bus of AWS EventBridge.
 #[derive(Clone, Debug)]
-pub struct EventbridgeConfig {
+pub(crate) struct EventbridgeConfig {
     /// The region of the bus.
-    pub region: String,
+    pub(crate) region: String,
     /// Name or ARN of the bus; none means that of the rule, or the default bus.
-    pub event_bus: Option<String>,
+    pub(crate) event_bus: Option<String>,
     /// Only what this rule matches is sent.
-    pub rule: Option<RuleArn>,
+    pub(crate) rule: Option<RuleArn>,
     /// How often the rule is read again.
-    pub refresh: Duration,
+    pub(crate) refresh: Duration,
     /// Keys; none means the AWS credential chain.
-    pub keys: Option<AwsKeys>,
+    pub(crate) keys: Option<AwsKeys>,
     /// The profile of the shared files, in place of what the environment says.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// Address in place of the region's.
-    pub endpoint: Option<String>,
+    pub(crate) endpoint: Option<String>,
     /// Use the endpoint with FIPS 140 cryptography.
-    pub fips: bool,
+    pub(crate) fips: bool,
     /// Use the endpoint with IPv4 and IPv6.
-    pub dual_stack: bool,
+    pub(crate) dual_stack: bool,
     /// Bytes of one request, as EventBridge counts them.
-    pub bytes_max: u64,
+    pub(crate) bytes_max: u64,
     /// Deadline of one delivery.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How the connection is made.
-    pub connection: ConnectionConfig,
+    pub(crate) connection: ConnectionConfig,
 }
 
 /// Settings of a Knative destination.
@@ -250,29 +250,29 @@ pub enum Destination {
 
 /// Settings of an OpenFaaS gateway.
 #[derive(Clone, Debug)]
-pub struct OpenfaasConfig {
+pub(crate) struct OpenfaasConfig {
     /// `http://host:port` of the gateway, with a path in front of its routes or without.
-    pub address: String,
+    pub(crate) address: String,
     /// Functions are invoked through the gateway's queue: an acknowledgement means queued, not run.
-    pub asynchronous: bool,
+    pub(crate) asynchronous: bool,
     /// How the router proves itself where the functions are listed.
-    pub auth: GatewayAuth,
+    pub(crate) auth: GatewayAuth,
     /// Deadline of one invocation.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How often the functions are listed.
-    pub refresh: Duration,
+    pub(crate) refresh: Duration,
     /// `Content-Type` of invocations; absent where there is none, which functions of the Go router
     /// rely on.
-    pub content_type: Option<String>,
+    pub(crate) content_type: Option<String>,
     /// Where the gateway's queue posts what a function answered.
-    pub callback_url: Option<String>,
+    pub(crate) callback_url: Option<String>,
     /// How the connection is made.
-    pub connection: ConnectionConfig,
+    pub(crate) connection: ConnectionConfig,
 }
 
 /// Who the router is for a gateway's `/system` routes.
 #[derive(Clone, Debug, Default)]
-pub enum GatewayAuth {
+pub(crate) enum GatewayAuth {
     /// Nobody.
     #[default]
     None,
@@ -348,11 +348,11 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryConfig {
     /// Wait before the first repetition; doubles each time.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// Longest wait.
-    pub max: Duration,
+    pub(crate) max: Duration,
     /// After this time a retryable failure becomes a dead letter; none means never.
-    pub give_up_after: Option<Duration>,
+    pub(crate) give_up_after: Option<Duration>,
 }
 
 impl Default for RetryConfig {
@@ -374,23 +374,23 @@ pub struct MetricsConfig {
 #[derive(Clone, Debug)]
 pub struct BasicAuth {
     /// The account.
-    pub username: Secret,
+    pub(crate) username: Secret,
     /// Its password.
-    pub password: Secret,
+    pub(crate) password: Secret,
 }
 
 /// `[log]`, with the command line already applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogConfig {
+pub(crate) struct LogConfig {
     /// The least important level that is logged.
-    pub level: log::LevelFilter,
+    pub(crate) level: log::LevelFilter,
     /// How a line looks.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
 }
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     #[default]
     Text,

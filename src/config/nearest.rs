@@ -6,7 +6,7 @@ const WORD_CHARS_MAX: usize = 64;
 
 /// The candidate that `word` was most likely meant to be, if one is near: a third of its letters
 /// at most are wrong and not all of them, or one of the two is the beginning of the other.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted: Vec<char> = word.to_lowercase().chars().collect();
     if wanted.is_empty() || wanted.len() > WORD_CHARS_MAX {
         return None;

@@ -7,20 +7,20 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The line, counted from 1; none if it concerns the file as a whole.
     pub line: Option<usize>,
     /// The column in characters, counted from 1; only for errors of syntax.
-    pub column: Option<usize>,
+    pub(crate) column: Option<usize>,
     /// The path of the key, such as `source.vc01.password`; empty if there is none.
-    pub key: String,
+    pub(crate) key: String,
     /// What is wrong and what to do.
     pub text: String,
 }
 
 impl Problem {
     /// A problem of the file as a whole.
-    pub fn of_file(file: impl Into<PathBuf>, text: impl Into<String>) -> Problem {
+    pub(crate) fn of_file(file: impl Into<PathBuf>, text: impl Into<String>) -> Problem {
         Problem { file: file.into(), line: None, column: None, key: String::new(), text: text.into() }
     }
 }

@@ -6,14 +6,14 @@ use super::secret::Secret;
 
 impl Config {
     /// Takes over the secrets of a newer reading of the file; gives how many are others now.
-    pub fn take_secrets(&self, newer: &Config) -> usize {
+    pub(crate) fn take_secrets(&self, newer: &Config) -> usize {
         let newer = |key: &str| newer.secrets.iter().find(|(name, _)| name == key);
         let pairs = self.secrets.iter().filter_map(|(key, secret)| Some((secret, &newer(key)?.1)));
         pairs.filter(|(secret, newer)| secret.replace(&Secret::Live((*newer).clone()))).count()
     }
 
     /// Whether a newer reading, whose secrets were taken over, asks for nothing that needs a restart.
-    pub fn runs_like(&self, newer: &Config) -> bool {
+    pub(crate) fn runs_like(&self, newer: &Config) -> bool {
         // Two that print the same are the same: everything but secrets is printed, and of these where
         // they come from.
         self.what_needs_a_restart() == newer.what_needs_a_restart()

@@ -26,12 +26,12 @@ pub struct LiveSecret(Arc<RwLock<Secret>>);
 
 impl LiveSecret {
     /// At first it comes from there.
-    pub fn new(origin: Secret) -> LiveSecret {
+    pub(crate) fn new(origin: Secret) -> LiveSecret {
         LiveSecret(Arc::new(RwLock::new(origin.origin())))
     }
 
     /// From now on it comes from there; true when that is elsewhere or something else.
-    pub fn replace(&self, origin: &Secret) -> bool {
+    pub(crate) fn replace(&self, origin: &Secret) -> bool {
         let origin = origin.origin();
         let mut current = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let changed = *current != origin;
@@ -60,7 +60,7 @@ impl Eq for Secret {}
 
 impl Secret {
     /// Where it comes from at this moment: never a live one.
-    pub fn origin(&self) -> Secret {
+    pub(crate) fn origin(&self) -> Secret {
         match self {
             Secret::Live(LiveSecret(origin)) => {
                 origin.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
@@ -73,7 +73,7 @@ impl Secret {
     ///
     /// # Errors
     /// When the file cannot be read, is not UTF-8, or the variable is not set.
-    pub fn read(&self) -> Result<String> {
+    pub(crate) fn read(&self) -> Result<String> {
         self.read_with(&|name| std::env::var(name).ok())
     }
 

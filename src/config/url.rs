@@ -6,7 +6,7 @@ use ureq::http::Uri;
 ///
 /// # Errors
 /// Why not; the message never repeats the text.
-pub fn check_sink(text: &str) -> Result<(), String> {
+pub(crate) fn check_sink(text: &str) -> Result<(), String> {
     Url::parse(text)?.without_user("").map(|_| ())
 }
 

@@ -28,7 +28,7 @@ struct Made {
 
 impl History {
     /// No events yet.
-    pub fn empty() -> History {
+    pub(crate) fn empty() -> History {
         History::default()
     }
 
@@ -44,17 +44,17 @@ impl History {
     }
 
     /// The place behind the newest event.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.recorded_begin() + self.recorded.len() as u64
     }
 
     /// The place of the oldest event that is kept; `end` if there is none.
-    pub fn begin(&self) -> u64 {
+    pub(crate) fn begin(&self) -> u64 {
         self.begin
     }
 
     /// The event at that place, if it is kept.
-    pub fn get(&self, place: u64) -> Option<Arc<Record>> {
+    pub(crate) fn get(&self, place: u64) -> Option<Arc<Record>> {
         if place < self.begin {
             return None;
         }
@@ -65,7 +65,7 @@ impl History {
     }
 
     /// The newest event.
-    pub fn latest(&self) -> Option<Arc<Record>> {
+    pub(crate) fn latest(&self) -> Option<Arc<Record>> {
         self.end().checked_sub(1).and_then(|place| self.get(place))
     }
 

@@ -10,7 +10,7 @@
 //! | `state`, `calls`, `properties`, `descriptions`, `soap` | sessions and collectors, the calls on them, their XML |
 
 pub mod history;
-pub mod random;
+pub(crate) mod random;
 pub mod record;
 pub mod script;
 pub mod simulator;

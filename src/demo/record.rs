@@ -17,7 +17,7 @@ pub struct Object {
 
 impl Object {
     /// An object by its name and its reference.
-    pub fn new(name: &str, id: &str) -> Object {
+    pub(crate) fn new(name: &str, id: &str) -> Object {
         Object { name: name.to_string(), id: id.to_string() }
     }
 }
@@ -26,19 +26,19 @@ impl Object {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// `datacenter`.
-    pub datacenter: Option<Object>,
+    pub(crate) datacenter: Option<Object>,
     /// `computeResource`: a cluster.
-    pub cluster: Option<Object>,
+    pub(crate) cluster: Option<Object>,
     /// `host`.
-    pub host: Option<Object>,
+    pub(crate) host: Option<Object>,
     /// `vm`.
     pub vm: Option<Object>,
     /// `ds`.
-    pub datastore: Option<Object>,
+    pub(crate) datastore: Option<Object>,
     /// `net`.
-    pub network: Option<Object>,
+    pub(crate) network: Option<Object>,
     /// `dvs`.
-    pub switch: Option<Object>,
+    pub(crate) switch: Option<Object>,
 }
 
 /// What happened, before the vCenter numbers and dates it.

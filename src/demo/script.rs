@@ -6,38 +6,40 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     /// Single failures by call.
-    pub rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
     /// Every `ReadNextEvents` takes this long.
-    pub page_delay: Duration,
+    pub(crate) page_delay: Duration,
     /// Collectors show no new events and `latestPage` does not change, as on a vCenter whose keys
     /// have run over; `latestEvent` still moves.
     pub pages_stay_empty: bool,
     /// Collectors without an end show nothing that was recorded later than this, nor does their
     /// `latestPage`; one of a span that is over shows what is in it.
-    pub endless_end: Option<jiff::Timestamp>,
+    pub(crate) endless_end: Option<jiff::Timestamp>,
     /// What `EventManager.latestEvent` shows.
-    pub latest_event: LatestEvent,
+    pub(crate) latest_event: LatestEvent,
     /// Every answer of `WaitForUpdatesEx` says that more is waiting, once.
-    pub updates_truncated: bool,
+    pub(crate) updates_truncated: bool,
     /// A filter with an `eventTypeId` that the vCenter does not describe is refused.
-    pub unknown_types_refused: bool,
+    pub(crate) unknown_types_refused: bool,
     /// A `SOAPAction` with a version that is not listed in `vimServiceVersions.xml` is refused. Clients
     /// that are newer than their vCenter are common and work, so the default is to accept it.
-    pub unknown_versions_refused: bool,
+    pub(crate) unknown_versions_refused: bool,
     /// All events are recorded with this time instead of the present.
     pub frozen_clock: Option<jiff::Timestamp>,
     /// Between the keys of two events lie this many that no event has.
-    pub key_gap: u32,
+    pub(crate) key_gap: u32,
 }
 
 /// What `EventManager.latestEvent` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LatestEvent {
+pub(crate) enum LatestEvent {
     /// The newest event.
     #[default]
     Newest,
+    #[cfg(test)]
     /// The property is not set, as in vcsim.
     Absent,
+    #[cfg(test)]
     /// The event with this key for ever, if it exists.
     Fixed(i32),
 }
@@ -46,15 +48,15 @@ pub enum LatestEvent {
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The method, such as `ReadNextEvents`; `*` is any call.
-    pub call: String,
+    pub(crate) call: String,
     /// Calls that go well first.
-    pub skip: u64,
+    pub(crate) skip: u64,
     /// Of the calls from then on, every how many-th fails.
-    pub every: u64,
+    pub(crate) every: u64,
     /// How many fail before the rule is spent; none means until it is cleared.
-    pub times: Option<u64>,
+    pub(crate) times: Option<u64>,
     /// How they fail.
-    pub effect: Effect,
+    pub(crate) effect: Effect,
 }
 
 impl Rule {
@@ -70,7 +72,8 @@ impl Rule {
 
     /// Only after this many calls went well.
     #[must_use]
-    pub fn after(self, skip: u64) -> Rule {
+    #[cfg(test)]
+    pub(crate) fn after(self, skip: u64) -> Rule {
         Rule { skip, ..self }
     }
 
@@ -82,7 +85,8 @@ impl Rule {
 
     /// Every `every`-th call fails.
     #[must_use]
-    pub fn every(self, every: u64) -> Rule {
+    #[cfg(test)]
+    pub(crate) fn every(self, every: u64) -> Rule {
         Rule { every: every.max(1), ..self }
     }
 

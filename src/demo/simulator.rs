@@ -75,11 +75,11 @@ pub struct Counts {
     /// Sessions that ended otherwise.
     pub sessions_ended: u64,
     /// Event collectors that were created.
-    pub collectors_created: u64,
+    pub(crate) collectors_created: u64,
     /// Events that were sent by `ReadNextEvents` and `ReadPreviousEvents`.
     pub events_read: u64,
     /// Calls by method.
-    pub calls: BTreeMap<String, u64>,
+    pub(crate) calls: BTreeMap<String, u64>,
 }
 
 /// A running vCenter. Dropping it stops it.
@@ -176,11 +176,6 @@ impl Simulator {
         self.change(State::end_sessions);
     }
 
-    /// Destroys the event collectors of all sessions.
-    pub fn end_collectors(&self) {
-        self.change(|state| state.sessions.values_mut().for_each(|session| session.collectors.clear()));
-    }
-
     /// The key of the next event: to run over the end of the key space, or to begin it again.
     pub fn set_next_key(&self, key: i32) {
         self.shared.lock().next_key = key;
@@ -192,7 +187,8 @@ impl Simulator {
     }
 
     /// Moves the vCenter's clock.
-    pub fn set_clock_offset(&self, offset: SignedDuration) {
+    #[cfg(test)]
+    pub(crate) fn set_clock_offset(&self, offset: SignedDuration) {
         self.shared.lock().clock_offset = offset;
     }
 
@@ -229,11 +225,6 @@ impl Simulator {
     /// How often a method was called so far, failed calls included.
     pub fn calls(&self, method: &str) -> u64 {
         self.shared.lock().counts.calls.get(method).copied().unwrap_or(0)
-    }
-
-    /// Open connections.
-    pub fn connections(&self) -> usize {
-        self.server.as_ref().map_or(0, Server::connections)
     }
 
     /// Waits until something that calls or pushes change is as it should be; false when `longest`
@@ -286,7 +277,8 @@ impl Simulator {
     }
 
     /// Stops it for good.
-    pub fn stop(mut self) {
+    #[cfg(test)]
+    pub(crate) fn stop(mut self) {
         self.take_down();
     }
 

@@ -118,7 +118,9 @@ impl State {
     pub(super) fn latest_event(&self) -> Option<Arc<Record>> {
         match self.script.latest_event {
             LatestEvent::Newest => self.history.latest(),
+            #[cfg(test)]
             LatestEvent::Absent => None,
+            #[cfg(test)]
             LatestEvent::Fixed(key) => (self.history.begin()..self.history.end())
                 .filter_map(|place| self.history.get(place))
                 .find(|record| record.key == key),

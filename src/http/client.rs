@@ -21,7 +21,7 @@ use crate::error::{Error, Result, io_text};
 use crate::limits::{CONNECT_WAIT_MAX, CONNECTION_IDLE_MAX, HTTP_HEAD_BYTES_MAX, HTTP_OUTPUT_BYTES};
 
 /// What `User-Agent` says where a request does not.
-pub const USER_AGENT: &str = concat!("event-router/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("event-router/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests to one endpoint over kept connections. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -67,18 +67,18 @@ pub struct Response {
     /// The body, at most as long as asked for.
     pub body: Vec<u8>,
     /// There was more body than asked for.
-    pub truncated: bool,
+    pub(crate) truncated: bool,
     headers: HeaderMap,
 }
 
 impl Response {
     /// The first value of a header, if it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     /// All values of a header that are text, such as those of `Set-Cookie`.
-    pub fn header_all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn header_all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 }
@@ -87,11 +87,11 @@ impl Response {
 #[derive(Debug)]
 pub struct SendError {
     /// What failed.
-    pub kind: SendErrorKind,
+    pub(crate) kind: SendErrorKind,
     /// Certainly no byte of the request was processed.
-    pub unsent: bool,
+    pub(crate) unsent: bool,
     /// For the operator: request, cause, and what to do. Holds no user information and no query.
-    pub error: Error,
+    pub(crate) error: Error,
 }
 
 impl fmt::Display for SendError {
@@ -104,7 +104,7 @@ impl std::error::Error for SendError {}
 
 /// What failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendErrorKind {
+pub(crate) enum SendErrorKind {
     /// The host's name has no address.
     Resolve,
     /// No address accepts a connection.
@@ -123,7 +123,7 @@ pub enum SendErrorKind {
 
 impl SendErrorKind {
     /// A bounded word for metrics.
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             SendErrorKind::Resolve => "resolve",
             SendErrorKind::Connect => "connect",
@@ -137,7 +137,7 @@ impl SendErrorKind {
 }
 
 /// An address fit for messages: without user information and without what a query may hold.
-pub fn url_text(url: &str) -> String {
+pub(crate) fn url_text(url: &str) -> String {
     let (url, query) = url.split_once(['?', '#']).map_or((url, ""), |(url, _)| (url, "?..."));
     let Some((scheme, rest)) = url.split_once("://") else {
         return format!("{}{query}", url.rsplit('@').next().unwrap_or(url));

@@ -114,13 +114,14 @@ impl Server {
     }
 
     /// Open connections.
-    pub fn connections(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> usize {
         self.shared.lock().open.len()
     }
 
     /// Accepts nothing more, closes what waits, lets running requests finish for a short time, and
     /// joins the threads.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.stop_source.stop();
         let _ = self.listener.shutdown(Shutdown::Both);

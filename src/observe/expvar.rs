@@ -46,7 +46,7 @@ const MEMORY_PAUSES: usize = 256;
 const MEMORY_SIZES: usize = 61;
 
 /// All variables.
-pub fn text(snapshot: &Snapshot) -> String {
+pub(crate) fn text(snapshot: &Snapshot) -> String {
     let Process { arguments, started, load, .. } = &snapshot.process;
     let seconds = snapshot.now.duration_since(*started).max(SignedDuration::ZERO).as_secs();
     let variables = [

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use crate::limits::{TROUBLE_FLAPPING, TROUBLE_REMINDER};
 
 /// The reason of a source that refuses the account.
-pub const LOGIN_REFUSED: &str = "login refused";
+pub(crate) const LOGIN_REFUSED: &str = "login refused";
 
 /// What one part of a route suffers from.
 #[derive(Debug)]
-pub struct Incident {
+pub(crate) struct Incident {
     // "route power", the start of every line.
     who: String,
     // Lets the many successes pass without a lock.
@@ -25,15 +25,15 @@ pub struct Incident {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// A short word that stays the same while the cause does.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The whole message of the last failure: what was tried, why it failed, what to do.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What the router does about it.
-    pub consequence: String,
+    pub(crate) consequence: String,
     /// Since when.
-    pub since: Instant,
+    pub(crate) since: Instant,
     /// Failures since then.
-    pub times: u64,
+    pub(crate) times: u64,
 }
 
 #[derive(Debug, Default)]
@@ -54,13 +54,13 @@ struct Current {
 
 impl Incident {
     /// No incident so far.
-    pub fn new(who: impl Into<String>) -> Incident {
+    pub(crate) fn new(who: impl Into<String>) -> Incident {
         Incident { who: who.into(), lasting: AtomicBool::new(false), state: Mutex::new(State::default()) }
     }
 
     /// It happened (again). `reason` is a short word that stays the same while the cause does;
     /// `detail` is the whole message, `consequence` what the router does about it.
-    pub fn happened(&self, reason: &str, detail: &str, consequence: &str) {
+    pub(crate) fn happened(&self, reason: &str, detail: &str, consequence: &str) {
         let mut state = self.lock();
         self.lasting.store(true, Ordering::Relaxed);
         let now = Instant::now();
@@ -101,7 +101,7 @@ impl Incident {
     }
 
     /// It works again.
-    pub fn over(&self) {
+    pub(crate) fn over(&self) {
         if !self.lasting.load(Ordering::Relaxed) {
             return;
         }
@@ -118,12 +118,12 @@ impl Incident {
     }
 
     /// What is wrong, if anything is.
-    pub fn current(&self) -> Option<Report> {
+    pub(crate) fn current(&self) -> Option<Report> {
         self.lock().current.as_ref().map(|current| current.report.clone())
     }
 
     /// When the last incident ended, if there was one.
-    pub fn ended(&self) -> Option<Instant> {
+    pub(crate) fn ended(&self) -> Option<Instant> {
         self.lock().ended
     }
 

@@ -22,7 +22,7 @@ const THIRD_PARTY: &[&str] = &["ureq", "ureq_proto"];
 /// Starts the log of the process. A second call changes only the level.
 ///
 /// Lines that cannot be written are lost: a closed standard error must not stop deliveries.
-pub fn init(config: &LogConfig) {
+pub(crate) fn init(config: &LogConfig) {
     let format = config.format;
     let logger = env_logger::Builder::new()
         .filter_level(LevelFilter::Trace)
@@ -34,12 +34,12 @@ pub fn init(config: &LogConfig) {
 }
 
 /// Changes what is logged from now on.
-pub fn set_level(level: LevelFilter) {
+pub(crate) fn set_level(level: LevelFilter) {
     log::set_max_level(level);
 }
 
 /// One level more or less than now, between error and trace; says so whatever the level is.
-pub fn step_level(more: bool, why: &str) {
+pub(crate) fn step_level(more: bool, why: &str) {
     let levels =
         [LevelFilter::Error, LevelFilter::Warn, LevelFilter::Info, LevelFilter::Debug, LevelFilter::Trace];
     let now = levels.iter().position(|level| *level == log::max_level()).unwrap_or_default();
@@ -48,7 +48,7 @@ pub fn step_level(more: bool, why: &str) {
 }
 
 /// Changes the level and says so whatever it is.
-pub fn announce_level(level: LevelFilter, why: &str) {
+pub(crate) fn announce_level(level: LevelFilter, why: &str) {
     set_level(level.max(LevelFilter::Info));
     let name = level.as_str().to_ascii_lowercase();
     log::info!("{why}: the log level is {name}");

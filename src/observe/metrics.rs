@@ -13,10 +13,10 @@ use super::stats::Histogram;
 use crate::version;
 
 /// The type of the text for HTTP.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics of the process.
-pub fn text(snapshot: &Snapshot) -> String {
+pub(crate) fn text(snapshot: &Snapshot) -> String {
     let mut text = Text { out: String::with_capacity(4096 * (1 + snapshot.routes.len())) };
     let routes = &snapshot.routes;
     counters(&mut text, routes);

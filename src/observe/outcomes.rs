@@ -7,32 +7,32 @@ use std::sync::{Mutex, MutexGuard};
 use crate::limits::NAMES_COUNTED_MAX;
 
 /// Stands for the names beyond the limit. Neither an event nor a function is called this.
-pub const OTHERS: &str = "(others)";
+pub(crate) const OTHERS: &str = "(others)";
 
 /// What became of the attempts of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Attempts that succeeded.
-    pub delivered: u64,
+    pub(crate) delivered: u64,
     /// Attempts that failed.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// Counters by name. Names beyond the limit are counted together.
 #[derive(Debug)]
-pub struct Outcomes {
+pub(crate) struct Outcomes {
     names_max: usize,
     names: Mutex<HashMap<Box<str>, Outcome>>,
 }
 
 impl Outcomes {
     /// No attempts so far, and at most so many names.
-    pub fn new(names_max: usize) -> Outcomes {
+    pub(crate) fn new(names_max: usize) -> Outcomes {
         Outcomes { names_max, names: Mutex::default() }
     }
 
     /// One attempt more.
-    pub fn add(&self, name: &str, delivered: bool) {
+    pub(crate) fn add(&self, name: &str, delivered: bool) {
         let mut names = self.lock();
         let name = if names.contains_key(name) || names.len() < self.names_max { name } else { OTHERS };
         if !names.contains_key(name) {
@@ -45,7 +45,7 @@ impl Outcomes {
     }
 
     /// All counters, by name.
-    pub fn list(&self) -> Vec<(String, Outcome)> {
+    pub(crate) fn list(&self) -> Vec<(String, Outcome)> {
         let names = self.lock();
         let mut list: Vec<_> =
             names.iter().map(|(name, outcome)| (name.to_string(), outcome.clone())).collect();

@@ -13,11 +13,11 @@ use crate::limits::{PAGE_NAMES_MAX, PAGE_NAMES_SHORT, PAGE_REFRESH_INTERVAL, PAG
 use crate::version;
 
 /// What a browser may do with the page: show it, with its own style and its own sign.
-pub const SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+pub(crate) const SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// The query that shows all names of events and functions, not only the busiest. It is part of the
 /// address, so that it outlasts the refresh.
-pub const ALL: &str = "all";
+pub(crate) const ALL: &str = "all";
 
 const STYLE: &str = include_str!("page.css");
 
@@ -57,7 +57,7 @@ impl Tone {
 }
 
 /// The page; `all` names or only the busiest.
-pub fn html(snapshot: &Snapshot, all: bool) -> String {
+pub(crate) fn html(snapshot: &Snapshot, all: bool) -> String {
     let mut out = String::with_capacity(8192);
     head(&mut out, snapshot);
     for line in status::hangs(snapshot) {

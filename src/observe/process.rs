@@ -8,7 +8,7 @@ use super::snapshot::Process;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// How it is now.
-pub fn look(started: Timestamp) -> Process {
+pub(crate) fn look(started: Timestamp) -> Process {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

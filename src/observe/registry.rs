@@ -31,12 +31,12 @@ impl Registry {
     }
 
     /// The process was told to end.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.lock().0 = Phase::Stopping;
     }
 
     /// Everything as it is now.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let (phase, routes) = {
             let state = self.lock();
             (state.0, state.1.clone())

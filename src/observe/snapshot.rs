@@ -11,20 +11,20 @@ use crate::event::Position;
 
 /// The whole process.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// When it was taken.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
     /// What the process is about.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// The process itself.
-    pub process: Process,
+    pub(crate) process: Process,
     /// Its routes, in the order of the configuration; none before they are started.
-    pub routes: Vec<RouteSnapshot>,
+    pub(crate) routes: Vec<RouteSnapshot>,
 }
 
 /// What the process is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Its routes are not started yet.
     Starting,
     /// Its routes run.
@@ -35,21 +35,21 @@ pub enum Phase {
 
 /// A process, as Linux sees it. What cannot be read there is absent.
 #[derive(Clone, Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// Its arguments, the program itself first.
-    pub arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// When it started.
-    pub started: Timestamp,
+    pub(crate) started: Timestamp,
     /// Memory that it occupies.
-    pub resident_bytes: Option<u64>,
+    pub(crate) resident_bytes: Option<u64>,
     /// Memory that it may use.
-    pub virtual_bytes: Option<u64>,
+    pub(crate) virtual_bytes: Option<u64>,
     /// Time that it computed, in user and system mode.
-    pub cpu_seconds: Option<f64>,
+    pub(crate) cpu_seconds: Option<f64>,
     /// Its open files and sockets.
-    pub open_files: Option<u64>,
+    pub(crate) open_files: Option<u64>,
     /// Processes that wanted to run on this machine, over 1, 5 and 15 minutes.
-    pub load: [f64; 3],
+    pub(crate) load: [f64; 3],
 }
 
 /// What a route is made of, which never changes.
@@ -77,38 +77,38 @@ pub struct About {
 #[derive(Clone, Debug)]
 pub struct RouteSnapshot {
     /// What it is made of.
-    pub about: Arc<About>,
+    pub(crate) about: Arc<About>,
     /// When it started.
-    pub started: Timestamp,
+    pub(crate) started: Timestamp,
     /// The connection to its source.
-    pub link: Link,
+    pub(crate) link: Link,
     /// What is wrong, the worst first.
-    pub incidents: Vec<IncidentSnapshot>,
+    pub(crate) incidents: Vec<IncidentSnapshot>,
     /// The end of the last incident that is over.
-    pub incident_ended: Option<Timestamp>,
+    pub(crate) incident_ended: Option<Timestamp>,
     /// What was tried to get past a stall; empty when nothing was.
-    pub stall_tried: &'static str,
+    pub(crate) stall_tried: &'static str,
     /// The thread that has been at one piece of work for the longest time.
-    pub busy: Busy,
+    pub(crate) busy: Busy,
     /// Events read and not in the settled prefix.
-    pub outstanding: usize,
+    pub(crate) outstanding: usize,
     /// Events that wait for a worker.
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// Everything up to this time is settled.
-    pub settled_to: Option<Timestamp>,
+    pub(crate) settled_to: Option<Timestamp>,
     /// The same as the checkpoint on disk tells it.
-    pub checkpoint: Option<Timestamp>,
+    pub(crate) checkpoint: Option<Timestamp>,
     /// The event that was read last.
-    pub last_read: Option<Position>,
+    pub(crate) last_read: Option<Position>,
     /// From the settled time to the source's present; 0 when nothing is outstanding.
-    pub lag_seconds: f64,
+    pub(crate) lag_seconds: f64,
     /// What was counted since the start.
-    pub counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// A part of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub(crate) enum Part {
     /// The source cannot be opened or read.
     Source,
     /// Events of the source are known that cannot be read.
@@ -123,7 +123,7 @@ pub enum Part {
 
 impl Part {
     /// Its name for people and programs.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Part::Source => "source",
             Part::Stall => "stall",
@@ -136,65 +136,65 @@ impl Part {
 
 /// Something that is wrong at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IncidentSnapshot {
+pub(crate) struct IncidentSnapshot {
     /// Where.
-    pub part: Part,
+    pub(crate) part: Part,
     /// A short word for the cause.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What was tried, why it failed, what to do.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What the router does about it.
-    pub consequence: String,
+    pub(crate) consequence: String,
     /// Since when.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
     /// Failures since then.
-    pub times: u64,
+    pub(crate) times: u64,
 }
 
 /// How long a thread has been at one piece of work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Busy {
+pub(crate) struct Busy {
     /// What the thread does; empty when all threads wait for work.
-    pub role: &'static str,
+    pub(crate) role: &'static str,
     /// For how long.
-    pub time: Duration,
+    pub(crate) time: Duration,
     /// A thread that takes longer hangs.
-    pub time_max: Duration,
+    pub(crate) time_max: Duration,
 }
 
 /// What a route counted since the start.
 #[derive(Clone, Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Events read.
-    pub read: u64,
+    pub(crate) read: u64,
     /// Events that the processor acknowledged.
-    pub delivered: u64,
+    pub(crate) delivered: u64,
     /// Events that the route's filter excluded.
-    pub filtered: u64,
+    pub(crate) filtered: u64,
     /// Events that nobody subscribes to.
-    pub unmatched: u64,
+    pub(crate) unmatched: u64,
     /// Letters in the dead-letter file.
-    pub dead_lettered: u64,
+    pub(crate) dead_lettered: u64,
     /// Events given up without a trace on disk.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// Spans that the source no longer had.
-    pub gaps: u64,
+    pub(crate) gaps: u64,
     /// Pages read, empty ones included.
-    pub pages: u64,
+    pub(crate) pages: u64,
     /// Times the source was opened again.
-    pub reconnects: u64,
+    pub(crate) reconnects: u64,
     /// Deliveries that were repeated, by reason.
-    pub retried: Vec<(&'static str, u64)>,
+    pub(crate) retried: Vec<(&'static str, u64)>,
     /// Times the source could not be opened or read, by reason.
-    pub source_failures: Vec<(&'static str, u64)>,
+    pub(crate) source_failures: Vec<(&'static str, u64)>,
     /// What the source could not fully explain, by kind.
-    pub anomalies: Vec<(&'static str, u64)>,
+    pub(crate) anomalies: Vec<(&'static str, u64)>,
     /// Calls of the processor that took at most each bound of the histogram, and all.
-    pub delivery_buckets: Vec<u64>,
+    pub(crate) delivery_buckets: Vec<u64>,
     /// How long they took together.
-    pub delivery_seconds: f64,
+    pub(crate) delivery_seconds: f64,
     /// Attempts to deliver, by the event's name.
-    pub names: Vec<(String, Outcome)>,
+    pub(crate) names: Vec<(String, Outcome)>,
     /// Calls to each target, for processors that have several.
-    pub targets: Vec<(String, Outcome)>,
+    pub(crate) targets: Vec<(String, Outcome)>,
 }

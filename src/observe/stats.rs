@@ -12,47 +12,47 @@ use crate::event::Position;
 
 /// What a route counted since the start. All counters only grow.
 #[derive(Debug, Default)]
-pub struct RouteStats {
+pub(crate) struct RouteStats {
     /// Events read from the source, repeated reads of known ones not counted.
-    pub read: Counter,
+    pub(crate) read: Counter,
     /// Events that the processor acknowledged.
-    pub delivered: Counter,
+    pub(crate) delivered: Counter,
     /// Events that the route's filter excluded.
-    pub filtered: Counter,
+    pub(crate) filtered: Counter,
     /// Events that nobody subscribes to.
-    pub unmatched: Counter,
+    pub(crate) unmatched: Counter,
     /// Deliveries that were repeated, by reason.
-    pub retried: Counters,
+    pub(crate) retried: Counters,
     /// How long the processor took for one call.
-    pub delivery: Histogram,
+    pub(crate) delivery: Histogram,
     /// Letters in the dead-letter file.
-    pub dead_lettered: Counter,
+    pub(crate) dead_lettered: Counter,
     /// Events given up without a trace on disk (at-most-once only).
-    pub lost: Counter,
+    pub(crate) lost: Counter,
     /// What the source could not explain in events, by kind.
-    pub anomalies: Counters,
+    pub(crate) anomalies: Counters,
     /// Spans of events that the source no longer had when the route came back to them.
-    pub gaps: Counter,
+    pub(crate) gaps: Counter,
     /// Times the source was opened again after the first.
-    pub reconnects: Counter,
+    pub(crate) reconnects: Counter,
     /// Pages that the source gave, empty ones included.
-    pub pages: Counter,
+    pub(crate) pages: Counter,
     /// Times the source could not be opened or read, by reason.
-    pub source_failures: Counters,
+    pub(crate) source_failures: Counters,
     /// Attempts to deliver an event, by its name.
-    pub names: Outcomes,
+    pub(crate) names: Outcomes,
     times: Mutex<Times>,
 }
 
 /// The connection to a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Link {
+pub(crate) struct Link {
     /// The source is open.
-    pub connected: bool,
+    pub(crate) connected: bool,
     /// Since when it is or is not; none before the first attempt.
-    pub since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// What the source called itself when it was opened last: product, version.
-    pub description: String,
+    pub(crate) description: String,
 }
 
 #[derive(Debug, Default)]
@@ -66,21 +66,22 @@ struct Times {
 
 /// Numbers that only grow, by a bounded word.
 #[derive(Debug, Default)]
-pub struct Counters(Mutex<BTreeMap<&'static str, u64>>);
+pub(crate) struct Counters(Mutex<BTreeMap<&'static str, u64>>);
 
 impl Counters {
     /// Counts one more for `word`.
-    pub fn add(&self, word: &'static str) {
+    pub(crate) fn add(&self, word: &'static str) {
         *self.lock().entry(word).or_default() += 1;
     }
 
     /// The counts so far.
-    pub fn get(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn get(&self) -> Vec<(&'static str, u64)> {
         self.lock().iter().map(|(word, count)| (*word, *count)).collect()
     }
 
     /// The sum of all counts.
-    pub fn sum(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn sum(&self) -> u64 {
         self.lock().values().sum()
     }
 
@@ -91,7 +92,7 @@ impl Counters {
 
 /// How often something took how long.
 #[derive(Debug, Default)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     buckets: [AtomicU64; Histogram::BOUNDS_MS.len()],
     beyond: AtomicU64,
     sum_us: AtomicU64,
@@ -99,10 +100,10 @@ pub struct Histogram {
 
 impl Histogram {
     /// The upper bounds of the buckets, in milliseconds.
-    pub const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 2500, 10_000, 60_000];
+    pub(crate) const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 2500, 10_000, 60_000];
 
     /// Counts one that took `time`.
-    pub fn observe(&self, time: Duration) {
+    pub(crate) fn observe(&self, time: Duration) {
         let place = Histogram::BOUNDS_MS.iter().position(|bound| time <= Duration::from_millis(*bound));
         let bucket = place.map_or(&self.beyond, |place| &self.buckets[place]);
         bucket.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +111,7 @@ impl Histogram {
     }
 
     /// How many took at most each bound, cumulated, the last being all; and their sum in seconds.
-    pub fn get(&self) -> (Vec<u64>, f64) {
+    pub(crate) fn get(&self) -> (Vec<u64>, f64) {
         let mut cumulated = Vec::with_capacity(Histogram::BOUNDS_MS.len() + 1);
         let mut count = 0;
         for bucket in self.buckets.iter().chain([&self.beyond]) {
@@ -124,7 +125,7 @@ impl Histogram {
 /// Tells how long a thread has been at one piece of work: a thread that waits for work is well
 /// however long that takes, one that is busy for too long hangs.
 #[derive(Debug)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     began: Instant,
     // Milliseconds from `began` to the start of the work, plus one; zero while waiting for work.
     busy_since: AtomicU64,
@@ -132,22 +133,22 @@ pub struct Pulse {
 
 impl Pulse {
     /// A thread that waits for work.
-    pub fn new() -> Pulse {
+    pub(crate) fn new() -> Pulse {
         Pulse { began: Instant::now(), busy_since: AtomicU64::new(0) }
     }
 
     /// A piece of work begins.
-    pub fn busy(&self) {
+    pub(crate) fn busy(&self) {
         self.busy_since.store(self.began.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
     }
 
     /// It is done.
-    pub fn resting(&self) {
+    pub(crate) fn resting(&self) {
         self.busy_since.store(0, Ordering::Relaxed);
     }
 
     /// How long the thread has been at its present work.
-    pub fn busy_for(&self) -> Duration {
+    pub(crate) fn busy_for(&self) -> Duration {
         match self.busy_since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             since => self.began.elapsed().saturating_sub(Duration::from_millis(since - 1)),
@@ -163,62 +164,62 @@ impl Default for Pulse {
 
 /// A number that only grows.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Counts `n` more.
-    pub fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
     /// The count so far.
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl RouteStats {
     /// The source told its time: lag is measured in its clock.
-    pub fn source_clock(&self, source_now: Timestamp) {
+    pub(crate) fn source_clock(&self, source_now: Timestamp) {
         let ahead = source_now.as_millisecond() - Timestamp::now().as_millisecond();
         self.lock().clock_ahead_ms = ahead;
     }
 
     /// Seconds from `time` to the source's present.
-    pub fn seconds_behind(&self, time: Timestamp) -> f64 {
+    pub(crate) fn seconds_behind(&self, time: Timestamp) -> f64 {
         let now = Timestamp::now().as_millisecond() + self.lock().clock_ahead_ms;
         (now - time.as_millisecond()).max(0) as f64 / 1000.0
     }
 
     /// The checkpoint on disk tells this position.
-    pub fn checkpointed_to(&self, time: Timestamp) {
+    pub(crate) fn checkpointed_to(&self, time: Timestamp) {
         self.lock().checkpoint = Some(time);
     }
 
     /// The position that the checkpoint on disk tells.
-    pub fn checkpoint(&self) -> Option<Timestamp> {
+    pub(crate) fn checkpoint(&self) -> Option<Timestamp> {
         self.lock().checkpoint
     }
 
     /// This event was read.
-    pub fn read_event(&self, position: Position) {
+    pub(crate) fn read_event(&self, position: Position) {
         self.lock().last_read = Some(position);
     }
 
     /// The event that was read last.
-    pub fn last_read(&self) -> Option<Position> {
+    pub(crate) fn last_read(&self) -> Option<Position> {
         self.lock().last_read
     }
 
     /// The source was opened and called itself this.
-    pub fn connected(&self, description: &str) {
+    pub(crate) fn connected(&self, description: &str) {
         let link =
             Link { connected: true, since: Some(Timestamp::now()), description: description.to_string() };
         self.lock().link = link;
     }
 
     /// The source is not open, or no longer.
-    pub fn disconnected(&self) {
+    pub(crate) fn disconnected(&self) {
         let mut times = self.lock();
         if times.link.connected || times.link.since.is_none() {
             times.link.connected = false;
@@ -227,7 +228,7 @@ impl RouteStats {
     }
 
     /// The connection to the source.
-    pub fn link(&self) -> Link {
+    pub(crate) fn link(&self) -> Link {
         self.lock().link.clone()
     }
 

@@ -14,7 +14,7 @@ use crate::version;
 
 /// How a route is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// The source was not reached yet, and nothing is known against it.
     Connecting,
     /// The source cannot be opened or read.
@@ -31,7 +31,7 @@ pub enum State {
 
 impl State {
     /// A word for people and programs.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             State::Connecting => "connecting",
             State::Disconnected => "disconnected",
@@ -44,7 +44,7 @@ impl State {
 }
 
 /// The worst that is true of a route, and since when.
-pub fn state(route: &RouteSnapshot) -> (State, Timestamp) {
+pub(crate) fn state(route: &RouteSnapshot) -> (State, Timestamp) {
     let of = |part: Part| match part {
         Part::Source => Some(State::Disconnected),
         Part::Stall => Some(State::Stalled),
@@ -62,7 +62,7 @@ pub fn state(route: &RouteSnapshot) -> (State, Timestamp) {
 }
 
 /// Why a process should be started again: a thread hangs. Empty when it is alive.
-pub fn hangs(snapshot: &Snapshot) -> Vec<String> {
+pub(crate) fn hangs(snapshot: &Snapshot) -> Vec<String> {
     let hanging = snapshot.routes.iter().filter(|route| route.busy.time_max < route.busy.time);
     let line = |route: &RouteSnapshot| {
         format!(
@@ -78,7 +78,7 @@ pub fn hangs(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// Why events do not flow as they should, a line each. Empty when the process is ready.
-pub fn obstacles(snapshot: &Snapshot) -> Vec<String> {
+pub(crate) fn obstacles(snapshot: &Snapshot) -> Vec<String> {
     match snapshot.phase {
         Phase::Starting => return vec!["starting".to_string()],
         Phase::Stopping => return vec!["stopping".to_string()],
@@ -104,7 +104,7 @@ pub fn obstacles(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// One line about a route, for the log.
-pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
+pub(crate) fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
     let (state, since) = state(route);
     let counts = &route.counts;
     let incident =
@@ -132,7 +132,7 @@ pub fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
 }
 
 /// What is wrong, since when, and what is done about it.
-pub fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
+pub(crate) fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
     let times = if 1 < incident.times { format!(", {} failures", incident.times) } else { String::new() };
     let IncidentSnapshot { detail, consequence, .. } = incident;
     let consequence = if consequence.is_empty() { String::new() } else { format!("; {consequence}") };
@@ -140,7 +140,7 @@ pub fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
 }
 
 /// What a person can do about it, beside what the message itself says.
-pub fn cure(route: &str, incident: &IncidentSnapshot) -> String {
+pub(crate) fn cure(route: &str, incident: &IncidentSnapshot) -> String {
     match (incident.part, incident.reason.as_str()) {
         (Part::Source, LOGIN_REFUSED) => {
             "correct the account or its password file; a changed file is tried at \
@@ -172,12 +172,12 @@ pub fn cure(route: &str, incident: &IncidentSnapshot) -> String {
 }
 
 /// From `since` to `now`; zero where clocks were set back.
-pub fn age(now: Timestamp, since: Timestamp) -> Duration {
+pub(crate) fn age(now: Timestamp, since: Timestamp) -> Duration {
     now.duration_since(since).max(SignedDuration::ZERO).unsigned_abs()
 }
 
 /// `/status`: everything about the routes, for programs.
-pub fn json(snapshot: &Snapshot) -> String {
+pub(crate) fn json(snapshot: &Snapshot) -> String {
     let obstacles = obstacles(snapshot);
     let status = Status {
         state: match (snapshot.phase, obstacles.is_empty()) {

@@ -22,7 +22,7 @@ use crate::limits::{
 const TARGET: &str = "systemd";
 
 /// The service manager that started this process, if it listens.
-pub struct ServiceManager {
+pub(crate) struct ServiceManager {
     channel: Option<Channel>,
     news: News,
     interval: Duration,
@@ -31,12 +31,12 @@ pub struct ServiceManager {
 
 impl ServiceManager {
     /// Nobody listens.
-    pub fn none() -> ServiceManager {
+    pub(crate) fn none() -> ServiceManager {
         ServiceManager { channel: None, news: News::default(), interval: SUMMARY_INTERVAL, is_failing: false }
     }
 
     /// The one that the environment of this process tells of.
-    pub fn from_environment() -> ServiceManager {
+    pub(crate) fn from_environment() -> ServiceManager {
         let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return ServiceManager::none() };
         match Channel::open(&name) {
             Ok(channel) => {
@@ -58,7 +58,7 @@ impl ServiceManager {
     }
 
     /// How often it wants to hear something.
-    pub fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         match (&self.channel, self.news.is_ready) {
             (Some(_), false) => NOTIFY_START_INTERVAL.min(self.interval),
             _ => self.interval,
@@ -66,7 +66,7 @@ impl ServiceManager {
     }
 
     /// Tells how the process is.
-    pub fn tell(&mut self, snapshot: impl FnOnce() -> Snapshot) {
+    pub(crate) fn tell(&mut self, snapshot: impl FnOnce() -> Snapshot) {
         if self.channel.is_some() {
             let message = self.news.of(&snapshot());
             self.send(&message);
@@ -74,7 +74,7 @@ impl ServiceManager {
     }
 
     /// Tells that the process stops, and how long that may take.
-    pub fn stopping(&mut self, longest: Duration) {
+    pub(crate) fn stopping(&mut self, longest: Duration) {
         self.send(&format!("STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC={}\n", longest.as_micros()));
     }
 

@@ -10,14 +10,14 @@ impl Pattern {
     ///
     /// # Errors
     /// As [`Pattern::matches`].
-    pub fn matches_cloud_event(&self, ce: &CloudEvent) -> Result<bool> {
+    pub(crate) fn matches_cloud_event(&self, ce: &CloudEvent) -> Result<bool> {
         self.matches_members(&cloud_event(ce))
     }
 }
 
 /// The members of the JSON format of a CloudEvent. Data that is neither JSON nor text has no part: a
 /// pattern could only look at its base64.
-pub fn cloud_event(ce: &CloudEvent) -> Vec<(&str, Part<'_>)> {
+pub(crate) fn cloud_event(ce: &CloudEvent) -> Vec<(&str, Part<'_>)> {
     let mut members = Vec::with_capacity(8 + ce.extensions.len());
     members.extend([
         ("specversion", Part::Text("1.0")),

@@ -22,7 +22,7 @@ use crate::limits::PATTERN_FIELDS_MAX;
 use leaf::Leaf;
 use walk::{Unjudged, Walk};
 
-pub use event::cloud_event;
+pub(crate) use event::cloud_event;
 
 mod arrays;
 mod compile;
@@ -101,12 +101,12 @@ impl Pattern {
     }
 
     /// What it was compiled from.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The names of members at the top of an event that it looks at.
-    pub fn top_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn top_names(&self) -> impl Iterator<Item = &str> {
         self.nodes[0].children.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok())
     }
 

@@ -24,9 +24,9 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The source's address, for the reader of the file.
-    pub address: String,
+    pub(crate) address: String,
     /// The source's identity (vCenter's `instanceUuid`).
-    pub identity: String,
+    pub(crate) identity: String,
     /// How far the route has come.
     pub progress: Progress,
 }
@@ -48,7 +48,7 @@ pub struct Found {
     /// The newest readable checkpoint.
     pub checkpoint: Checkpoint,
     /// What was wrong with the newest file, if the previous one had to be used.
-    pub fallback: Option<Error>,
+    pub(crate) fallback: Option<Error>,
 }
 
 impl CheckpointFile {
@@ -65,7 +65,7 @@ impl CheckpointFile {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -103,7 +103,7 @@ impl CheckpointFile {
     /// # Errors
     /// The previous checkpoint is still in place. After a failed sync nothing is known about what
     /// the disk holds, so the caller must stop.
-    pub fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
+    pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
         let text = encode(checkpoint)?;
         self.write_fresh(text.as_bytes())
             .map_err(|error| io_text(&error))
@@ -146,7 +146,7 @@ impl CheckpointFile {
 }
 
 /// Makes renames and new names in a folder durable.
-pub fn sync_folder(folder: &Path) -> Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| io_text(&error))
@@ -208,7 +208,7 @@ struct SecondRecord {
 }
 
 /// The text of a checkpoint file.
-pub fn encode(checkpoint: &Checkpoint) -> Result<String> {
+pub(crate) fn encode(checkpoint: &Checkpoint) -> Result<String> {
     let progress = &checkpoint.progress;
     let settled = progress.settled.spans().map(|span| SecondRecord {
         second: span.begin.to_string(),
@@ -236,7 +236,7 @@ pub fn encode(checkpoint: &Checkpoint) -> Result<String> {
 ///
 /// # Errors
 /// When anything is missing, changed, or of another format version.
-pub fn decode(text: &[u8]) -> Result<Checkpoint> {
+pub(crate) fn decode(text: &[u8]) -> Result<Checkpoint> {
     let mut record: Record = serde_json::from_slice(text).map_err(|error| Error::new(error.to_string()))?;
     if record.format != FORMAT {
         return Err(Error::new(format!("format {} is not known to this version ({FORMAT})", record.format)));

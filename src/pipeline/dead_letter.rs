@@ -17,7 +17,7 @@ use crate::source::Broken;
 
 /// The dead-letter file of one route. The worker threads share it.
 #[derive(Debug)]
-pub struct DeadLetters {
+pub(crate) struct DeadLetters {
     route: String,
     path: PathBuf,
     bytes_max: u64,
@@ -27,13 +27,13 @@ pub struct DeadLetters {
 
 impl DeadLetters {
     /// The file of `route` in the state folder. It is made when it is first needed.
-    pub fn new(state_dir: &Path, route: &str, bytes_max: u64) -> DeadLetters {
+    pub(crate) fn new(state_dir: &Path, route: &str, bytes_max: u64) -> DeadLetters {
         let path = state_dir.join(format!("{route}.dead-letters.jsonl"));
         DeadLetters { route: route.to_string(), path, bytes_max, appending: Mutex::new(()) }
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -42,7 +42,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When the file is full or cannot be written. The event must be held.
-    pub fn append_event(&self, ce: &CloudEvent, attempts: u32, failures: &[Failure]) -> Result<()> {
+    pub(crate) fn append_event(&self, ce: &CloudEvent, attempts: u32, failures: &[Failure]) -> Result<()> {
         let mut event = Vec::new();
         cloudevents::write_json(ce, &mut event);
         // One line per letter: outside of strings a line break is only white space.
@@ -70,7 +70,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// As [`DeadLetters::append_event`].
-    pub fn append_broken(&self, broken: &Broken) -> Result<()> {
+    pub(crate) fn append_broken(&self, broken: &Broken) -> Result<()> {
         let mut line = serde_json::to_vec(&serde_json::json!({
             "time": Timestamp::now().to_string(),
             "route": self.route,
@@ -129,7 +129,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When the files cannot be read or written.
-    pub fn redeliver(&self, mut deliver: impl FnMut(&Letter) -> bool) -> Result<()> {
+    pub(crate) fn redeliver(&self, mut deliver: impl FnMut(&Letter) -> bool) -> Result<()> {
         let taken = self.path.with_extension("jsonl.redelivering");
         let intent = || format!("redeliver {}", self.path.display());
         if !taken.exists() {
@@ -172,19 +172,19 @@ impl DeadLetters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// When it was written.
-    pub time: String,
+    pub(crate) time: String,
     /// The function that refused the event; empty where the processor has one target.
-    pub target: String,
+    pub(crate) target: String,
     /// The bounded word.
-    pub reason: String,
+    pub(crate) reason: String,
     /// What happened.
-    pub detail: String,
+    pub(crate) detail: String,
     /// How often it was tried.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// The event; none where it could not be converted.
-    pub event: Option<CloudEvent>,
+    pub(crate) event: Option<CloudEvent>,
     /// What the source sent, where it could not be converted.
-    pub raw: Option<String>,
+    pub(crate) raw: Option<String>,
 }
 
 impl Letter {
@@ -192,7 +192,7 @@ impl Letter {
     ///
     /// # Errors
     /// When the line is none, such as one that a crash has cut.
-    pub fn parse(line: &[u8]) -> Result<Letter> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Letter> {
         let line = std::str::from_utf8(line).map_err(|_| Error::new("not UTF-8"))?;
         let parsed: LetterLine = serde_json::from_str(line).map_err(|error| Error::new(error.to_string()))?;
         let event = parsed.event.map(|event| cloudevents::read_json(event.get())).transpose()?;

@@ -15,7 +15,7 @@ use crate::limits::CHECKPOINT_BYTES_MAX;
 
 /// The Go router's file for one vCenter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GoCheckpoint {
+pub(crate) struct GoCheckpoint {
     path: PathBuf,
 }
 
@@ -28,12 +28,12 @@ struct Record {
 
 impl GoCheckpoint {
     /// The file in the state folder for the vCenter at `address` (a URL).
-    pub fn new(state_dir: &Path, address: &str) -> GoCheckpoint {
+    pub(crate) fn new(state_dir: &Path, address: &str) -> GoCheckpoint {
         GoCheckpoint { path: state_dir.join(format!("cp-{}.json", host(address))) }
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -42,7 +42,7 @@ impl GoCheckpoint {
     ///
     /// # Errors
     /// When there is a file that does not tell.
-    pub fn read(&self) -> Result<Option<Timestamp>> {
+    pub(crate) fn read(&self) -> Result<Option<Timestamp>> {
         let intent = || format!("read the Go router's checkpoint {}", self.path.display());
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -21,19 +21,19 @@ use crate::processor::Delivery;
 
 /// One event that waits for its turn.
 #[derive(Debug)]
-pub struct Task {
+pub(crate) struct Task {
     /// Its number in the ledger.
-    pub sequence: Sequence,
+    pub(crate) sequence: Sequence,
     /// What the processor gets.
-    pub delivery: Delivery,
+    pub(crate) delivery: Delivery,
     /// When its first delivery failed, for giving up.
-    pub failing_since: Option<Instant>,
+    pub(crate) failing_since: Option<Instant>,
     lane: Lane,
 }
 
 /// A task whose delivery is with the processor.
 #[derive(Debug)]
-pub struct OpenTask {
+pub(crate) struct OpenTask {
     sequence: Sequence,
     failing_since: Option<Instant>,
     lane: Lane,
@@ -41,7 +41,7 @@ pub struct OpenTask {
 
 impl Task {
     /// Lets the delivery go to the processor.
-    pub fn split(self) -> (OpenTask, Delivery) {
+    pub(crate) fn split(self) -> (OpenTask, Delivery) {
         let Task { sequence, delivery, failing_since, lane } = self;
         (OpenTask { sequence, failing_since, lane }, delivery)
     }
@@ -49,7 +49,7 @@ impl Task {
 
 impl OpenTask {
     /// The delivery came back.
-    pub fn join(self, delivery: Delivery) -> Task {
+    pub(crate) fn join(self, delivery: Delivery) -> Task {
         let OpenTask { sequence, failing_since, lane } = self;
         Task { sequence, delivery, failing_since, lane }
     }
@@ -62,7 +62,7 @@ const SPARE_EVENTS_MAX: usize = 16;
 
 /// All waiting events of a route.
 #[derive(Debug)]
-pub struct Lanes {
+pub(crate) struct Lanes {
     order: Order,
     lanes: HashMap<Lane, VecDeque<Task>>,
     // Memory of lanes that are gone, for those to come: most lanes live for one event.
@@ -77,7 +77,7 @@ pub struct Lanes {
 
 impl Lanes {
     /// No event waits.
-    pub fn new(order: Order) -> Lanes {
+    pub(crate) fn new(order: Order) -> Lanes {
         Lanes {
             order,
             lanes: HashMap::new(),
@@ -91,7 +91,7 @@ impl Lanes {
     }
 
     /// An event waits behind those of its lane.
-    pub fn push(&mut self, sequence: Sequence, delivery: Delivery) {
+    pub(crate) fn push(&mut self, sequence: Sequence, delivery: Delivery) {
         self.pushed += 1;
         self.events += 1;
         self.bytes += delivery.event.bytes();
@@ -115,7 +115,7 @@ impl Lanes {
 
     /// Takes the first tasks of at most `most` free lanes. Their lanes are busy until `finish` or
     /// `park`.
-    pub fn take(&mut self, now: Instant, most: usize, taken: &mut Vec<Task>) {
+    pub(crate) fn take(&mut self, now: Instant, most: usize, taken: &mut Vec<Task>) {
         self.wake_parked(now);
         for _ in 0..most {
             let Some(lane) = self.ready.pop_front() else { return };
@@ -128,7 +128,7 @@ impl Lanes {
     }
 
     /// A taken task is settled: its lane goes on. Gives back its event.
-    pub fn finish(&mut self, task: Task) -> (Sequence, Event) {
+    pub(crate) fn finish(&mut self, task: Task) -> (Sequence, Event) {
         let Task { sequence, lane, delivery, .. } = task;
         match self.lanes.get(&lane) {
             Some(waiting) if waiting.is_empty() => {
@@ -145,7 +145,7 @@ impl Lanes {
     }
 
     /// A taken task must be delivered again, not before `due`: it stays the first of its lane.
-    pub fn park(&mut self, task: Task, due: Instant) {
+    pub(crate) fn park(&mut self, task: Task, due: Instant) {
         self.events += 1;
         self.bytes += task.delivery.event.bytes();
         self.pushed += 1;
@@ -154,22 +154,22 @@ impl Lanes {
     }
 
     /// When the next parked lane becomes free.
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         self.parked.peek().map(|Reverse((due, _, _))| *due)
     }
 
     /// Lanes that could be taken now.
-    pub fn ready(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         self.ready.len()
     }
 
     /// Events that wait, parked ones included, taken ones not.
-    pub fn events(&self) -> usize {
+    pub(crate) fn events(&self) -> usize {
         self.events
     }
 
     /// Bytes of the events that wait.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 

@@ -15,11 +15,11 @@ use crate::pipeline::window::{Window, overlap_before};
 
 /// The number of an event in its ledger, in order of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sequence(u64);
+pub(crate) struct Sequence(u64);
 
 /// Issued events, oldest first, and the settled history before them.
 #[derive(Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     start: Timestamp,
     settled: Window,
     last: Option<EventName>,
@@ -38,11 +38,11 @@ struct Entry {
 
 /// What an event is called: for people who compare the position with what their sink received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventName {
+pub(crate) struct EventName {
     /// Its class, or the eventTypeId of EventEx and ExtendedEvent.
-    pub ty: String,
+    pub(crate) ty: String,
     /// The id of its CloudEvent.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 impl From<CloudEvent> for EventName {
@@ -57,43 +57,43 @@ impl From<CloudEvent> for EventName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Nothing before this time was ever wanted.
-    pub start: Timestamp,
+    pub(crate) start: Timestamp,
     /// Up to this time everything is settled that was issued; but for what is late, which lies within
     /// the overlap.
-    pub time: Timestamp,
+    pub(crate) time: Timestamp,
     /// The settled events near `time` and beyond it.
     pub settled: Window,
     /// The last event of the settled prefix, if one is known by name.
-    pub last: Option<EventName>,
+    pub(crate) last: Option<EventName>,
 }
 
 impl Ledger {
     /// Nothing issued; `settled` and `last` are what an earlier run knew.
-    pub fn new(start: Timestamp, settled: Window, last: Option<EventName>) -> Ledger {
+    pub(crate) fn new(start: Timestamp, settled: Window, last: Option<EventName>) -> Ledger {
         Ledger { start, settled, last, first: 0, entries: VecDeque::new() }
     }
 
     /// An event was read.
-    pub fn issue(&mut self, position: Option<Position>) -> Sequence {
+    pub(crate) fn issue(&mut self, position: Option<Position>) -> Sequence {
         self.entries.push_back(Entry { position, settled: false, name: None });
         Sequence(self.first + self.entries.len() as u64 - 1)
     }
 
     /// The source began its keys again: the event that is issued next, at `time`, has a key that
     /// another one had in the same second.
-    pub fn begin_again(&mut self, time: Timestamp) {
+    pub(crate) fn begin_again(&mut self, time: Timestamp) {
         self.settled.begin_again(time);
     }
 
     /// From now on events come from another source: positions of the one before say nothing about
     /// them. What is on its way holds its place, and the time stays.
-    pub fn change_source(&mut self) {
+    pub(crate) fn change_source(&mut self) {
         self.settled = Window::restore(self.settled.newest(), []);
         self.entries.iter_mut().for_each(|entry| entry.position = None);
     }
 
     /// An event is done with. True when the settled prefix grew.
-    pub fn settle(&mut self, sequence: Sequence, name: Option<EventName>) -> bool {
+    pub(crate) fn settle(&mut self, sequence: Sequence, name: Option<EventName>) -> bool {
         let Some(index) = sequence.0.checked_sub(self.first) else { return false };
         let Some(entry) = self.entries.get_mut(index as usize) else { return false };
         entry.settled = true;
@@ -112,22 +112,23 @@ impl Ledger {
     }
 
     /// Events that are issued and not in the settled prefix.
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.entries.len()
     }
 
     /// How many events the settled prefix holds, counted from the start of this run.
-    pub fn prefix(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn prefix(&self) -> u64 {
         self.first
     }
 
     /// The time up to which everything is settled.
-    pub fn time(&self) -> Timestamp {
+    pub(crate) fn time(&self) -> Timestamp {
         self.settled.newest().unwrap_or(self.start)
     }
 
     /// What a checkpoint has to say now.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         let of = |settled| {
             let entries = self.entries.iter().filter(move |entry| entry.settled == settled);
             entries.filter_map(|entry| entry.position)
@@ -142,12 +143,12 @@ impl Ledger {
 
 impl Progress {
     /// Nothing is settled, and everything from this time on is wanted.
-    pub fn from_start(start: Timestamp) -> Progress {
+    pub(crate) fn from_start(start: Timestamp) -> Progress {
         Progress { start, time: start, settled: Window::default(), last: None }
     }
 
     /// Where reading begins when the router starts from this progress.
-    pub fn resume(&self) -> Timestamp {
+    pub(crate) fn resume(&self) -> Timestamp {
         overlap_before(self.time).max(self.start)
     }
 }

@@ -32,14 +32,14 @@ pub mod checkpoint;
 mod checkpointer;
 pub mod dead_letter;
 mod filter;
-pub mod go_checkpoint;
-pub mod lanes;
-pub mod ledger;
+pub(crate) mod go_checkpoint;
+pub(crate) mod lanes;
+pub(crate) mod ledger;
 mod poller;
-pub mod queue;
+pub(crate) mod queue;
 pub mod retry;
-pub mod view;
-pub mod window;
+pub(crate) mod view;
+pub(crate) mod window;
 mod worker;
 
 #[cfg(test)]
@@ -77,16 +77,16 @@ pub struct RouteParts {
 #[derive(Debug)]
 pub struct Exit {
     /// The route's place in the list of routes.
-    pub route: usize,
+    pub(crate) route: usize,
     /// What the thread did.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Why, if not because it was told to.
-    pub failure: Option<Error>,
+    pub(crate) failure: Option<Error>,
 }
 
 /// The threads of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// Reads.
     Poller,
     /// Delivers.
@@ -193,7 +193,7 @@ impl Route {
     }
 
     /// The threads it was started with.
-    pub fn roles(&self) -> Vec<Role> {
+    pub(crate) fn roles(&self) -> Vec<Role> {
         self.view.pulses.iter().map(|(role, _)| *role).collect()
     }
 
@@ -208,12 +208,12 @@ impl Route {
     }
 
     /// Gives up what still waits for delivery.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.shared.queue.set_phase(Phase::Closed);
     }
 
     /// Lets the checkpointer write its last record and end.
-    pub fn end_checkpointer(&self) {
+    pub(crate) fn end_checkpointer(&self) {
         self.end_checkpointer.stop();
     }
 
@@ -223,7 +223,7 @@ impl Route {
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.shared.config.name
     }
 

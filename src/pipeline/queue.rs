@@ -19,7 +19,7 @@ const ENDING_TICK: Duration = Duration::from_millis(20);
 
 /// The shared state of a route.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     // Workers wait for tasks, one of them until the next parked lane is due; the poller waits for
     // room, the checkpointer for progress, the poller again for the checkpointer's first record.
@@ -52,7 +52,7 @@ struct State {
 
 /// What the threads of a route are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Read and deliver.
     Running,
     /// Deliver what is waiting, then end.
@@ -63,7 +63,7 @@ pub enum Phase {
 
 /// What a worker did with a task it had taken.
 #[derive(Debug)]
-pub enum Done {
+pub(crate) enum Done {
     /// The event is settled.
     Settled(Task),
     /// It must be delivered again, not before this.
@@ -72,29 +72,29 @@ pub enum Done {
 
 /// What the checkpointer has to write.
 #[derive(Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// The source that it belongs to.
-    pub identity: String,
+    pub(crate) identity: String,
     /// The state that the record tells.
-    pub progress: Progress,
+    pub(crate) progress: Progress,
     /// To be handed back when it is durable.
-    pub version: u64,
+    pub(crate) version: u64,
 }
 
 /// The numbers of a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gauge {
+pub(crate) struct Gauge {
     /// Events read and not in the settled prefix.
-    pub outstanding: usize,
+    pub(crate) outstanding: usize,
     /// Events that wait for a worker.
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// The time up to which everything is settled.
-    pub time: Timestamp,
+    pub(crate) time: Timestamp,
 }
 
 impl Queue {
     /// Nothing waits; nothing is settled.
-    pub fn new(order: Order) -> Queue {
+    pub(crate) fn new(order: Order) -> Queue {
         Queue {
             state: Mutex::new(State {
                 lanes: Lanes::new(order),
@@ -119,7 +119,7 @@ impl Queue {
 
     /// Sets the source and where the route stands in it before its first event, and makes the checkpointer
     /// record it.
-    pub fn begin(&self, identity: &str, ledger: Ledger) {
+    pub(crate) fn begin(&self, identity: &str, ledger: Ledger) {
         let mut state = self.lock();
         state.identity = identity.to_string();
         state.ledger = ledger;
@@ -127,7 +127,7 @@ impl Queue {
     }
 
     /// What is pushed from now on comes from another source.
-    pub fn change_source(&self, identity: &str) {
+    pub(crate) fn change_source(&self, identity: &str) {
         let mut state = self.lock();
         state.identity = identity.to_string();
         state.ledger.change_source();
@@ -135,13 +135,13 @@ impl Queue {
     }
 
     /// What is pushed next, of this time, has a key that another event of the same second had.
-    pub fn keys_begin_again(&self, time: Timestamp) {
+    pub(crate) fn keys_begin_again(&self, time: Timestamp) {
         self.lock().ledger.begin_again(time);
     }
 
     /// Waits until all that was to be recorded by now is durable. False when the queue was closed
     /// first.
-    pub fn wait_durable(&self) -> bool {
+    pub(crate) fn wait_durable(&self) -> bool {
         let mut state = self.lock();
         let wanted = state.version;
         while state.durable < wanted && state.phase == Phase::Running {
@@ -151,7 +151,7 @@ impl Queue {
     }
 
     /// Puts an event into its lane; waits while the queue is full. False when it was closed.
-    pub fn push(&self, event: Event) -> bool {
+    pub(crate) fn push(&self, event: Event) -> bool {
         let Some(mut state) = self.wait_room(event.bytes()) else { return false };
         let sequence = state.ledger.issue(Some(event.position));
         state.lanes.push(sequence, Delivery { event, attempts: 0, pending: Vec::new() });
@@ -161,7 +161,7 @@ impl Queue {
 
     /// An event that needs no delivery (excluded, or kept as a dead letter) takes its place in the
     /// ledger; waits while that is full. False when the queue was closed.
-    pub fn push_settled(&self, position: Option<Position>, name: Option<EventName>) -> bool {
+    pub(crate) fn push_settled(&self, position: Option<Position>, name: Option<EventName>) -> bool {
         let Some(mut state) = self.wait_room(0) else { return false };
         let sequence = state.ledger.issue(position);
         state.ledger.settle(sequence, name);
@@ -181,7 +181,7 @@ impl Queue {
 
     /// Hands back what a worker did, and takes its next tasks: waits until there are some. False
     /// when the worker must end.
-    pub fn exchange(&self, done: &mut Vec<Done>, most: usize, taken: &mut Vec<Task>) -> bool {
+    pub(crate) fn exchange(&self, done: &mut Vec<Done>, most: usize, taken: &mut Vec<Task>) -> bool {
         let mut state = self.lock();
         self.settle(&mut state, done);
         loop {
@@ -254,7 +254,7 @@ impl Queue {
 
     /// For the checkpointer: waits until there is something new to record; when the route is ending, only
     /// for a moment. None when there is nothing.
-    pub fn wait_moved(&self) -> Option<Snapshot> {
+    pub(crate) fn wait_moved(&self) -> Option<Snapshot> {
         let mut state = self.lock();
         if state.durable == state.version {
             let longest = (state.phase != Phase::Running).then_some(ENDING_TICK);
@@ -270,20 +270,14 @@ impl Queue {
     }
 
     /// The checkpointer has made this version durable.
-    pub fn recorded(&self, version: u64) {
+    pub(crate) fn recorded(&self, version: u64) {
         let mut state = self.lock();
         state.durable = state.durable.max(version);
         self.durable.notify_all();
     }
 
-    /// Everything that has to be recorded is durable.
-    pub fn is_recorded(&self) -> bool {
-        let state = self.lock();
-        state.durable == state.version
-    }
-
     /// Tells all threads to come to an end. A phase never goes back.
-    pub fn set_phase(&self, phase: Phase) {
+    pub(crate) fn set_phase(&self, phase: Phase) {
         let mut state = self.lock();
         if state.phase < phase {
             state.phase = phase;
@@ -293,13 +287,8 @@ impl Queue {
         }
     }
 
-    /// What the threads are to do.
-    pub fn phase(&self) -> Phase {
-        self.lock().phase
-    }
-
     /// The numbers of this moment.
-    pub fn gauge(&self) -> Gauge {
+    pub(crate) fn gauge(&self) -> Gauge {
         let state = self.lock();
         Gauge {
             outstanding: state.ledger.outstanding(),

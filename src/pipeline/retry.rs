@@ -58,7 +58,7 @@ pub fn decide(
 
 /// The wait after the `attempts`th failure: doubling from `first` to `max`, of which `jitter` takes
 /// away up to half, and never less than what the sink asked for, up to [`RETRY_AFTER_MAX`].
-pub fn wait(config: &RetryConfig, attempts: u32, asked: Option<Duration>, jitter: f64) -> Duration {
+pub(crate) fn wait(config: &RetryConfig, attempts: u32, asked: Option<Duration>, jitter: f64) -> Duration {
     let doubled = config.first.saturating_mul(1 << attempts.saturating_sub(1).min(30));
     let own = doubled.min(config.max).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0);
     own.max(asked.unwrap_or_default().min(RETRY_AFTER_MAX))

@@ -27,7 +27,7 @@ pub struct View {
 
 impl View {
     /// Its counters.
-    pub fn stats(&self) -> &RouteStats {
+    pub(crate) fn stats(&self) -> &RouteStats {
         &self.shared.stats
     }
 

@@ -29,18 +29,18 @@ pub struct Window {
 
 /// What is known of a second, or of a part of one in which no key came twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     /// A whole second, or the moment in it at which the source began its keys again.
-    pub begin: Timestamp,
+    pub(crate) begin: Timestamp,
     /// No known event of the span is later than this.
-    pub latest: Timestamp,
+    pub(crate) latest: Timestamp,
     /// The known keys as inclusive ranges, lowest first.
-    pub ranges: Vec<(i64, i64)>,
+    pub(crate) ranges: Vec<(i64, i64)>,
 }
 
 impl Window {
     /// Remembers an event and forgets what is now too old to be read again.
-    pub fn insert(&mut self, position: Position) {
+    pub(crate) fn insert(&mut self, position: Position) {
         let newest = self.newest.map_or(position.time, |newest| newest.max(position.time));
         let moved = self.newest != Some(newest);
         self.newest = Some(newest);
@@ -61,34 +61,34 @@ impl Window {
 
     /// Whether an event that is not known has the key of one that is, in the same second: the source
     /// has begun its keys anew.
-    pub fn is_reuse(&self, position: Position) -> bool {
+    pub(crate) fn is_reuse(&self, position: Position) -> bool {
         self.keys_at(position.time)
             .is_some_and(|keys| keys.latest < position.time && keys.contains(position.key))
     }
 
     /// From this time on keys mean other events than before it.
-    pub fn begin_again(&mut self, time: Timestamp) {
+    pub(crate) fn begin_again(&mut self, time: Timestamp) {
         self.spans.entry(time).or_default();
     }
 
     /// The time of the newest event ever inserted.
-    pub fn newest(&self) -> Option<Timestamp> {
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
         self.newest
     }
 
     /// The highest key of the newest second.
-    pub fn newest_key(&self) -> Option<i64> {
+    pub(crate) fn newest_key(&self) -> Option<i64> {
         self.spans.values().rev().find_map(|keys| keys.ranges.last_key_value()).map(|(_, last)| *last)
     }
 
     /// Where reading must begin so that nothing after the newest event, or late beside it, is
     /// missed.
-    pub fn resume(&self) -> Option<Timestamp> {
+    pub(crate) fn resume(&self) -> Option<Timestamp> {
         self.newest.map(overlap_before)
     }
 
     /// What is known, oldest first.
-    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> + '_ {
         self.spans.iter().map(|(begin, keys)| Span {
             begin: *begin,
             latest: keys.latest.max(*begin),
@@ -98,14 +98,14 @@ impl Window {
 
     /// The same window with further events, which do not move its newest time: those that were
     /// settled ahead of their turn.
-    pub fn with(&self, beyond: impl IntoIterator<Item = Position>) -> Window {
+    pub(crate) fn with(&self, beyond: impl IntoIterator<Item = Position>) -> Window {
         let mut window = self.clone();
         beyond.into_iter().for_each(|position| window.add(position));
         window
     }
 
     /// A window as a record tells it: the newest time and the spans.
-    pub fn restore(newest: Option<Timestamp>, spans: impl IntoIterator<Item = Span>) -> Window {
+    pub(crate) fn restore(newest: Option<Timestamp>, spans: impl IntoIterator<Item = Span>) -> Window {
         let mut window = Window { newest, spans: BTreeMap::new() };
         for Span { begin, latest, ranges } in spans {
             let keys = window.spans.entry(begin).or_default();
@@ -143,13 +143,13 @@ impl Window {
 }
 
 /// The time from which to read when everything up to `time` is settled.
-pub fn overlap_before(time: Timestamp) -> Timestamp {
+pub(crate) fn overlap_before(time: Timestamp) -> Timestamp {
     time.checked_sub(jiff::SignedDuration::try_from(RESUME_OVERLAP).unwrap_or_default())
         .unwrap_or(Timestamp::MIN)
 }
 
 /// The last moment of the second in which `time` lies.
-pub fn second_end(time: Timestamp) -> Timestamp {
+pub(crate) fn second_end(time: Timestamp) -> Timestamp {
     whole_second(time).checked_add(jiff::SignedDuration::from_nanos(999_999_999)).unwrap_or(Timestamp::MAX)
 }
 

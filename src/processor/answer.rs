@@ -14,7 +14,7 @@ const EXCERPT_CHARS_MAX: usize = 200;
 
 /// What `Retry-After` asks for: seconds, or a date in the form of HTTP (RFC 9110, section 10.2.3).
 /// None for anything else.
-pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
@@ -24,12 +24,12 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 }
 
 /// What the answer says about the time of the next attempt, by this machine's clock.
-pub fn retry_after_of(response: &Response) -> Option<Duration> {
+pub(crate) fn retry_after_of(response: &Response) -> Option<Duration> {
     retry_after(response.header("retry-after")?, Timestamp::now())
 }
 
 /// The beginning of a body on one line, without what could disturb a terminal.
-pub fn excerpt(body: &[u8]) -> String {
+pub(crate) fn excerpt(body: &[u8]) -> String {
     // No character takes more than four bytes, and white space shrinks.
     let begin = &body[..body.len().min(EXCERPT_CHARS_MAX * 8)];
     let text = String::from_utf8_lossy(begin);
@@ -52,14 +52,14 @@ pub fn excerpt(body: &[u8]) -> String {
 }
 
 /// `status 404: not found`: the status and, if there is one, the excerpt of the body.
-pub fn summary(response: &Response) -> String {
+pub(crate) fn summary(response: &Response) -> String {
     let excerpt = excerpt(&response.body);
     let separator = if excerpt.is_empty() { "" } else { ": " };
     format!("status {}{separator}{excerpt}", response.status)
 }
 
 /// `POST http://host/path: status 404: not found`, and for a redirect where it leads.
-pub fn refusal(method: &str, url: &str, response: &Response) -> String {
+pub(crate) fn refusal(method: &str, url: &str, response: &Response) -> String {
     let mut text = format!("{method} {}: {}", url_text(url), summary(response));
     if let Some(location) = response.header("location") {
         let location = excerpt(url_text(location).as_bytes());
@@ -70,7 +70,7 @@ pub fn refusal(method: &str, url: &str, response: &Response) -> String {
 
 /// Whether to send again when no answer came: always, but for requests that are wrong in
 /// themselves.
-pub fn retry_of(error: &SendError) -> Retry {
+pub(crate) fn retry_of(error: &SendError) -> Retry {
     match error.kind {
         SendErrorKind::Request => Retry::Never,
         _ => Retry::Later { after: None, unsent: error.unsent },
@@ -78,7 +78,7 @@ pub fn retry_of(error: &SendError) -> Retry {
 }
 
 /// The status as a bounded word for metrics.
-pub fn status_reason(status: u16) -> &'static str {
+pub(crate) fn status_reason(status: u16) -> &'static str {
     match status {
         400 => "400",
         401 => "401",

@@ -8,12 +8,12 @@ use crate::limits::DELIVERY_WAIT_MAX;
 use crate::observe::incident::Report;
 use crate::observe::outcomes::Outcome;
 
-pub mod answer;
+pub(crate) mod answer;
 pub mod eventbridge;
 pub mod knative;
 pub mod kubernetes;
-pub mod openfaas;
-pub mod refreshed;
+pub(crate) mod openfaas;
+pub(crate) mod refreshed;
 pub mod stdout;
 
 /// Sends events to one kind of sink. Shared by the worker threads of a route.
@@ -70,27 +70,27 @@ pub struct Delivery {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// What failed, by target.
-    pub failures: Vec<Failure>,
+    pub(crate) failures: Vec<Failure>,
     /// Nobody wanted the event (no function subscribes to it): settled, but not delivered.
-    pub unmatched: bool,
+    pub(crate) unmatched: bool,
 }
 
 /// One failed target of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The function, or empty where the processor has one target.
-    pub target: String,
+    pub(crate) target: String,
     /// Whether sending the same again can help.
-    pub retry: Retry,
+    pub(crate) retry: Retry,
     /// A bounded word for metrics, such as `connect`, `timeout`, `429`.
     pub reason: &'static str,
     /// For the operator: what was tried, on what, and what came back.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 /// Whether sending the same again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
+pub(crate) enum Retry {
     /// It can; `after` is what the sink asked for.
     Later {
         /// The sink's `Retry-After`.
@@ -107,17 +107,17 @@ pub enum Retry {
 
 impl Verdict {
     /// Everything was acknowledged.
-    pub fn delivered() -> Verdict {
+    pub(crate) fn delivered() -> Verdict {
         Verdict::default()
     }
 
     /// Nobody wanted it.
-    pub fn unmatched() -> Verdict {
+    pub(crate) fn unmatched() -> Verdict {
         Verdict { failures: Vec::new(), unmatched: true }
     }
 
     /// The only target failed.
-    pub fn failed(failure: Failure) -> Verdict {
+    pub(crate) fn failed(failure: Failure) -> Verdict {
         Verdict { failures: vec![failure], unmatched: false }
     }
 }

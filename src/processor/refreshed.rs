@@ -10,7 +10,7 @@ use crate::limits::{REFRESH_INTERVAL_MIN, REFRESH_RETRY_WAIT_MAX, THREAD_STACK_B
 use crate::observe::incident::{Incident, Report};
 
 /// How a value is made.
-pub trait Refresh: Send + 'static {
+pub(crate) trait Refresh: Send + 'static {
     /// The value.
     type Value: Send + Sync + 'static;
     /// What goes on while it cannot be refreshed, in the words of the log.
@@ -37,18 +37,18 @@ pub trait Refresh: Send + 'static {
 
 /// Why a value could not be refreshed.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// A short word that stays the same while the cause does.
     pub reason: &'static str,
     /// For the operator.
-    pub text: String,
+    pub(crate) text: String,
     /// The value in use must not be used any more.
-    pub gone: bool,
+    pub(crate) gone: bool,
 }
 
 /// A value and the thread that renews it. Dropped, the thread ends after the call in which it is;
 /// nobody waits for that.
-pub struct Refreshed<T> {
+pub(crate) struct Refreshed<T> {
     shared: Arc<Shared<T>>,
     thread: JoinHandle<()>,
 }
@@ -77,7 +77,7 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(thread: String, who: &str, renew: impl Refresh<Value = T>) -> Result<Refreshed<T>> {
+    pub(crate) fn start(thread: String, who: &str, renew: impl Refresh<Value = T>) -> Result<Refreshed<T>> {
         let state =
             State { value: None, made: None, failure: None, asked: None, wanted: false, stopped: false };
         let shared = Arc::new(Shared {
@@ -98,7 +98,7 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn current(&self, wait: Duration) -> Result<Arc<T>, String> {
+    pub(crate) fn current(&self, wait: Duration) -> Result<Arc<T>, String> {
         let state = self.wait_for(self.shared.lock(), wait, |state| state.value.is_some());
         match &state.value {
             Some(value) => Ok(value.clone()),
@@ -108,7 +108,7 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
 
     /// A value whose renewal began after `since`; has it refreshed and waits for that, but not longer
     /// than `wait`.
-    pub fn newer(&self, since: Instant, wait: Duration) -> Option<Arc<T>> {
+    pub(crate) fn newer(&self, since: Instant, wait: Duration) -> Option<Arc<T>> {
         let is_newer = |state: &State<T>| state.made.is_some_and(|made| since < made);
         let mut state = self.shared.lock();
         if !is_newer(&state) {
@@ -120,7 +120,7 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
     }
 
     /// Has the value refreshed soon, unless that was begun after `since`: it did not serve.
-    pub fn invalidate(&self, since: Instant) {
+    pub(crate) fn invalidate(&self, since: Instant) {
         let mut state = self.shared.lock();
         if state.asked.is_none_or(|asked| asked <= since) {
             state.wanted = true;
@@ -129,12 +129,12 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
     }
 
     /// Whether the thread is gone, which it must not be: a panic.
-    pub fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.thread.is_finished()
     }
 
     /// What keeps it from being refreshed, if anything does.
-    pub fn incident(&self) -> Option<Report> {
+    pub(crate) fn incident(&self) -> Option<Report> {
         self.shared.incident.current()
     }
 

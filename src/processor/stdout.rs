@@ -6,7 +6,7 @@ use crate::cloudevents;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// The reason of a failure when nobody reads standard output any more.
-pub const CLOSED: &str = "closed";
+pub(crate) const CLOSED: &str = "closed";
 
 /// Prints CloudEvents in the JSON format, one per line.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use crate::event::{Event, Position};
 use crate::observe::incident::LOGIN_REFUSED;
 use crate::stop::Stop;
 
-pub mod span;
+pub(crate) mod span;
 pub mod vcenter;
-pub mod watch;
+pub(crate) mod watch;
 
 use watch::SourceWatch;
 
@@ -52,30 +52,30 @@ pub trait Source: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Identity of the event history, such as vCenter's `instanceUuid`.
-    pub identity: String,
+    pub(crate) identity: String,
     /// Where reading begins, in the source's clock.
-    pub begin: Timestamp,
+    pub(crate) begin: Timestamp,
     /// The source's present.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
     /// For the log: product, version, how it is read.
-    pub description: String,
+    pub(crate) description: String,
     /// The source's retention has passed `begin`: events between it and the oldest one that is left
     /// are gone.
-    pub is_purged: bool,
+    pub(crate) is_purged: bool,
 }
 
 /// Some events in order.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The events, oldest first.
-    pub items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
     /// More is waiting: read again at once.
-    pub more: bool,
+    pub(crate) more: bool,
 }
 
 /// One entry of a page.
 #[derive(Debug)]
-pub enum Item {
+pub(crate) enum Item {
     /// An event that can be delivered.
     Event(Event),
     /// Something that cannot be converted: it goes to the dead letters as it came.
@@ -84,18 +84,18 @@ pub enum Item {
 
 /// An event that could not be converted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
+pub(crate) struct Broken {
     /// Its place, as far as it could be read.
-    pub position: Option<Position>,
+    pub(crate) position: Option<Position>,
     /// What the source sent.
-    pub raw: Vec<u8>,
+    pub(crate) raw: Vec<u8>,
     /// Why it could not be converted.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// Why a source failed, and thereby how to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceFailure {
+pub(crate) enum SourceFailure {
     /// Session or collector are gone, or the connection failed: open again, with back-off.
     Lost,
     /// The login was refused: wait long, so that the account is not locked.
@@ -107,7 +107,7 @@ pub enum SourceFailure {
 
 impl SourceFailure {
     /// A bounded word for counters and incidents.
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             SourceFailure::Lost => "lost",
             SourceFailure::LoginRefused => LOGIN_REFUSED,
@@ -120,14 +120,14 @@ impl SourceFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceError {
     /// How to go on.
-    pub failure: SourceFailure,
+    pub(crate) failure: SourceFailure,
     /// What to tell the operator.
-    pub error: Error,
+    pub(crate) error: Error,
 }
 
 impl SourceError {
     /// A failure after which the source is opened again.
-    pub fn lost(error: Error) -> SourceError {
+    pub(crate) fn lost(error: Error) -> SourceError {
         SourceError { failure: SourceFailure::Lost, error }
     }
 }

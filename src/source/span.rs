@@ -11,7 +11,7 @@ use crate::stop::{Stop, StopSource};
 
 /// Reads a source from `from` to `to` and raises a signal when everything between them was read and
 /// taken over by the reader.
-pub struct Span {
+pub(crate) struct Span {
     inner: Box<dyn Source>,
     from: Timestamp,
     // Until the source is open, none means its present.
@@ -26,7 +26,12 @@ pub struct Span {
 
 impl Span {
     /// Both times belong to the span, in the source's clock; none means to its present.
-    pub fn new(inner: Box<dyn Source>, from: Timestamp, to: Option<Timestamp>, end: StopSource) -> Span {
+    pub(crate) fn new(
+        inner: Box<dyn Source>,
+        from: Timestamp,
+        to: Option<Timestamp>,
+        end: StopSource,
+    ) -> Span {
         Span { inner, from, to, end, is_through: false, empty_pages: 0, ended: false }
     }
 

@@ -10,19 +10,19 @@ pub struct SourceWatch(Arc<Mutex<StallReport>>);
 
 /// Whether a source is stalled: events are known that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StallReport {
+pub(crate) struct StallReport {
     /// Since when, by our clock; none when all is well.
-    pub stalled_since: Option<Timestamp>,
+    pub(crate) stalled_since: Option<Timestamp>,
     /// A bounded word for what was tried last since events were missed first; also set before a
     /// stall is declared, and empty when nothing was.
-    pub tried: &'static str,
+    pub(crate) tried: &'static str,
     /// For the operator: what is known to be missing, and what to do. Empty when all is well.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl SourceWatch {
     /// The report as it is now.
-    pub fn stall(&self) -> StallReport {
+    pub(crate) fn stall(&self) -> StallReport {
         self.lock().clone()
     }
 

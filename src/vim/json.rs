@@ -46,16 +46,14 @@ pub struct VimEvent {
     /// The class: `xsi:type` without its prefix, `Event` when there is none.
     pub class: String,
     /// `eventTypeId` of an `EventEx` or `ExtendedEvent`.
-    pub event_type_id: Option<String>,
+    pub(crate) event_type_id: Option<String>,
     /// vCenter's number of the event; negative after its counter has wrapped.
     pub key: i64,
     /// When vCenter recorded it, by its own clock.
-    pub created: Timestamp,
-    /// `severity` of an `EventEx`.
-    pub severity: Option<String>,
+    pub(crate) created: Timestamp,
     /// Identity of the object that the event is about, such as `vm-56`: the virtual machine, else
     /// host, datastore, network, switch, cluster, datacenter, else the `objectId` of an `EventEx`.
-    pub object: Option<String>,
+    pub(crate) object: Option<String>,
     /// What the schema does not explain, for a metric and the log. Empty for almost every event.
     pub anomalies: Vec<Anomaly>,
     /// The event as one JSON object.
@@ -66,9 +64,9 @@ pub struct VimEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenEvent {
     /// Its key, if that could be read.
-    pub key: Option<i64>,
+    pub(crate) key: Option<i64>,
     /// Its creation time, if that could be read.
-    pub created: Option<Timestamp>,
+    pub(crate) created: Option<Timestamp>,
     /// The `returnval` element as it came.
     pub raw: Vec<u8>,
     /// Why it cannot be converted.
@@ -135,7 +133,6 @@ impl<'a> Page<'a> {
                 event_type_id: head.event_type_id,
                 key,
                 created,
-                severity: head.severity,
                 object: head.object,
                 anomalies: head.anomalies,
                 data: self.events.out.as_slice().to_vec(),

@@ -27,7 +27,7 @@ pub struct Anomaly {
     pub kind: AnomalyKind,
     /// Its name, such as `FooEvent` or `VmPoweredOnEvent.foo`. vCenter decides it: whoever logs it
     /// once must bound how many names are remembered.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// What the schema does not explain.
@@ -45,7 +45,7 @@ pub enum AnomalyKind {
 
 impl AnomalyKind {
     /// The label of a metric.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             AnomalyKind::Class => "class",
             AnomalyKind::Member => "member",

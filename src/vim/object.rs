@@ -29,7 +29,6 @@ pub(super) struct Head {
     pub(super) key: Option<i64>,
     pub(super) created: Option<Timestamp>,
     pub(super) event_type_id: Option<String>,
-    pub(super) severity: Option<String>,
     /// Identity of the object that the event is about.
     pub(super) object: Option<String>,
     /// How telling the member is that `object` comes from; the smallest is best.
@@ -319,7 +318,6 @@ impl<'a> Converter<'a> {
                 head.created = text.and_then(|text| Some(Time::parse(text)?.timestamp));
             }
             "eventTypeId" => head.event_type_id = text_of(json),
-            "severity" => head.severity = text_of(json),
             "objectId" if head.rank == usize::MAX => {
                 head.object = text_of(json).filter(|text| !text.is_empty());
             }

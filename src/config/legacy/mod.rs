@@ -64,7 +64,7 @@ pub struct Converted {
     /// The same, checked.
     pub config: Result<Config, Vec<Problem>>,
     /// What is odd in the old file, at its places.
-    pub warnings: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 /// What a text refers to.

@@ -10,15 +10,15 @@ use crate::stop::Stop;
 /// One request, complete with its body.
 pub struct InRequest {
     /// The method as it came, such as `POST`.
-    pub method: String,
+    pub(crate) method: String,
     /// The request target as it came, such as `/sdk?x=1`.
-    pub target: String,
+    pub(crate) target: String,
     /// Header fields in their order; bytes that are not UTF-8 are replaced.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body, transfer coding removed.
     pub body: Vec<u8>,
     /// Who asks.
-    pub peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// Raised when the server stops: a handler that waits must see it.
     pub stop: Stop,
     pub(super) stream: Arc<TcpStream>,
@@ -35,7 +35,7 @@ impl InRequest {
     }
 
     /// What stands behind the `?` of the target; empty if there is none.
-    pub fn query(&self) -> &str {
+    pub(crate) fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
@@ -45,7 +45,7 @@ impl InRequest {
     }
 
     /// Whether the peer has closed the connection, so that nobody waits for the answer.
-    pub fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         if self.stream.set_nonblocking(true).is_err() {
             return true;
         }
@@ -87,13 +87,13 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Header fields beside `Date`, `Content-Length` and `Connection`.
-    pub headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Close the connection afterwards.
-    pub close: bool,
+    pub(crate) close: bool,
 }
 
 impl Answer {
@@ -120,7 +120,7 @@ impl Answer {
     }
 
     /// The whole answer as it goes over the wire, for scripted replies that cut or slow it.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.encode_head();
         bytes.extend_from_slice(&self.body);
         bytes

@@ -19,38 +19,38 @@ use crate::processor::answer;
 const SKEW_SECONDS_MIN: i64 = 5;
 
 /// Calls EventBridge in one region.
-pub struct Api {
+pub(crate) struct Api {
     /// Who speaks in the log.
-    pub who: String,
+    pub(crate) who: String,
     /// Reaches the endpoint.
-    pub client: Client,
+    pub(crate) client: Client,
     /// The endpoint.
-    pub url: String,
+    pub(crate) url: String,
     /// The region that requests are signed for.
-    pub region: String,
+    pub(crate) region: String,
     /// Signs them.
-    pub credentials: Store,
+    pub(crate) credentials: Store,
     /// Deadline of one call, repetitions included.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Whether a request may be sent again when a kept connection turns out to be closed.
-    pub repeat_if_stale: bool,
+    pub(crate) repeat_if_stale: bool,
     /// Seconds that the clock of AWS is ahead of ours, once it has complained.
-    pub skew: AtomicI64,
+    pub(crate) skew: AtomicI64,
 }
 
 /// Why a call has no result.
 #[derive(Clone, Debug)]
-pub struct CallError {
+pub(crate) struct CallError {
     /// What to do about it.
-    pub class: Class,
+    pub(crate) class: Class,
     /// A bounded word for metrics.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// What was tried, on what, and what came back.
-    pub text: String,
+    pub(crate) text: String,
     /// Certainly nothing was processed.
-    pub unsent: bool,
+    pub(crate) unsent: bool,
     /// What `Retry-After` asks for.
-    pub after: Option<Duration>,
+    pub(crate) after: Option<Duration>,
 }
 
 impl CallError {
@@ -64,7 +64,7 @@ impl Api {
     ///
     /// # Errors
     /// No answer, or any other status.
-    pub fn call(
+    pub(crate) fn call(
         &self,
         operation: &'static str,
         body: &[u8],

@@ -3,20 +3,20 @@
 
 /// Which of a region's endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Variant {
+pub(crate) struct Variant {
     /// With cryptography by FIPS 140.
-    pub fips: bool,
+    pub(crate) fips: bool,
     /// With IPv4 and IPv6.
-    pub dual_stack: bool,
+    pub(crate) dual_stack: bool,
 }
 
 /// The address of EventBridge in a region.
-pub fn events_url(region: &str, variant: Variant) -> String {
+pub(crate) fn events_url(region: &str, variant: Variant) -> String {
     url("events", region, variant)
 }
 
 /// The address of the security token service in a region.
-pub fn sts_url(region: &str, variant: Variant) -> String {
+pub(crate) fn sts_url(region: &str, variant: Variant) -> String {
     url("sts", region, variant)
 }
 

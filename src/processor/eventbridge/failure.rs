@@ -11,7 +11,7 @@ use crate::limits::{DENIED_WAIT, THROTTLED_WAIT_MAX, THROTTLED_WAIT_MIN};
 
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// Send again.
     Later,
     /// Send again, but with longer waits.
@@ -45,7 +45,7 @@ const THROTTLING: [&str; 14] = [
 ];
 
 /// Judges the error code of one entry of a 200.
-pub fn classify_entry(code: &str) -> (Class, &'static str) {
+pub(crate) fn classify_entry(code: &str) -> (Class, &'static str) {
     match code {
         _ if THROTTLING.contains(&code) => (Class::Throttled, "throttled"),
         "InternalFailure" | "InternalException" | "ServiceUnavailable" => (Class::Later, "internal"),
@@ -57,7 +57,7 @@ pub fn classify_entry(code: &str) -> (Class, &'static str) {
 }
 
 /// Judges a whole request by its status (not 200), the error code if there is one, and the message.
-pub fn classify_request(status: u16, code: &str, message: &str) -> (Class, &'static str) {
+pub(crate) fn classify_request(status: u16, code: &str, message: &str) -> (Class, &'static str) {
     let complains_of_clock =
         ["expired", "not yet current", "skew"].iter().any(|word| message.to_ascii_lowercase().contains(word));
     match code {
@@ -88,7 +88,7 @@ pub fn classify_request(status: u16, code: &str, message: &str) -> (Class, &'sta
 
 /// The least wait before the next attempt, if more than the route's own. `jitter` spreads the waits
 /// of events that failed together.
-pub fn wait_of(class: Class, attempts: u32, jitter: f64) -> Option<Duration> {
+pub(crate) fn wait_of(class: Class, attempts: u32, jitter: f64) -> Option<Duration> {
     match class {
         Class::Throttled => {
             let doubled = THROTTLED_WAIT_MIN.saturating_mul(1 << attempts.min(10));
@@ -101,7 +101,7 @@ pub fn wait_of(class: Class, attempts: u32, jitter: f64) -> Option<Duration> {
 
 /// The code and the message of a refusal: from the header `x-amzn-errortype` and a body in JSON, or
 /// in XML as the security token service and some simulators answer.
-pub fn code_and_message(header: Option<&str>, body: &[u8]) -> (String, String) {
+pub(crate) fn code_and_message(header: Option<&str>, body: &[u8]) -> (String, String) {
     #[derive(Default, Deserialize)]
     struct Body {
         #[serde(rename = "__type")]

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
-pub mod api;
+pub(crate) mod api;
 pub mod credentials;
-pub mod endpoint;
-pub mod failure;
-pub mod request;
-pub mod rules;
+pub(crate) mod endpoint;
+pub(crate) mod failure;
+pub(crate) mod request;
+pub(crate) mod rules;
 pub mod sign;
 
 use api::{Api, CallError};
@@ -44,7 +44,7 @@ use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Puts events on one bus.
-pub struct Eventbridge {
+pub(crate) struct Eventbridge {
     api: Arc<Api>,
     bus: Option<String>,
     account: String,
@@ -60,7 +60,7 @@ impl Eventbridge {
     ///
     /// # Errors
     /// A proxy or TLS setting that cannot be used, or no thread.
-    pub fn new(name: &str, config: &EventbridgeConfig, at_least_once: bool) -> Result<Eventbridge> {
+    pub(crate) fn new(name: &str, config: &EventbridgeConfig, at_least_once: bool) -> Result<Eventbridge> {
         let api = Arc::new(api(name, config, &Environment::of_process(), at_least_once)?);
         let rule = match &config.rule {
             Some(arn) => {
@@ -241,7 +241,7 @@ fn jitter(delivery: &Delivery) -> f64 {
 ///
 /// # Errors
 /// A proxy or TLS setting that cannot be used, or no thread.
-pub fn api(
+pub(crate) fn api(
     name: &str,
     config: &EventbridgeConfig,
     environment: &Environment,

@@ -10,7 +10,7 @@ use crate::cloudevents;
 use crate::event::Event;
 
 /// Entries of one request.
-pub const ENTRIES_MAX: usize = 10;
+pub(crate) const ENTRIES_MAX: usize = 10;
 /// Characters of a `DetailType`.
 const DETAIL_TYPE_CHARS_MAX: usize = 128;
 /// Characters of a `Source`.
@@ -21,7 +21,7 @@ const TIME_BYTES: usize = 14;
 /// One event as EventBridge takes it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Entry<'e> {
+pub(crate) struct Entry<'e> {
     source: &'e str,
     detail_type: &'e str,
     /// The CloudEvent as JSON text.
@@ -34,7 +34,7 @@ pub struct Entry<'e> {
 
 impl<'e> Entry<'e> {
     /// The entry of an event for a bus, a name or an ARN; none means the default bus.
-    pub fn new(event: &'e Event, bus: Option<&'e str>) -> Entry<'e> {
+    pub(crate) fn new(event: &'e Event, bus: Option<&'e str>) -> Entry<'e> {
         let ce = &event.ce;
         let mut detail = Vec::with_capacity(ce.data.len() + 512);
         cloudevents::write_json(ce, &mut detail);
@@ -49,12 +49,12 @@ impl<'e> Entry<'e> {
     }
 
     /// The bytes that count towards EventBridge's limit.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         TIME_BYTES + self.source.len() + self.detail_type.len() + self.detail.len()
     }
 
     /// Why EventBridge would refuse the entry whenever it is sent: a word and a sentence.
-    pub fn flaw(&self, bytes_max: usize) -> Option<(&'static str, String)> {
+    pub(crate) fn flaw(&self, bytes_max: usize) -> Option<(&'static str, String)> {
         let (bytes, chars) = (self.bytes(), self.detail_type.chars().count());
         if bytes_max < bytes {
             let text = format!("the event has {bytes} bytes, over the limit of {bytes_max} (`max_size`)");
@@ -75,7 +75,7 @@ impl<'e> Entry<'e> {
 }
 
 /// The body of a request.
-pub fn body(entries: &[Entry<'_>]) -> Result<Vec<u8>, String> {
+pub(crate) fn body(entries: &[Entry<'_>]) -> Result<Vec<u8>, String> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct PutEvents<'a> {
@@ -86,7 +86,7 @@ pub fn body(entries: &[Entry<'_>]) -> Result<Vec<u8>, String> {
 
 /// Cuts a sequence of sizes into requests, in order: as long as they fit within the entries and the
 /// bytes of one. A size over the limit stands alone.
-pub fn requests(sizes: &[usize], bytes_max: usize) -> Vec<Range<usize>> {
+pub(crate) fn requests(sizes: &[usize], bytes_max: usize) -> Vec<Range<usize>> {
     let mut requests: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (index, size) in sizes.iter().enumerate() {
@@ -106,20 +106,20 @@ pub fn requests(sizes: &[usize], bytes_max: usize) -> Vec<Range<usize>> {
 
 /// Why one entry was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// What to do about it.
-    pub class: Class,
+    pub(crate) class: Class,
     /// A bounded word for metrics.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// The code and what EventBridge says about it.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// The outcome of each of `count` entries, from the body of a 200; none means taken.
 ///
 /// # Errors
 /// When the body does not tell the outcome of every entry.
-pub fn outcomes(body: &[u8], count: usize) -> Result<Vec<Option<Refused>>, String> {
+pub(crate) fn outcomes(body: &[u8], count: usize) -> Result<Vec<Option<Refused>>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {

@@ -17,18 +17,18 @@ use crate::processor::refreshed::{Failure, Refresh, Refreshed};
 /// A rule as EventBridge describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// Its ARN.
-    pub arn: String,
+    pub(crate) arn: String,
     /// Absent for rules on a schedule.
-    pub event_pattern: Option<String>,
+    pub(crate) event_pattern: Option<String>,
     /// `ENABLED`, `DISABLED` and others that begin with `ENABLED`.
-    pub state: String,
+    pub(crate) state: String,
 }
 
 impl Rule {
     /// Whether EventBridge applies it.
-    pub fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.state.starts_with("ENABLED")
     }
 
@@ -36,7 +36,7 @@ impl Rule {
     ///
     /// # Errors
     /// When there is none, or it cannot be understood.
-    pub fn pattern(&self) -> Result<Pattern> {
+    pub(crate) fn pattern(&self) -> Result<Pattern> {
         let text = self.event_pattern.as_deref().filter(|text| !text.is_empty());
         let text =
             text.ok_or_else(|| Error::new("the rule has no event pattern: it is one on a schedule"))?;
@@ -48,7 +48,7 @@ impl Rule {
 ///
 /// # Errors
 /// When it cannot be read, or is not there.
-pub fn read(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, CallError> {
+pub(crate) fn read(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, CallError> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct DescribeRule<'a> {
@@ -119,7 +119,7 @@ fn call<T: for<'de> Deserialize<'de>>(
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn follow(
+pub(crate) fn follow(
     name: &str,
     api: Arc<Api>,
     arn: RuleArn,
@@ -132,9 +132,9 @@ pub fn follow(
 
 /// What of a rule decides about events.
 #[derive(Debug)]
-pub struct Followed {
+pub(crate) struct Followed {
     /// What it matches.
-    pub pattern: Pattern,
+    pub(crate) pattern: Pattern,
     is_enabled: bool,
 }
 

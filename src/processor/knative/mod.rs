@@ -19,7 +19,7 @@ use crate::processor::answer;
 use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
-pub mod target;
+pub(crate) mod target;
 
 /// Posts each event to one address.
 pub struct Knative {
@@ -39,7 +39,7 @@ enum Targets {
 
 /// What a status means for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// The event was accepted.
     Delivered,
     /// Not now.
@@ -50,7 +50,7 @@ pub enum Class {
 
 /// Judges a status by the delivery contract of Knative, which wants redirects neither followed nor
 /// tried again, and recommends to retry what it does not name.
-pub fn classify_status(status: u16) -> Class {
+pub(crate) fn classify_status(status: u16) -> Class {
     match status {
         200..=299 => Class::Delivered,
         // 425 is not in the contract; the name of the status asks for a repetition.

@@ -18,13 +18,13 @@ use crate::processor::refreshed::{Failure, Refresh};
 
 /// All that it takes to send.
 #[derive(Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Where events are posted.
-    pub url: String,
+    pub(crate) url: String,
     /// How its address was found, for people; empty for a fixed URL.
-    pub origin: String,
+    pub(crate) origin: String,
     /// The connections.
-    pub client: Client,
+    pub(crate) client: Client,
     bearer: Bearer,
     /// The authorities that came with the address.
     ca_certs: Option<String>,
@@ -50,7 +50,7 @@ enum Bearer {
 
 impl Target {
     /// Where it is and how that is known.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = url_text(&self.url);
         if !self.origin.is_empty() {
             text.push_str(&format!(" (address of {}", self.origin));
@@ -66,7 +66,7 @@ impl Target {
     ///
     /// # Errors
     /// When its file cannot be read.
-    pub fn token(&self) -> Result<Option<String>> {
+    pub(crate) fn token(&self) -> Result<Option<String>> {
         match &self.bearer {
             Bearer::None => Ok(None),
             Bearer::Made { token, .. } => Ok(Some(token.text.clone())),
@@ -85,7 +85,7 @@ impl Target {
     }
 
     /// The sink refused a token; whether another one can be had, so that trying again makes sense.
-    pub fn token_refused(&self, token: &str) -> bool {
+    pub(crate) fn token_refused(&self, token: &str) -> bool {
         match &self.bearer {
             Bearer::None => false,
             Bearer::Own { read, .. } => {
@@ -103,7 +103,7 @@ impl Target {
 
 /// Finds the target of a configuration.
 #[derive(Debug)]
-pub struct Finder {
+pub(crate) struct Finder {
     who: String,
     config: KnativeConfig,
     cluster: Option<Cluster>,
@@ -114,18 +114,18 @@ impl Finder {
     ///
     /// # Errors
     /// Settings of the cluster that cannot be used.
-    pub fn new(name: &str, config: &KnativeConfig) -> Result<Finder> {
+    pub(crate) fn new(name: &str, config: &KnativeConfig) -> Result<Finder> {
         let cluster = config.cluster.as_deref().map(Cluster::new).transpose()?;
         Ok(Finder { who: format!("processor {name}"), config: config.clone(), cluster })
     }
 
     /// The name under which it logs.
-    pub fn who(&self) -> &str {
+    pub(crate) fn who(&self) -> &str {
         &self.who
     }
 
     /// Whether the cluster must be asked.
-    pub fn asks(&self) -> bool {
+    pub(crate) fn asks(&self) -> bool {
         self.cluster.is_some()
     }
 
@@ -133,7 +133,7 @@ impl Finder {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn find(&self, last: Option<&Target>) -> Result<Target, Failure> {
+    pub(crate) fn find(&self, last: Option<&Target>) -> Result<Target, Failure> {
         let address = self.address()?;
         let bearer = self.bearer(&address, last)?;
         let same_trust = last.filter(|last| last.ca_certs == address.ca_certs);
@@ -229,7 +229,7 @@ impl Refresh for Finder {
 }
 
 /// A destination for people.
-pub fn text_of(destination: &Destination) -> String {
+pub(crate) fn text_of(destination: &Destination) -> String {
     match destination {
         Destination::Uri(uri) => url_text(uri),
         Destination::Ref { reference, uri: None } => reference.to_string(),

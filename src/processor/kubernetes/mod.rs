@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::http::client::{Client, ClientSettings, Request, SendError, url_text};
 use crate::limits::{KUBERNETES_BODY_BYTES_MAX, KUBERNETES_CALL_WAIT_MAX, SINK_TOKEN_SECONDS};
 
-pub mod reference;
+pub(crate) mod reference;
 
 /// A cluster that can be asked.
 #[derive(Debug)]
@@ -28,11 +28,11 @@ pub struct Cluster {
 #[derive(Debug)]
 pub struct ApiError {
     /// A bounded word for logs.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// The cluster itself says that there is nothing: what was known before is no longer so.
-    pub gone: bool,
+    pub(crate) gone: bool,
     /// For the operator.
-    pub error: Error,
+    pub(crate) error: Error,
 }
 
 /// A token of a service account.

@@ -13,15 +13,15 @@ pub struct Address {
     /// Absolute `http` or `https` URL.
     pub url: String,
     /// PEM certificates of the authorities that vouch for it.
-    pub ca_certs: Option<String>,
+    pub(crate) ca_certs: Option<String>,
     /// Whom a token must be made for.
-    pub audience: Option<String>,
+    pub(crate) audience: Option<String>,
     /// What told the address, such as `status.address`.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 /// The path of an object in the API, with the plural that Kubernetes makes of a kind by default.
-pub fn path(reference: &ObjectRef) -> String {
+pub(crate) fn path(reference: &ObjectRef) -> String {
     let ObjectRef { api_version, name, namespace, .. } = reference;
     let prefix = if api_version.contains('/') { "apis" } else { "api" };
     let resource = resource(&reference.kind);
@@ -30,7 +30,7 @@ pub fn path(reference: &ObjectRef) -> String {
 
 /// `brokers` for `Broker`: lower case, and the plural as apimachinery's
 /// `UnsafeGuessKindToResource` has it.
-pub fn resource(kind: &str) -> String {
+pub(crate) fn resource(kind: &str) -> String {
     let singular = kind.to_ascii_lowercase();
     if singular.ends_with('s') {
         return format!("{singular}es");
@@ -46,7 +46,7 @@ pub fn resource(kind: &str) -> String {
 ///
 /// # Errors
 /// Why it has none now.
-pub fn address(reference: &ObjectRef, object: &Value, cluster_domain: &str) -> Result<Address> {
+pub(crate) fn address(reference: &ObjectRef, object: &Value, cluster_domain: &str) -> Result<Address> {
     if reference.api_version == "v1" && reference.kind == "Service" {
         let ObjectRef { name, namespace, .. } = reference;
         let url = format!("http://{name}.{namespace}.svc.{cluster_domain}");
@@ -110,14 +110,14 @@ fn not_ready(cause: &str, status: &Value) -> Error {
 }
 
 /// The domain of the cluster by the text of `/etc/resolv.conf`: a pod searches `svc.DOMAIN`.
-pub fn cluster_domain(resolv_conf: &str) -> Option<&str> {
+pub(crate) fn cluster_domain(resolv_conf: &str) -> Option<&str> {
     let lines = resolv_conf.lines().filter_map(|line| line.trim().strip_prefix("search"));
     let names = lines.flat_map(str::split_ascii_whitespace).filter_map(|name| name.strip_prefix("svc."));
     names.map(|domain| domain.trim_end_matches('.')).find(|domain| !domain.is_empty())
 }
 
 /// Resolves a reference without scheme and host against an absolute URL (RFC 3986, section 5.2).
-pub fn join(base: &str, relative: &str) -> String {
+pub(crate) fn join(base: &str, relative: &str) -> String {
     let end = base.find("://").map_or(0, |at| at + 3);
     let path_at = base[end..].find(['/', '?', '#']).map_or(base.len(), |at| end + at);
     let (authority, base) = base.split_at(path_at);

@@ -18,7 +18,7 @@ const CONNECTOR: &str = "event-router";
 
 /// One gateway, as the configuration describes it.
 #[derive(Debug)]
-pub struct Gateway {
+pub(crate) struct Gateway {
     client: Client,
     address: String,
     auth: GatewayAuth,
@@ -31,25 +31,25 @@ pub struct Gateway {
 
 /// Why a listing failed.
 #[derive(Debug)]
-pub struct ListingError {
+pub(crate) struct ListingError {
     /// A short word that stays the same while the cause does.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// For the operator.
-    pub error: Error,
+    pub(crate) error: Error,
 }
 
 /// What a function answered, or why it did not.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The answer or the failure.
-    pub result: std::result::Result<Response, SendError>,
+    pub(crate) result: std::result::Result<Response, SendError>,
     /// How long it took.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
 }
 
 impl Answer {
     /// `status 200 in 0.012 s, call 7b5e...: done`, or the failure.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let seconds = self.duration.as_secs_f64();
         let response = match &self.result {
             Ok(response) => response,
@@ -70,7 +70,7 @@ impl Gateway {
     ///
     /// # Errors
     /// A proxy or TLS setting that cannot be used.
-    pub fn new(config: &OpenfaasConfig, at_least_once: bool) -> Result<Gateway> {
+    pub(crate) fn new(config: &OpenfaasConfig, at_least_once: bool) -> Result<Gateway> {
         let settings = ClientSettings { connection: &config.connection, connections_max: WORKERS_MAX };
         Ok(Gateway {
             client: Client::new(&settings)?,
@@ -85,12 +85,12 @@ impl Gateway {
     }
 
     /// The address for messages.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         url_text(&self.address)
     }
 
     /// Deadline of one invocation.
-    pub fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
 
@@ -98,7 +98,7 @@ impl Gateway {
     ///
     /// # Errors
     /// When any part of the answer is missing: half a map would hide subscribers.
-    pub fn list(&self, stopped: &dyn Fn() -> bool) -> std::result::Result<TopicMap, ListingError> {
+    pub(crate) fn list(&self, stopped: &dyn Fn() -> bool) -> std::result::Result<TopicMap, ListingError> {
         let auth = self.authorization().map_err(|error| ListingError { reason: "credentials", error })?;
         let mut builder = Builder::default();
         let namespaces = self.namespaces(auth.as_deref())?;
@@ -139,7 +139,7 @@ impl Gateway {
     }
 
     /// Invokes one function with the JSON of an event.
-    pub fn invoke(&self, target: &str, topic: &str, body: &[u8]) -> Answer {
+    pub(crate) fn invoke(&self, target: &str, topic: &str, body: &[u8]) -> Answer {
         let url = self.function_url(target);
         let mut headers = vec![("x-connector", CONNECTOR)];
         // The body names the topic too: a header is no reason to refuse a strange one.
@@ -164,7 +164,7 @@ impl Gateway {
     }
 
     /// What an answer means: nothing if the function took the event.
-    pub fn judge(&self, target: &str, answer: &Answer) -> Option<Failure> {
+    pub(crate) fn judge(&self, target: &str, answer: &Answer) -> Option<Failure> {
         let failed =
             |retry, reason, detail| Some(Failure { target: target.to_string(), retry, reason, detail });
         let response = match &answer.result {
@@ -247,7 +247,7 @@ impl Gateway {
 
 /// Whether to send again: nothing for a success. 501 is final as it was for the Go router, for what
 /// is not implemented will not be in a minute.
-pub fn retry_of_status(status: u16) -> Option<Retry> {
+pub(crate) fn retry_of_status(status: u16) -> Option<Retry> {
     match status {
         200..=299 => None,
         408 | 425 | 429 => Some(Retry::Later { after: None, unsent: false }),

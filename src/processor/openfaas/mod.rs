@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-pub mod gateway;
-pub mod topics;
-pub mod watch;
+pub(crate) mod gateway;
+pub(crate) mod topics;
+pub(crate) mod watch;
 
 use gateway::{Answer, Gateway};
 use topics::{Target, TopicMap};
@@ -35,7 +35,7 @@ use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Invokes the functions of one gateway.
-pub struct Openfaas {
+pub(crate) struct Openfaas {
     who: String,
     gateway: Arc<Gateway>,
     functions: Refreshed<TopicMap>,
@@ -50,7 +50,7 @@ impl Openfaas {
     ///
     /// # Errors
     /// A proxy or TLS setting that cannot be used, or no thread.
-    pub fn new(name: &str, config: &OpenfaasConfig, at_least_once: bool) -> Result<Openfaas> {
+    pub(crate) fn new(name: &str, config: &OpenfaasConfig, at_least_once: bool) -> Result<Openfaas> {
         let who = format!("processor {name}");
         let gateway = Arc::new(Gateway::new(config, at_least_once)?);
         let functions = watch::start(name, gateway.clone(), config.refresh)?;

@@ -18,11 +18,11 @@ const ANNOTATION: &str = "topic";
 
 /// A function as the gateway's routes name it: `NAME.NAMESPACE`, or `NAME` where there are no
 /// namespaces.
-pub type Target = Arc<str>;
+pub(crate) type Target = Arc<str>;
 
 /// The functions of each topic.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct TopicMap {
+pub(crate) struct TopicMap {
     targets: HashMap<Box<str>, Vec<Target>>,
     functions: usize,
     anomalies: Vec<String>,
@@ -30,31 +30,31 @@ pub struct TopicMap {
 
 impl TopicMap {
     /// The functions that subscribe to a topic, each once, in the order of their names.
-    pub fn targets(&self, topic: &str) -> &[Target] {
+    pub(crate) fn targets(&self, topic: &str) -> &[Target] {
         self.targets.get(topic).map_or(&[], Vec::as_slice)
     }
 
     /// The topics that have subscribers, in their order.
-    pub fn topics(&self) -> Vec<&str> {
+    pub(crate) fn topics(&self) -> Vec<&str> {
         let mut topics: Vec<&str> = self.targets.keys().map(|topic| &**topic).collect();
         topics.sort_unstable();
         topics
     }
 
     /// How many functions subscribe to something.
-    pub fn functions(&self) -> usize {
+    pub(crate) fn functions(&self) -> usize {
         self.functions
     }
 
     /// What in the gateway's answers could not be used.
-    pub fn anomalies(&self) -> &[String] {
+    pub(crate) fn anomalies(&self) -> &[String] {
         &self.anomalies
     }
 }
 
 /// Collects the answers of one pass over a gateway.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub(crate) struct Builder {
     map: TopicMap,
 }
 
@@ -64,7 +64,7 @@ impl Builder {
     ///
     /// # Errors
     /// When the answer is not a list of functions. Nothing of it was taken then.
-    pub fn add_functions(&mut self, namespace: Option<&str>, body: &[u8]) -> Result<()> {
+    pub(crate) fn add_functions(&mut self, namespace: Option<&str>, body: &[u8]) -> Result<()> {
         // A Go list that was never filled is `null`.
         let functions: Option<Vec<Function>> =
             serde_json::from_slice(body).context(|| "not a list of functions")?;
@@ -75,14 +75,14 @@ impl Builder {
     }
 
     /// Notes what could not be used, up to a number of times.
-    pub fn anomalies(&mut self, anomaly: String) {
+    pub(crate) fn anomalies(&mut self, anomaly: String) {
         if self.map.anomalies.len() < LISTING_ODDITIES_MAX {
             self.map.anomalies.push(anomaly);
         }
     }
 
     /// The map of everything that was taken.
-    pub fn finish(mut self) -> TopicMap {
+    pub(crate) fn finish(mut self) -> TopicMap {
         for targets in self.map.targets.values_mut() {
             targets.sort_unstable();
             targets.dedup();
@@ -116,7 +116,7 @@ impl Builder {
 ///
 /// # Errors
 /// When the answer is not a list of names that can be part of a route, or too long a list.
-pub fn parse_namespaces(body: &[u8]) -> Result<Vec<String>> {
+pub(crate) fn parse_namespaces(body: &[u8]) -> Result<Vec<String>> {
     if body.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }

@@ -12,7 +12,7 @@ use crate::processor::refreshed::{Failure, Refresh, Refreshed};
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn start(name: &str, gateway: Arc<Gateway>, refresh: Duration) -> Result<Refreshed<TopicMap>> {
+pub(crate) fn start(name: &str, gateway: Arc<Gateway>, refresh: Duration) -> Result<Refreshed<TopicMap>> {
     let who = format!("processor {name}");
     Refreshed::start(format!("of-topics:{name}"), &who, Listing { who: who.clone(), gateway, refresh })
 }

@@ -146,7 +146,6 @@ pub(super) mod tests {
             event_type_id: event_type_id.map(str::to_string),
             key: -2147483648,
             created: created.parse().unwrap(),
-            severity: None,
             object: Some("vm-56".into()),
             anomalies: Vec::new(),
             data: b"{}".to_vec(),

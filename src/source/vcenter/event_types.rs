@@ -13,21 +13,21 @@ use crate::vim::tree::Node;
 
 /// One type of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventType {
+pub(crate) struct EventType {
     /// The name by which routes and functions ask for it: a class, or the `eventTypeId` of an
     /// EventEx or ExtendedEvent.
-    pub id: String,
+    pub(crate) id: String,
     /// `info`, `warning`, `error` or `user`.
-    pub category: String,
+    pub(crate) category: String,
     /// A few words for people.
-    pub description: String,
+    pub(crate) description: String,
 }
 
 /// Logs in, asks for all types, and logs out. They come in the order of their names, each once.
 ///
 /// # Errors
 /// When the server cannot be reached, refuses the account, or does not answer.
-pub fn event_types(config: &VcenterConfig) -> Result<Vec<EventType>> {
+pub(crate) fn event_types(config: &VcenterConfig) -> Result<Vec<EventType>> {
     let settings =
         ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
     let client = Client::new(&settings)?;

@@ -24,12 +24,12 @@ use crate::vim::json::{PageEntry, convert_page};
 mod collector;
 mod connection;
 mod convert;
-pub mod event_types;
+pub(crate) mod event_types;
 mod ladder;
 mod link;
 mod long_poll;
-pub mod probe;
-pub mod sample;
+pub(crate) mod probe;
+pub(crate) mod sample;
 mod session;
 mod soap;
 pub mod stall;
@@ -125,7 +125,7 @@ impl Vcenter {
 
     /// The same source, of which only events of these names are wanted: vCenter itself leaves out the
     /// others, as far as it can.
-    pub fn with_types(mut self, types: &[String]) -> Vcenter {
+    pub(crate) fn with_types(mut self, types: &[String]) -> Vcenter {
         self.types = types.to_vec();
         self
     }

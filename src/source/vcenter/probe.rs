@@ -22,16 +22,16 @@ const CLOCK_SECONDS_MAX: f64 = 60.0;
 
 /// One line of a diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// What was looked at: `server`, `login`, `clock`, `events`, `event counter`.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// How it went.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// How a step went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Well; what was found.
     Good(String),
     /// It works, but somebody should know.
@@ -42,7 +42,7 @@ pub enum Outcome {
 
 /// Connects, logs in, reads a few events, and leaves nothing behind. Each finding is told to
 /// `on_step` as it is made; the first failure ends the diagnosis. True when nothing failed.
-pub fn probe(config: &VcenterConfig, on_step: &mut dyn FnMut(Step)) -> bool {
+pub(crate) fn probe(config: &VcenterConfig, on_step: &mut dyn FnMut(Step)) -> bool {
     let mut tell = |what, outcome| on_step(Step { what, outcome });
     let settings =
         ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };

@@ -12,7 +12,7 @@ use crate::vim::json::{PageEntry, convert_page};
 ///
 /// # Errors
 /// When the name cannot be that of an event.
-pub fn sample(name: &str, address: &str, format: Format, key: i32, time: &str) -> Result<Event> {
+pub(crate) fn sample(name: &str, address: &str, format: Format, key: i32, time: &str) -> Result<Event> {
     let is_name = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
     if name.is_empty() || !name.chars().all(is_name) {
         return Err(Error::new(format!(

@@ -26,7 +26,7 @@ use crate::source::watch::{SourceWatch, StallReport};
 
 /// What is tried, one after the other, when events do not come although there are some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rung {
+pub(crate) enum Rung {
     /// Nothing is wrong.
     #[default]
     None,
@@ -40,7 +40,7 @@ pub enum Rung {
 
 impl Rung {
     /// A bounded word for metrics and messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Rung::None => "",
             Rung::LargerPage => "larger page",

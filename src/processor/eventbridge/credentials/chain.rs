@@ -19,7 +19,7 @@ use crate::limits::{CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WA
 
 /// The environment variables of the process; blank ones count as unset.
 #[derive(Clone)]
-pub struct Environment {
+pub(crate) struct Environment {
     lookup: Arc<Lookup>,
 }
 
@@ -27,17 +27,17 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// Asks `lookup`.
-    pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Environment {
+    pub(crate) fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Environment {
         Environment { lookup: Arc::new(lookup) }
     }
 
     /// The variables of this process.
-    pub fn of_process() -> Environment {
+    pub(crate) fn of_process() -> Environment {
         Environment::new(|name| std::env::var(name).ok())
     }
 
     /// A variable that is set and not blank.
-    pub fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|value| value.trim().to_string()).filter(|value| !value.is_empty())
     }
 }
@@ -50,21 +50,21 @@ impl fmt::Debug for Environment {
 
 /// All places, and what it takes to ask them.
 #[derive(Debug)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// Keys of the configuration; nothing else is asked then.
-    pub keys: Option<AwsKeys>,
+    pub(crate) keys: Option<AwsKeys>,
     /// `profile` of the configuration; it goes before the environment.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// Environment variables.
-    pub environment: Environment,
+    pub(crate) environment: Environment,
     /// The region whose token service is asked.
-    pub region: String,
+    pub(crate) region: String,
     /// Address of the token service.
-    pub sts_url: String,
+    pub(crate) sts_url: String,
     /// Reaches the token service.
-    pub sts: Client,
+    pub(crate) sts: Client,
     /// Reaches the endpoints of container and instance: without proxy.
-    pub local: Client,
+    pub(crate) local: Client,
 }
 
 /// Names the sessions of assumed roles where nothing else does.
@@ -74,12 +74,12 @@ const FILE_ORIGIN: &str = "the profile ";
 
 impl Chain {
     /// Whether the configuration holds the keys: they are read for each request and never renewed.
-    pub fn is_configured(&self) -> bool {
+    pub(crate) fn is_configured(&self) -> bool {
         self.keys.is_some()
     }
 
     /// Whether the credentials stand in a file, which may change.
-    pub fn is_file(&self, credentials: &Credentials) -> bool {
+    pub(crate) fn is_file(&self, credentials: &Credentials) -> bool {
         credentials.origin.starts_with(FILE_ORIGIN)
     }
 
@@ -87,7 +87,7 @@ impl Chain {
     ///
     /// # Errors
     /// Why the first place that is set up gives none, or that none is set up.
-    pub fn resolve(&self) -> Result<Credentials> {
+    pub(crate) fn resolve(&self) -> Result<Credentials> {
         if let Some(keys) = &self.keys {
             return configured(keys);
         }

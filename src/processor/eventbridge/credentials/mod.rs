@@ -22,7 +22,7 @@ use crate::limits::{
 };
 use crate::observe::incident::Incident;
 
-pub mod chain;
+pub(crate) mod chain;
 mod metadata;
 mod profile;
 mod sts;
@@ -51,7 +51,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// The credentials of a processor. Dropped, its thread ends; nobody waits for that.
-pub struct Store {
+pub(crate) struct Store {
     shared: Arc<Shared>,
     /// None where the configuration holds the keys.
     thread: Option<JoinHandle<()>>,
@@ -80,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(name: &str, chain: Chain) -> Result<Store> {
+    pub(crate) fn start(name: &str, chain: Chain) -> Result<Store> {
         let who = format!("processor {name}");
         let shared = Arc::new(Shared {
             incident: Incident::new(who.as_str()),
@@ -104,7 +104,7 @@ impl Store {
     }
 
     /// Whether the thread is gone, which it must not be: a panic.
-    pub fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
@@ -112,7 +112,7 @@ impl Store {
     ///
     /// # Errors
     /// Why there are none.
-    pub fn current(&self) -> Result<Arc<Credentials>> {
+    pub(crate) fn current(&self) -> Result<Arc<Credentials>> {
         if self.shared.chain.is_configured() {
             return self.shared.chain.resolve().map(Arc::new);
         }
@@ -126,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     /// Why there are none.
-    pub fn renew(&self, refused: &Credentials) -> Result<Arc<Credentials>> {
+    pub(crate) fn renew(&self, refused: &Credentials) -> Result<Arc<Credentials>> {
         if self.shared.chain.is_configured() {
             return self.current();
         }
