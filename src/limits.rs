@@ -49,9 +49,28 @@ pub(crate) const DEAD_LETTER_BYTES_MIN: u64 = 64 * 1024;
 /// Bytes of a dead-letter file of a route that does not say.
 pub(crate) const DEAD_LETTER_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
-/// How far before the settled position reading resumes: events of one timestamp, and those that a
-/// host handed to vCenter late.
+/// How far before the settled position reading resumes if `overlap` does not say it: events of one
+/// timestamp, and those that vCenter records late.
+pub(crate) const OVERLAP_DEFAULT: Duration = Duration::from_secs(600);
+/// The largest `overlap`: a start reads and skips that much.
+pub(crate) const OVERLAP_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Settled events are remembered as ranges of keys for each so many seconds of the overlap.
+pub(crate) const WINDOW_SPAN_SECONDS: i64 = 10;
+/// How far a recovery looks behind the last event that it saw: events of one timestamp, and those
+/// that a host handed to vCenter late.
 pub(crate) const RESUME_OVERLAP: Duration = Duration::from_secs(2);
+/// How often a source is asked for its present while it is read.
+pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is asked while its events are dated ahead of its present as far as that is known.
+pub(crate) const CLOCK_DOUBT_INTERVAL: Duration = Duration::from_secs(10);
+/// A difference between two clocks that is not worth a word.
+pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+/// The largest step of a source's clock that is made up for after a restart.
+pub(crate) const CLOCK_STEP_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(25);
+/// Events of which an exact repeat within one reading is recognised.
+pub(crate) const RECENT_EVENTS_MAX: usize = 2048;
+/// The wait after a page that brought nothing but repeats.
+pub(crate) const REPEATED_PAGE_WAIT: Duration = Duration::from_secs(1);
 /// Empty pages in a row after which a span of the history is read to its end.
 pub(crate) const SPAN_EMPTY_PAGES: u32 = 3;
 /// The longest wait between two pages of a span.

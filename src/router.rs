@@ -271,6 +271,7 @@ pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> 
         source: reader,
         about,
         replay_max: source.replay_max,
+        overlap: source.overlap,
         processor: make_processor(processor, source.checkpoint)?,
         state_dir: source.checkpoint.then(|| config.state_dir.clone()),
     })

@@ -194,6 +194,7 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         source: Box::new(source),
         about: About { route: "power".into(), source: "vc01".into(), ..About::default() },
         replay_max: None,
+        overlap: std::time::Duration::from_secs(600),
         processor: Arc::new(Stdout::new()),
         state_dir: None,
     };

@@ -37,8 +37,10 @@ pub(super) fn source(name: &str, table: &Table<'_>) -> Option<SourceConfig> {
     };
     let checkpoint = table.get("checkpoint", Value::boolean).unwrap_or(checkpoint_default);
     let replay_max = table.get("replay_max", |value| value.duration(WAIT_MIN));
+    let overlap = table.get("overlap", |value| value.duration_up_to(limits::OVERLAP_MAX));
     let kind = read(table)?;
-    Some(SourceConfig { name: name.to_string(), checkpoint, replay_max, type_name, kind })
+    let overlap = overlap.unwrap_or(limits::OVERLAP_DEFAULT);
+    Some(SourceConfig { name: name.to_string(), checkpoint, replay_max, overlap, type_name, kind })
 }
 
 /// `[processor.NAME]`.

@@ -66,6 +66,8 @@ pub struct SourceConfig {
     pub(crate) checkpoint: bool,
     /// Bound on replay after downtime; none means unbounded.
     pub(crate) replay_max: Option<Duration>,
+    /// How far behind the position events are still delivered that are recorded late.
+    pub(crate) overlap: Duration,
     /// The word of its `type`.
     pub(crate) type_name: &'static str,
     /// What kind it is.

@@ -60,6 +60,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A time, none at all included.
+    pub(super) fn duration_up_to(&self, most: Duration) -> Option<Duration> {
+        match self.duration(Duration::ZERO)? {
+            time if time <= most => Some(time),
+            _ => self.refuse(format!("is too long, the longest is \"{}h\"", most.as_secs() / 3600)),
+        }
+    }
+
     /// A time, or `"never"`.
     pub(super) fn duration_or_never(&self, least: Duration) -> Option<Option<Duration>> {
         match self.get_ref() {

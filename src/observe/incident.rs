@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{TROUBLE_FLAPPING, TROUBLE_REMINDER};
 
+/// The reason of events that are dated after their source's present.
+pub(crate) const DATED_AHEAD: &str = "dated ahead";
 /// The reason of a source that refuses the account.
 pub(crate) const LOGIN_REFUSED: &str = "login refused";
 

@@ -163,6 +163,8 @@ fn box_of(out: &mut String, route: &RouteSnapshot, incident: &IncidentSnapshot, 
         Part::Stall => format!("{} holds events back", about.source),
         Part::DeadLetters => "dead letters cannot be written".to_string(),
         Part::Delivery => format!("{} does not take events", about.processor),
+        Part::Clock => format!("the clock of {} is wrong", about.source),
+        Part::Repeats => format!("{} repeats its events", about.source),
         Part::Filter => "the pattern cannot be judged".to_string(),
     };
     let doing = match incident.consequence.as_str() {
@@ -174,7 +176,7 @@ fn box_of(out: &mut String, route: &RouteSnapshot, incident: &IncidentSnapshot, 
     let _ = writeln!(
         out,
         "<div class=\"trouble {}\"><b>{}</b> <span>for {}{times}{}</span><p>{}</p><p><b>What to do:</b> {}</p></div>",
-        if incident.part == Part::Filter { "wait" } else { "bad" },
+        if matches!(incident.part, Part::Clock | Part::Repeats | Part::Filter) { "wait" } else { "bad" },
         escaped(&title),
         long(age(now, incident.since)),
         escaped(&doing),

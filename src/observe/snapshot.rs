@@ -117,6 +117,10 @@ pub(crate) enum Part {
     DeadLetters,
     /// Nothing can be delivered.
     Delivery,
+    /// The source's clock was set back, or events are dated ahead of it.
+    Clock,
+    /// The source shows the same events again and again.
+    Repeats,
     /// Events cannot be judged by the route's pattern.
     Filter,
 }
@@ -129,6 +133,8 @@ impl Part {
             Part::Stall => "stall",
             Part::DeadLetters => "dead letters",
             Part::Delivery => "delivery",
+            Part::Clock => "clock",
+            Part::Repeats => "repeats",
             Part::Filter => "filter",
         }
     }

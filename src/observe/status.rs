@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::incident::LOGIN_REFUSED;
+use super::incident::{DATED_AHEAD, LOGIN_REFUSED};
 use super::outcomes::Outcome;
 use super::snapshot::{Counts, IncidentSnapshot, Part, Phase, RouteSnapshot, Snapshot};
 use crate::limits::READY_TROUBLE_MAX;
@@ -50,7 +50,7 @@ pub(crate) fn state(route: &RouteSnapshot) -> (State, Timestamp) {
         Part::Stall => Some(State::Stalled),
         Part::DeadLetters => Some(State::Held),
         Part::Delivery => Some(State::Failing),
-        Part::Filter => None,
+        Part::Clock | Part::Repeats | Part::Filter => None,
     };
     let worst = route.incidents.iter().find_map(|incident| Some((of(incident.part)?, incident.since)));
     let since = route.link.since.unwrap_or(route.started);
@@ -95,7 +95,10 @@ pub(crate) fn obstacles(snapshot: &Snapshot) -> Vec<String> {
             let time = age(snapshot.now, incident.since);
             // What passes within seconds is retried before anybody could act.
             let is_short = incident.part == Part::Delivery && time < READY_TROUBLE_MAX;
-            if !is_short && incident.part != Part::Filter {
+            // Events flow all the same.
+            let is_harmless =
+                matches!(incident.part, Part::Filter | Part::Repeats) || incident.reason == DATED_AHEAD;
+            if !is_short && !is_harmless {
                 lines.push(format!("route {}: {}", about.route, describe(incident, time)));
             }
         }
@@ -165,6 +168,12 @@ pub(crate) fn cure(route: &str, incident: &IncidentSnapshot) -> String {
             "look at the log of the sink, and try it with `router send --route {route}`; delivery goes on by \
              itself as soon as it answers well"
         ),
+        (Part::Clock, _) => {
+            "check the time service (NTP) of the source, its hosts and this machine".to_string()
+        }
+        (Part::Repeats, _) => {
+            "look at what stands between this machine and the source, such as a proxy that caches".to_string()
+        }
         (Part::Filter, _) => {
             "mend the `pattern` of the route; until then its events are delivered unfiltered".to_string()
         }

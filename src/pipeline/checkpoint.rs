@@ -10,11 +10,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result, io_text};
-use crate::limits::CHECKPOINT_BYTES_MAX;
+use crate::limits::{CHECKPOINT_BYTES_MAX, CLOCK_TOLERANCE};
 use crate::pipeline::ledger::{EventName, Progress};
 use crate::pipeline::window::{Span, Window, second_end};
 
@@ -178,6 +178,13 @@ struct Record {
     // The last settled event: for people only. Older records do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<LastRecord>,
+    // How far the source's clock was ahead of this machine's. Where they agree nothing is written, and
+    // older records do not have it.
+    #[serde(default, skip_serializing_if = "is_small")]
+    clock_offset_ms: i64,
+    // The source's clock was set back, and not all that was recorded before is read yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
     settled: Vec<SecondRecord>,
     checksum: String,
 }
@@ -223,6 +230,8 @@ pub(crate) fn encode(checkpoint: &Checkpoint) -> Result<String> {
         start: progress.start.to_string(),
         time: progress.time.to_string(),
         last: progress.last.as_ref().map(last),
+        clock_offset_ms: i64::try_from(progress.clock_offset.as_millis()).unwrap_or_default(),
+        held: progress.settled.is_held(),
         settled: settled.collect(),
         checksum: String::new(),
     };
@@ -230,6 +239,10 @@ pub(crate) fn encode(checkpoint: &Checkpoint) -> Result<String> {
     let mut text = serde_json::to_string_pretty(&record).context(|| "encode checkpoint")?;
     text.push('\n');
     Ok(text)
+}
+
+fn is_small(offset_ms: &i64) -> bool {
+    u128::from(offset_ms.unsigned_abs()) <= CLOCK_TOLERANCE.as_millis()
 }
 
 /// The checkpoint that a file's text tells.
@@ -250,12 +263,21 @@ pub(crate) fn decode(text: &[u8]) -> Result<Checkpoint> {
     let spans: Vec<Span> = record.settled.iter().map(span).collect::<Result<_>>()?;
     // Before the first settled event the time is the start, and the window has no newest event.
     let newest_settled = (!spans.is_empty() || start != newest).then_some(newest);
-    let settled = Window::restore(newest_settled, spans);
+    let mut settled = Window::restore(newest_settled, spans);
+    if record.held {
+        settled.hold();
+    }
     let last = record.last.map(|last| EventName { ty: last.r#type, id: last.id });
     Ok(Checkpoint {
         address: record.source.address,
         identity: record.source.identity,
-        progress: Progress { start, time: newest, settled, last },
+        progress: Progress {
+            start,
+            time: newest,
+            settled,
+            last,
+            clock_offset: SignedDuration::from_millis(record.clock_offset_ms),
+        },
     })
 }
 
@@ -300,14 +322,15 @@ mod tests {
         let time = Timestamp::from_second(second).unwrap();
         let mut settled = Window::default();
         for key in [-3, -2, 7, 8, 9, 2_147_483_647] {
-            settled.insert(Position { key, time });
+            settled.insert(Position { key, time }, Timestamp::MAX);
         }
         let again = time + Duration::from_micros(250_500);
         settled.begin_again(again);
         let settled = settled.with([Position { key: 8, time: again + Duration::from_micros(7) }]);
         let start = Timestamp::from_second(5).unwrap();
         let last = Some(EventName { ty: "VmPoweredOnEvent".into(), id: "0b5e".into() });
-        let progress = Progress { start, time, settled, last };
+        let clock_offset = SignedDuration::from_secs(-3600);
+        let progress = Progress { start, time, settled, last, clock_offset };
         Checkpoint { address: "https://vc01/sdk".into(), identity: "uuid-ü\"".into(), progress }
     }
 
@@ -326,7 +349,13 @@ mod tests {
     #[test]
     fn a_fresh_start_comes_back_equal() {
         let start = Timestamp::from_second(100).unwrap();
-        let progress = Progress { start, time: start, settled: Window::default(), last: None };
+        let progress = Progress {
+            start,
+            time: start,
+            settled: Window::default(),
+            last: None,
+            clock_offset: SignedDuration::ZERO,
+        };
         let written = Checkpoint { address: String::new(), identity: String::new(), progress };
         assert_eq!(decode(encode(&written).unwrap().as_bytes()).unwrap(), written);
     }
@@ -411,9 +440,10 @@ mod tests {
     fn a_record_without_known_events_and_one_at_the_very_start_come_back_equal() {
         let [start, later] = [5, 9].map(|second| Timestamp::from_second(second).unwrap());
         let mut at_start = Window::default();
-        at_start.insert(Position { key: 1, time: start });
+        at_start.insert(Position { key: 1, time: start }, Timestamp::MAX);
         for (time, settled) in [(later, Window::restore(Some(later), [])), (start, at_start)] {
-            let progress = Progress { start, time, settled, last: None };
+            let clock_offset = SignedDuration::ZERO;
+            let progress = Progress { start, time, settled, last: None, clock_offset };
             let written = Checkpoint { address: String::new(), identity: String::new(), progress };
             assert_eq!(decode(encode(&written).unwrap().as_bytes()).unwrap(), written);
         }

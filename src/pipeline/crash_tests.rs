@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use std::time::{Duration, Instant};
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::checkpoint::{self, Checkpoint};
+use super::clock::{SourceClock, set_back_meanwhile, trusted};
 use super::ledger::{Ledger, Progress, Sequence};
 use super::window::Window;
 use crate::event::Position;
@@ -16,6 +19,10 @@ const EVENTS: usize = 150;
 const STEPS_MAX: usize = 50_000;
 const START: i64 = 1_000_000;
 
+/// How far behind the position late events are still delivered.
+const OVERLAP: Duration = Duration::from_secs(600);
+const DAY: usize = 24 * 3600;
+
 /// What is odd about the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
@@ -23,25 +30,34 @@ enum Source {
     Late,
     /// Its keys begin again, within a second too.
     Restarting,
-    /// Its clock is set back, by more than the overlap.
-    SetBack,
+    /// Its clock is set back and forward, by up to a day.
+    Stepping,
+    /// Some events are dated ahead, by up to a day.
+    Ahead,
 }
 
-/// A source, and a route that reads from it and dies now and then.
+/// A source, and a route that reads from it, loses its session and dies now and then.
 struct World {
     source: Source,
     random: Random,
-    clock: Timestamp,
+    // This machine's clock, and how far the source's is ahead of it.
+    here: Timestamp,
+    offset: SignedDuration,
+    begin_of_time: Instant,
+    // The clock was set since the route looked at it.
+    stepped: bool,
     key: i64,
     history: Vec<Position>,
     // The collector: its filter, and the index in the history that is read next.
     begin: Timestamp,
     cursor: usize,
+    clock: SourceClock,
+    start: Timestamp,
+    known_at_open: Window,
     window: Window,
     ledger: Ledger,
     // Events on their way, by their index.
     issued: Vec<(usize, Sequence)>,
-    was_issued: Vec<bool>,
     settled: Vec<u32>,
     // What this life knows to be settled; the checkpoint file, and what that knows.
     known: BTreeSet<usize>,
@@ -51,20 +67,33 @@ struct World {
 }
 
 impl World {
-    fn new(source: Source, random: Random) -> World {
-        let start = Timestamp::from_second(START).unwrap();
+    fn new(source: Source, mut random: Random) -> World {
+        let here = Timestamp::from_second(START).unwrap();
+        // Where the clock may be set, the first start may happen while it is ahead.
+        let hours = if source == Source::Stepping { random.below(48) as i64 - 24 } else { 0 };
+        let offset = SignedDuration::from_hours(hours);
+        let start = here + offset;
+        let begin_of_time = Instant::now();
+        let window = Window::default().with_overlap(OVERLAP);
+        let mut ledger = Ledger::new(start, window.clone(), None);
+        ledger.see_present(start, offset);
         let mut world = World {
             source,
             random,
-            clock: start,
+            here,
+            offset,
+            begin_of_time,
+            stepped: false,
             key: 1,
             history: Vec::new(),
             begin: start,
             cursor: 0,
-            window: Window::default(),
-            ledger: Ledger::new(start, Window::default(), None),
+            clock: SourceClock::new(start, begin_of_time),
+            start,
+            known_at_open: window.clone(),
+            window,
+            ledger,
             issued: Vec::new(),
-            was_issued: Vec::new(),
             settled: Vec::new(),
             known: BTreeSet::new(),
             record: String::new(),
@@ -82,48 +111,69 @@ impl World {
                 break;
             }
             assert!(step < STEPS_MAX, "{:?}: {lost:?} is never settled; {}", self.source, self.record);
-            match self.random.below(10) {
-                0..3 if self.history.len() < EVENTS => self.happen(),
-                3..6 => self.read(),
-                6..8 => self.settle_one(),
-                8 => self.write_record(),
-                9 if self.random.below(12) == 0 => self.die(),
+            match self.random.below(40) {
+                0..12 if self.history.len() < EVENTS => self.happen(),
+                12..24 => self.read(),
+                24..32 => self.settle_one(),
+                32..36 => self.write_record(),
+                36..38 if self.random.below(8) == 0 => self.die(),
+                38 if self.random.below(4) == 0 => self.lose_session(),
+                39 => self.look_at_clock(),
                 _ => {}
             }
         }
         self
     }
 
+    fn present(&self) -> Timestamp {
+        self.here + self.offset
+    }
+
+    fn now(&self) -> Instant {
+        let elapsed = self.here.duration_since(Timestamp::from_second(START).unwrap());
+        self.begin_of_time + Duration::try_from(elapsed).unwrap()
+    }
+
     fn happen(&mut self) {
-        // Events in bursts, so that keys begin again within a second that is being read.
+        // Events in bursts, so that keys begin again within a span that is being read.
         let step = if self.random.below(5) == 0 { 700_000_000 } else { 3_000_000 };
-        self.clock += SignedDuration::from_nanos(1 + self.random.below(step) as i64);
-        let mut time = self.clock;
+        self.here += SignedDuration::from_nanos(1 + self.random.below(step) as i64);
+        let seconds = |random: &mut Random, most: usize| SignedDuration::from_secs(random.below(most) as i64);
         match self.source {
-            Source::Late => time -= SignedDuration::from_millis(self.random.below(1900) as i64),
             Source::Restarting if self.random.below(12) == 0 => self.key = self.random.below(8) as i64 - 4,
-            Source::SetBack if self.random.below(30) == 0 => {
-                self.clock -= SignedDuration::from_secs(self.random.below(60) as i64);
+            Source::Stepping if self.random.below(15) == 0 && !self.stepped => {
+                let most = [60, 3600, DAY][self.random.below(3)];
+                let step = seconds(&mut self.random, most);
+                self.offset = if self.random.below(2) == 0 { self.offset - step } else { self.offset + step };
+                self.stepped = true;
             }
             _ => {}
         }
-        self.history.push(Position { key: self.key, time });
-        // What is recorded before the first start is not wanted.
-        let is_wanted = Timestamp::from_second(START).unwrap() <= time;
-        self.settled.push(u32::from(!is_wanted));
-        self.was_issued.push(false);
-        self.key += 1;
-        // What a clock that was set back hides from a new start was read by this one.
-        while self.source == Source::SetBack && self.cursor < self.history.len() {
-            self.read();
+        let mut time = self.present();
+        match self.source {
+            Source::Late => time -= seconds(&mut self.random, 590),
+            Source::Ahead if self.random.below(10) == 0 => {
+                let most = [75, 3600, DAY][self.random.below(3)];
+                time += seconds(&mut self.random, most);
+            }
+            _ => {}
         }
+        // What was recorded late and is dated before the first start is not wanted.
+        let is_wanted = self.source != Source::Late || Timestamp::from_second(START).unwrap() <= time;
+        self.history.push(Position { key: self.key, time });
+        self.settled.push(u32::from(!is_wanted));
+        self.key += 1;
     }
 
-    // The next event that is new.
+    // The next event that the collector shows and that is new.
     fn read(&mut self) {
+        if self.cursor == self.history.len() && self.window.is_held() {
+            self.window.release();
+            self.ledger.catch_up();
+        }
         while let Some(&position) = self.history.get(self.cursor) {
             self.cursor += 1;
-            if self.hand_over(self.cursor - 1, position) {
+            if self.begin <= position.time && self.hand_over(self.cursor - 1, position) {
                 return;
             }
         }
@@ -131,25 +181,16 @@ impl World {
 
     // As the poller does. True when the event is new.
     fn hand_over(&mut self, index: usize, position: Position) -> bool {
-        if position.time < self.begin {
-            // An event that no collector has shown yet is out of reach of any position by time.
-            let is_hidden = self.source == Source::SetBack && !self.was_issued[index];
-            self.settled[index] += u32::from(is_hidden);
+        if self.known_at_open.contains(position) {
             return false;
         }
-        if self.window.contains(position) {
-            return false;
-        }
-        self.was_issued[index] = true;
-        if self.window.is_reuse(position) {
+        if self.window.has_key(position) {
             self.window.begin_again(position.time);
             self.ledger.begin_again(position.time);
         }
         self.issued.push((index, self.ledger.issue(Some(position))));
-        self.window.insert(position);
+        self.window.insert(position, self.clock.present(self.now()));
         self.repeats += usize::from(0 < self.settled[index]);
-        let was_recorded = self.recorded.contains(&index);
-        assert!(!was_recorded || self.source == Source::SetBack, "{position:?} was recorded as settled");
         true
     }
 
@@ -174,20 +215,56 @@ impl World {
 
     fn die(&mut self) {
         let progress = checkpoint::decode(self.record.as_bytes()).unwrap().progress;
-        self.begin = progress.resume();
-        let Progress { start, settled, last, .. } = progress;
-        self.window = settled.clone();
-        self.ledger = Ledger::new(start, settled, last);
+        let Progress { start, settled, last, clock_offset, .. } = progress;
+        self.window = settled.with_overlap(OVERLAP);
+        self.start = start;
+        self.ledger = Ledger::new(start, self.window.clone(), last);
         self.issued.clear();
-        self.cursor = 0;
         self.known = self.recorded.clone();
+        self.open(set_back_meanwhile(clock_offset, self.offset));
+    }
+
+    fn lose_session(&mut self) {
+        let step = self.clock.set_back(self.present(), self.now());
+        self.open(step);
+    }
+
+    // What the poller does once a minute.
+    fn look_at_clock(&mut self) {
+        match self.clock.set_back(self.present(), self.now()) {
+            Some(step) => self.open(Some(step)),
+            None => self.see_clock(),
+        }
+    }
+
+    fn see_clock(&mut self) {
+        self.clock = SourceClock::new(self.present(), self.now());
+        self.ledger.see_present(self.present(), self.offset);
+        self.stepped = false;
+    }
+
+    fn open(&mut self, step: Option<SignedDuration>) {
+        let position = self.window.newest().unwrap_or(self.start);
+        let to = trusted(position, self.present(), step);
+        if to < position {
+            self.start = self.start.min(self.window.start_before(to));
+            self.window.pull_back(to);
+            self.ledger.set_back(to);
+        }
+        self.see_clock();
+        if to < position {
+            self.write_record();
+        }
+        self.begin = self.window.resume().map_or(self.start, |at| at.max(self.start));
+        self.known_at_open = self.window.clone();
+        self.cursor = 0;
     }
 }
 
 #[test]
 fn whenever_it_dies_every_event_is_settled_in_the_end() {
     let mut random = Random::from_test("crashes");
-    for source in [Source::Late, Source::Restarting, Source::SetBack] {
+    for source in [Source::Late, Source::Restarting, Source::Stepping, Source::Ahead] {
         let mut repeats = 0;
         for _ in 0..60 {
             repeats += World::new(source, Random::new(random.bits())).run().repeats;

@@ -7,11 +7,11 @@
 
 use std::collections::VecDeque;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cloudevents::CloudEvent;
 use crate::event::Position;
-use crate::pipeline::window::{Window, overlap_before};
+use crate::pipeline::window::Window;
 
 /// The number of an event in its ledger, in order of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,9 @@ pub(crate) struct Sequence(u64);
 #[derive(Debug)]
 pub(crate) struct Ledger {
     start: Timestamp,
+    // The source's clock, and how far it is ahead of this machine's, as far as that is known.
+    present: Timestamp,
+    clock_offset: SignedDuration,
     settled: Window,
     last: Option<EventName>,
     first: u64,
@@ -31,7 +34,11 @@ pub(crate) struct Ledger {
 struct Entry {
     // A broken event may have no readable position; it still holds its place.
     position: Option<Position>,
+    // The source's clock when the event was read.
+    present: Timestamp,
     settled: bool,
+    // Everything that the source had was read before this.
+    caught_up: bool,
     // Of a settled event, until the prefix has passed it.
     name: Option<EventName>,
 }
@@ -65,17 +72,44 @@ pub struct Progress {
     pub settled: Window,
     /// The last event of the settled prefix, if one is known by name.
     pub(crate) last: Option<EventName>,
+    /// How far the source's clock was ahead of this machine's: a step of it is found after a restart.
+    pub(crate) clock_offset: SignedDuration,
 }
 
 impl Ledger {
     /// Nothing issued; `settled` and `last` are what an earlier run knew.
     pub(crate) fn new(start: Timestamp, settled: Window, last: Option<EventName>) -> Ledger {
-        Ledger { start, settled, last, first: 0, entries: VecDeque::new() }
+        Ledger {
+            start,
+            present: Timestamp::MAX,
+            clock_offset: SignedDuration::ZERO,
+            settled,
+            last,
+            first: 0,
+            entries: VecDeque::new(),
+        }
     }
 
     /// An event was read.
     pub(crate) fn issue(&mut self, position: Option<Position>) -> Sequence {
-        self.entries.push_back(Entry { position, settled: false, name: None });
+        self.push(position, false)
+    }
+
+    /// Everything that the source has was read: when all of it is settled, a position that was held
+    /// after a step of the source's clock moves again.
+    pub(crate) fn catch_up(&mut self) {
+        let sequence = self.push(None, true);
+        self.settle(sequence, None);
+    }
+
+    fn push(&mut self, position: Option<Position>, caught_up: bool) -> Sequence {
+        self.entries.push_back(Entry {
+            position,
+            present: self.present,
+            settled: false,
+            caught_up,
+            name: None,
+        });
         Sequence(self.first + self.entries.len() as u64 - 1)
     }
 
@@ -85,10 +119,24 @@ impl Ledger {
         self.settled.begin_again(time);
     }
 
+    /// The source's clock shows `present`, so much ahead of this machine's: what is issued from now on
+    /// does not move the position beyond that.
+    pub(crate) fn see_present(&mut self, present: Timestamp, offset: SignedDuration) {
+        (self.present, self.clock_offset) = (present, offset);
+    }
+
+    /// The source's clock was set back: a position after `to` comes back to it, and what is on its way
+    /// does not move it beyond.
+    pub(crate) fn set_back(&mut self, to: Timestamp) {
+        self.start = self.start.min(self.settled.start_before(to));
+        self.settled.pull_back(to);
+        self.entries.iter_mut().for_each(|entry| entry.present = entry.present.min(to));
+    }
+
     /// From now on events come from another source: positions of the one before say nothing about
     /// them. What is on its way holds its place, and the time stays.
     pub(crate) fn change_source(&mut self) {
-        self.settled = Window::restore(self.settled.newest(), []);
+        self.settled.forget_keys();
         self.entries.iter_mut().for_each(|entry| entry.position = None);
     }
 
@@ -101,7 +149,10 @@ impl Ledger {
         let before = self.first;
         while let Some(entry) = self.entries.pop_front_if(|entry| entry.settled) {
             if let Some(position) = entry.position {
-                self.settled.insert(position);
+                self.settled.insert(position, entry.present);
+            }
+            if entry.caught_up {
+                self.settled.release();
             }
             if entry.name.is_some() {
                 self.last = entry.name;
@@ -135,21 +186,34 @@ impl Ledger {
         };
         // A source whose clock was set back records events that are older than those before them.
         let oldest = of(false).map(|position| position.time).min();
-        let time = oldest.filter(|oldest| *oldest < overlap_before(self.time())).unwrap_or(self.time());
+        let time =
+            oldest.filter(|oldest| *oldest < self.settled.overlap_before(self.time())).unwrap_or(self.time());
         let settled = self.settled.with(of(true));
-        Progress { start: self.start.min(time), time, settled, last: self.last.clone() }
+        Progress {
+            start: self.start.min(time),
+            time,
+            settled,
+            last: self.last.clone(),
+            clock_offset: self.clock_offset,
+        }
     }
 }
 
 impl Progress {
     /// Nothing is settled, and everything from this time on is wanted.
     pub(crate) fn from_start(start: Timestamp) -> Progress {
-        Progress { start, time: start, settled: Window::default(), last: None }
+        Progress {
+            start,
+            time: start,
+            settled: Window::default(),
+            last: None,
+            clock_offset: SignedDuration::ZERO,
+        }
     }
 
     /// Where reading begins when the router starts from this progress.
     pub(crate) fn resume(&self) -> Timestamp {
-        overlap_before(self.time).max(self.start)
+        self.settled.overlap_before(self.time).max(self.start)
     }
 }
 
@@ -188,7 +252,8 @@ mod tests {
     #[test]
     fn an_event_of_a_clock_that_was_set_back_is_read_again_until_it_is_settled() {
         let start = Timestamp::from_second(95).unwrap();
-        let mut ledger = Ledger::new(start, Window::default(), None);
+        let overlap = std::time::Duration::from_secs(2);
+        let mut ledger = Ledger::new(start, Window::default().with_overlap(overlap), None);
         let first = ledger.issue(at(100_000, 1));
         ledger.settle(first, None);
         let late = ledger.issue(at(98_000, 2));
@@ -202,6 +267,29 @@ mod tests {
         ledger.settle(back, None);
         assert_eq!(ledger.progress().time, at(100_000, 1).unwrap().time);
         assert_eq!(ledger.progress().resume(), at(98_000, 2).unwrap().time);
+    }
+
+    #[test]
+    fn an_event_that_is_dated_ahead_is_known_and_does_not_move_the_position() {
+        let (start, second) =
+            (Timestamp::from_second(0).unwrap(), |second| Timestamp::from_second(second).unwrap());
+        let mut ledger = Ledger::new(start, Window::default(), None);
+        ledger.see_present(second(1000), SignedDuration::ZERO);
+        for (time, key) in [(990_000, 1), (87_400_000, 2), (991_000, 3)] {
+            let event = ledger.issue(at(time, key));
+            ledger.settle(event, None);
+        }
+        let progress = ledger.progress();
+        assert_eq!((progress.time, progress.resume()), (second(991), second(391)));
+        assert!(progress.settled.contains(at(87_400_000, 2).unwrap()), "nothing is repeated that is known");
+        // The clock is set back under what is on its way and what is settled.
+        let late = ledger.issue(at(999_000, 4));
+        ledger.set_back(second(700));
+        ledger.see_present(second(700), SignedDuration::ZERO);
+        ledger.settle(late, None);
+        let progress = ledger.progress();
+        assert_eq!((progress.time, progress.resume()), (second(700), second(100)));
+        assert!(progress.settled.contains(at(999_000, 4).unwrap()));
     }
 
     #[test]

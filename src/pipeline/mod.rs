@@ -30,6 +30,7 @@ use crate::stop::{Stop, StopSource, stop_signal};
 
 pub mod checkpoint;
 mod checkpointer;
+mod clock;
 pub mod dead_letter;
 mod filter;
 pub(crate) mod go_checkpoint;
@@ -37,6 +38,7 @@ pub(crate) mod lanes;
 pub(crate) mod ledger;
 mod poller;
 pub(crate) mod queue;
+mod recent;
 pub mod retry;
 pub(crate) mod view;
 pub(crate) mod window;
@@ -67,6 +69,8 @@ pub struct RouteParts {
     pub about: About,
     /// `replay_max` of the source.
     pub replay_max: Option<Duration>,
+    /// `overlap` of the source.
+    pub overlap: Duration,
     /// Where they go.
     pub processor: Arc<dyn Processor>,
     /// The state folder; none makes the route at-most-once and keeps nothing on disk.
@@ -113,11 +117,14 @@ struct Shared {
     promise: Promise,
     keeps_checkpoint: bool,
     replay_max: Option<Duration>,
+    overlap: Duration,
     dead_letters: Option<DeadLetters>,
     source_incident: Incident,
     delivery_incident: Incident,
     dead_letter_incident: Incident,
     filter_incident: Incident,
+    clock_incident: Incident,
+    repeat_incident: Incident,
     stop: Stop,
 }
 
@@ -128,12 +135,12 @@ impl Route {
     /// # Errors
     /// When there are checkpoints and none can be used.
     pub fn start(index: usize, parts: RouteParts, exits: &Sender<Exit>) -> Result<Route> {
-        let RouteParts { config, mut source, about, replay_max, processor, state_dir } = parts;
+        let RouteParts { config, mut source, about, replay_max, overlap, processor, state_dir } = parts;
         let who = format!("route {}", config.name);
         let file = state_dir.as_ref().map(|folder| CheckpointFile::new(folder, &config.name));
         let start = match (&file, &state_dir) {
             (Some(file), Some(folder)) => {
-                resume(&who, file, &GoCheckpoint::new(folder, &about.source_address))?
+                resume(&who, file, &GoCheckpoint::new(folder, &about.source_address))?.with_overlap(overlap)
             }
             _ => Start::Now,
         };
@@ -145,12 +152,15 @@ impl Route {
             promise: if file.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
             keeps_checkpoint: file.is_some(),
             replay_max,
+            overlap,
             dead_letters: state_dir
                 .map(|folder| DeadLetters::new(&folder, &config.name, config.dead_letter_bytes_max)),
             source_incident: Incident::new(who.as_str()),
             delivery_incident: Incident::new(who.as_str()),
             dead_letter_incident: Incident::new(who.as_str()),
             filter_incident: Incident::new(who.as_str()),
+            clock_incident: Incident::new(who.as_str()),
+            repeat_incident: Incident::new(who.as_str()),
             filter: Filter::new(&config.types, config.pattern.clone()),
             stop: stop_seen,
             who,

@@ -4,17 +4,20 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::event::{Event, Position};
 use crate::limits::{
     CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_DISORDER_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT,
-    ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN,
+    ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT,
 };
+use crate::observe::incident::DATED_AHEAD;
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
+use crate::pipeline::clock::{SourceClock, is_ahead, set_back_meanwhile, trusted};
 use crate::pipeline::ledger::{Ledger, Progress};
-use crate::pipeline::window::{Window, overlap_before};
+use crate::pipeline::recent::Recent;
+use crate::pipeline::window::Window;
 use crate::source::{Broken, Item, Opened, Source, SourceError, SourceFailure};
 
 /// Where the route stood when the process started.
@@ -30,15 +33,28 @@ pub(crate) enum Start {
     },
 }
 
+impl Start {
+    /// The same start, reading from so far before it.
+    pub(crate) fn with_overlap(mut self, overlap: Duration) -> Start {
+        if let Start::Checkpoint { progress, .. } = &mut self {
+            progress.settled.set_overlap(overlap);
+        }
+        self
+    }
+}
+
 /// Reads until stop.
 pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse: &Pulse) {
     let mut poller = Poller {
         shared,
         pulse,
         issued: None,
+        clock: None,
         identity: None,
         failures: 0,
         start,
+        ahead: None,
+        caught_up_at: None,
         key_warned: false,
         last_key: None,
         purged_after: None,
@@ -46,12 +62,21 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse:
     };
     while !shared.stop.is_stopped() {
         match poller.open_and_read(source) {
-            Ok(()) => break,
+            Ok(Ending::Stopped) => break,
+            Ok(Ending::ClockSetBack) => {}
             Err(error) => poller.wait_after(&error, source),
         }
     }
     source.close();
     shared.stats.disconnected();
+}
+
+// Why reading ended, if not by a failure.
+enum Ending {
+    // The route is to stop.
+    Stopped,
+    // Where reading stands means nothing any more: the source is to be opened again.
+    ClockSetBack,
 }
 
 struct Poller<'a> {
@@ -60,9 +85,14 @@ struct Poller<'a> {
     // What was handed to the lanes (or settled by an earlier run) around the newest event; none
     // until the source was opened once.
     issued: Option<Issued>,
+    clock: Option<SourceClock>,
     identity: Option<String>,
     failures: u32,
     start: Start,
+    // The latest time of an event, while it may lie ahead of the source's present.
+    ahead: Option<Timestamp>,
+    // Where the position was before the source's clock was set back, until that has come there again.
+    caught_up_at: Option<Timestamp>,
     key_warned: bool,
     // Of the event that was new last.
     last_key: Option<i64>,
@@ -72,20 +102,48 @@ struct Poller<'a> {
     oddities_told: HashSet<String>,
 }
 
+// What became of an entry of a page.
+enum Handed {
+    New,
+    // It was known when the source was opened.
+    Known,
+    // It was read before since the source was opened.
+    Repeated,
+    Stopped,
+}
+
 struct Issued {
     start: Timestamp,
     window: Window,
+    // What was known when the source was opened: reading begins before it.
+    known: Window,
+    // What was read since.
+    recent: Recent,
+}
+
+impl Issued {
+    fn resume(&self) -> Timestamp {
+        self.window.resume().map_or(self.start, |at| at.max(self.start))
+    }
+
+    fn pull_back(&mut self, to: Timestamp) {
+        self.start = self.start.min(self.window.start_before(to));
+        self.window.pull_back(to);
+    }
 }
 
 impl Poller<'_> {
-    // Ends with Ok only when the route is to stop.
-    fn open_and_read(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
+    fn open_and_read(&mut self, source: &mut dyn Source) -> Result<Ending, SourceError> {
         let begin = self.begin();
         self.pulse.busy();
         let opened = source.open(begin)?;
         self.pulse.resting();
-        self.shared.stats.source_clock(opened.now);
-        let Some(opened) = self.take_position(source, opened)? else { return Ok(()) };
+        let Some(opened) = self.take_position(source, opened)? else { return Ok(Ending::Stopped) };
+        let opened = self.take_clock(source, opened)?;
+        if let Some(issued) = &mut self.issued {
+            issued.known = issued.window.clone();
+            issued.recent.clear();
+        }
         self.purged_after = opened.is_purged.then_some(opened.begin);
         if 0 < self.failures {
             self.shared.stats.reconnects.add(1);
@@ -100,7 +158,7 @@ impl Poller<'_> {
         self.read_pages(source)
     }
 
-    fn read_pages(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
+    fn read_pages(&mut self, source: &mut dyn Source) -> Result<Ending, SourceError> {
         let stop = &self.shared.stop;
         while !stop.is_stopped() {
             self.pulse.busy();
@@ -112,27 +170,52 @@ impl Poller<'_> {
             self.shared.stats.pages.add(1);
             let empty = page.items.is_empty();
             log::debug!(target: self.shared.who.as_str(), "page of {} events", page.items.len());
+            let mut repeats = 0;
             for item in page.items {
-                if !self.hand_over(item) {
-                    return Ok(());
+                match self.hand_over(item) {
+                    Handed::New | Handed::Known => {}
+                    Handed::Repeated => repeats += 1,
+                    Handed::Stopped => return Ok(Ending::Stopped),
                 }
             }
+            self.brake(repeats);
             if let Some(position) = source.passed()
                 && !self.pass(position)
             {
-                return Ok(());
+                return Ok(Ending::Stopped);
+            }
+            if empty {
+                self.catch_up();
+            }
+            if self.is_clock_set_back(source)? {
+                return Ok(Ending::ClockSetBack);
             }
             if empty || !page.more {
                 source.wait(stop, IDLE_WAIT_MAX)?;
             }
         }
-        Ok(())
+        Ok(Ending::Stopped)
+    }
+
+    // A source that shows again what it showed in this very reading is not asked again at once.
+    fn brake(&self, repeats: usize) {
+        let incident = &self.shared.repeat_incident;
+        if repeats == 0 {
+            return incident.over();
+        }
+        let detail = format!("the source shows {repeats} events again that it showed just now");
+        incident.happened(
+            "repeated page",
+            &detail,
+            "they are not delivered again, and it is asked more slowly",
+        );
+        self.shared.stop.wait(REPEATED_PAGE_WAIT);
     }
 
     // From where to read: what this run has handed over, else the checkpoint, else now.
     fn begin(&self) -> Option<Timestamp> {
         match (&self.issued, &self.start) {
-            (Some(issued), _) => Some(issued.window.resume().map_or(issued.start, |at| at.max(issued.start))),
+            (Some(issued), _) => Some(issued.resume()),
             (None, Start::Checkpoint { progress, .. }) => Some(progress.resume()),
             (None, Start::Now) => None,
         }
@@ -158,7 +241,7 @@ impl Poller<'_> {
         self.identity = Some(opened.identity.clone());
         if let Some(issued) = &mut self.issued {
             if changed {
-                issued.window = Window::restore(issued.window.newest(), []);
+                issued.window.forget_keys();
                 self.last_key = None;
                 self.shared.queue.change_source(&opened.identity);
             }
@@ -168,16 +251,17 @@ impl Poller<'_> {
             Start::Checkpoint { progress, .. } => {
                 (progress.start, progress.settled.clone(), progress.last.clone())
             }
-            Start::Now => (opened.begin, Window::default(), None),
+            Start::Now => (opened.begin, Window::default().with_overlap(self.shared.overlap), None),
         };
         if changed {
-            window = Window::restore(window.newest(), []);
+            window.forget_keys();
         }
         let start = self.bound_replay(start, &mut window, opened.now);
         self.shared.queue.begin(&opened.identity, Ledger::new(start, window.clone(), last));
         self.last_key = window.newest_key();
-        let bounded = window.newest().is_none_or(|newest| overlap_before(newest) < start);
-        self.issued = Some(Issued { start, window });
+        let bounded = window.newest().is_none_or(|newest| window.overlap_before(newest) < start);
+        let (known, recent) = (Window::default(), Recent::default());
+        self.issued = Some(Issued { start, window, known, recent });
         if self.shared.keeps_checkpoint && !self.shared.queue.wait_durable() {
             return Ok(None);
         }
@@ -189,24 +273,118 @@ impl Poller<'_> {
         Ok(Some(opened))
     }
 
+    // A position is never trusted beyond the source's present, nor across a step of its clock: what is
+    // recorded from now on may be dated before it. Gives what the source was opened with in the end.
+    fn take_clock(&mut self, source: &mut dyn Source, opened: Opened) -> Result<Opened, SourceError> {
+        let (now, here) = (Instant::now(), Timestamp::now());
+        let present = opened.now;
+        let offset = present.duration_since(here);
+        let step = match (&self.clock, &self.start) {
+            (Some(clock), _) => clock.set_back(present, now),
+            (None, Start::Checkpoint { progress, .. }) => set_back_meanwhile(progress.clock_offset, offset),
+            (None, Start::Now) => None,
+        };
+        self.clock = Some(SourceClock::new(present, now));
+        self.shared.stats.source_clock(present);
+        let Some(issued) = &mut self.issued else { return Ok(opened) };
+        let position = issued.window.newest().unwrap_or(issued.start);
+        let to = trusted(position, present, step);
+        let is_back = step.is_some() || is_ahead(position, present);
+        if to < position {
+            issued.pull_back(to);
+        }
+        self.shared.queue.see_present(present, offset);
+        // Before anything is read that is dated before the old position, a restart must know of it.
+        if to < position {
+            self.shared.queue.set_back(to);
+            if self.shared.keeps_checkpoint && !self.shared.queue.wait_durable() {
+                return Ok(opened);
+            }
+        }
+        if !is_back {
+            return Ok(opened);
+        }
+        let begin = issued.resume();
+        self.caught_up_at = Some(position);
+        let detail = format!(
+            "the position {position} is ahead of what the source's clock can have shown: its clock, now {present}, was              set back (this machine's clock: {here}); correct the time service (NTP) of the source and of this machine"
+        );
+        let consequence = format!("reading from {begin}, some events may be repeated");
+        self.shared.clock_incident.happened("clock set back", &detail, &consequence);
+        if opened.begin <= begin {
+            return Ok(opened);
+        }
+        // What such a position says about the source's retention is nothing.
+        Ok(Opened { is_purged: false, ..source.open(Some(begin))? })
+    }
+
+    // After a step of the clock the position moves again when everything was read.
+    fn catch_up(&mut self) {
+        if let Some(issued) = self.issued.as_mut().filter(|issued| issued.window.is_held()) {
+            issued.window.release();
+            self.shared.queue.catch_up();
+        }
+    }
+
+    // Asks the source for its present now and then. True when it was set back.
+    fn is_clock_set_back(&mut self, source: &mut dyn Source) -> Result<bool, SourceError> {
+        let now = Instant::now();
+        let Some(clock) = &self.clock else { return Ok(false) };
+        let ahead = self.ahead.filter(|time| is_ahead(*time, clock.present(now)));
+        if !clock.is_check_due(ahead.is_some(), now) {
+            return Ok(false);
+        }
+        let Some(present) = source.present()? else { return Ok(false) };
+        let now = Instant::now();
+        if clock.set_back(present, now).is_some() {
+            return Ok(true);
+        }
+        self.clock = Some(SourceClock::new(present, now));
+        self.shared.stats.source_clock(present);
+        self.shared.queue.see_present(present, present.duration_since(Timestamp::now()));
+        self.judge_dates(present);
+        Ok(false)
+    }
+
+    // Says as long as it lasts that events are dated after the source's present, or that it has not
+    // come to where the position was before its clock was set back.
+    fn judge_dates(&mut self, present: Timestamp) {
+        self.caught_up_at = self.caught_up_at.filter(|time| is_ahead(*time, present));
+        self.ahead = self.ahead.filter(|time| is_ahead(*time, present));
+        match (self.caught_up_at, self.ahead) {
+            (None, None) => self.shared.clock_incident.over(),
+            (None, Some(time)) => {
+                let here = Timestamp::now();
+                let detail = format!(
+                    "an event is dated {time}, ahead of the source's clock, which shows {present} (this machine's clock: {here}):                      correct the time service (NTP) of the source and its hosts"
+                );
+                self.shared.clock_incident.happened(
+                    DATED_AHEAD,
+                    &detail,
+                    "it is delivered, and reading goes on from the present",
+                );
+            }
+            (Some(_), _) => {}
+        }
+    }
+
     // `replay_max`: an operator's choice to skip what is older, said with begin and end.
     fn bound_replay(&self, start: Timestamp, window: &mut Window, now: Timestamp) -> Timestamp {
         let Some(max) = self.shared.replay_max else { return start };
-        let oldest =
-            now.checked_sub(jiff::SignedDuration::try_from(max).unwrap_or_default()).unwrap_or(start);
+        let oldest = now.checked_sub(SignedDuration::try_from(max).unwrap_or_default()).unwrap_or(start);
         let position = window.newest().unwrap_or(start);
         if oldest <= position {
             return start;
         }
         log::error!(target: self.shared.who.as_str(), "events from {position} to {oldest} are skipped: they are older than replay_max");
-        *window = Window::default();
+        *window = Window::default().with_overlap(self.shared.overlap);
         oldest
     }
 
     // The source left an event out, and all before it was handed over: the route stands there. False
     // when it is to stop.
     fn pass(&mut self, position: Position) -> bool {
-        if !self.is_new(position) {
+        if self.issued.as_ref().is_some_and(|issued| issued.window.contains(position)) {
             return true;
         }
         self.mark_reuse(position);
@@ -217,19 +395,30 @@ impl Poller<'_> {
         pushed
     }
 
-    // False when the route is to stop.
-    fn hand_over(&mut self, item: Item) -> bool {
-        match item {
+    fn hand_over(&mut self, item: Item) -> Handed {
+        let (position, content) = match &item {
+            Item::Event(event) => (Some(event.position), &event.ce.data[..]),
+            Item::Broken(broken) => (broken.position, &broken.raw[..]),
+        };
+        if let (Some(position), Some(issued)) = (position, &mut self.issued) {
+            if issued.known.contains(position) {
+                return Handed::Known;
+            }
+            if !issued.recent.insert(position, content) {
+                return Handed::Repeated;
+            }
+            self.ahead = self.ahead.max(Some(position.time));
+        }
+        let handed = match item {
             Item::Event(event) => self.hand_over_event(event),
             Item::Broken(broken) => self.keep_broken(broken),
-        }
+        };
+        if handed { Handed::New } else { Handed::Stopped }
     }
 
+    // False when the route is to stop.
     fn hand_over_event(&mut self, event: Event) -> bool {
         let position = event.position;
-        if !self.is_new(position) {
-            return true;
-        }
         let stats = &self.shared.stats;
         stats.read.add(1);
         stats.read_event(position);
@@ -250,9 +439,6 @@ impl Poller<'_> {
     }
 
     fn keep_broken(&mut self, broken: Broken) -> bool {
-        if broken.position.is_some_and(|position| !self.is_new(position)) {
-            return true;
-        }
         self.shared.stats.read.add(1);
         while let Some(letters) = &self.shared.dead_letters {
             let Err(error) = letters.append_broken(&broken) else { break };
@@ -307,14 +493,10 @@ impl Poller<'_> {
              shorter than the time that this route was away; they are lost");
     }
 
-    fn is_new(&self, position: Position) -> bool {
-        self.issued.as_ref().is_none_or(|issued| !issued.window.contains(position))
-    }
-
-    // Whether the source has begun its keys again within a second; then what comes is told apart
-    // from what was, here and in the ledger.
+    // Whether another event near this one has its key: the source has begun its keys again. Then what
+    // comes is told apart from what was, here and in the ledger.
     fn mark_reuse(&mut self, position: Position) -> bool {
-        let Some(issued) = self.issued.as_mut().filter(|issued| issued.window.is_reuse(position)) else {
+        let Some(issued) = self.issued.as_mut().filter(|issued| issued.window.has_key(position)) else {
             return false;
         };
         issued.window.begin_again(position.time);
@@ -324,7 +506,8 @@ impl Poller<'_> {
 
     fn remember(&mut self, position: Position) {
         if let Some(issued) = &mut self.issued {
-            issued.window.insert(position);
+            let present = self.clock.map_or(Timestamp::MAX, |clock| clock.present(Instant::now()));
+            issued.window.insert(position, present);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Order;
 use crate::event::{Event, Position};
@@ -131,6 +131,25 @@ impl Queue {
         let mut state = self.lock();
         state.identity = identity.to_string();
         state.ledger.change_source();
+        self.tell_checkpointer(&mut state);
+    }
+
+    /// The source's clock shows `present`, so much ahead of this machine's.
+    pub(crate) fn see_present(&self, present: Timestamp, offset: SignedDuration) {
+        self.lock().ledger.see_present(present, offset);
+    }
+
+    /// The source's clock was set back: a position after `to` comes back to it.
+    pub(crate) fn set_back(&self, to: Timestamp) {
+        let mut state = self.lock();
+        state.ledger.set_back(to);
+        self.tell_checkpointer(&mut state);
+    }
+
+    /// Everything that the source has was pushed.
+    pub(crate) fn catch_up(&self) {
+        let mut state = self.lock();
+        state.ledger.catch_up();
         self.tell_checkpointer(&mut state);
     }
 

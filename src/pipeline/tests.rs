@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::config::{ConnectionConfig, Format, MetricsConfig, Order, RetryConfig};
 use crate::event::Position;
+use crate::limits::OVERLAP_DEFAULT;
 use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::Part;
@@ -162,6 +163,7 @@ impl Bench {
             source: Box::new(history),
             about: About { source_address: "test".to_string(), ..About::default() },
             replay_max: None,
+            overlap: OVERLAP_DEFAULT,
             processor: sink.clone(),
             state_dir: self.at_least_once.then(|| self.folder.path().to_path_buf()),
         };

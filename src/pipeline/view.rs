@@ -71,6 +71,8 @@ impl View {
             stalled,
             of(Part::DeadLetters, shared.dead_letter_incident.current()),
             of(Part::Delivery, shared.delivery_incident.current().or_else(|| self.processor.incident())),
+            of(Part::Clock, shared.clock_incident.current()),
+            of(Part::Repeats, shared.repeat_incident.current()),
             of(Part::Filter, shared.filter_incident.current()),
         ];
         incidents.into_iter().flatten().collect()

@@ -33,6 +33,11 @@ pub trait Source: Send {
     /// Waits until new events are likely, `longest` has passed, or stop.
     fn wait(&mut self, stop: &Stop, longest: Duration) -> Result<(), SourceError>;
 
+    /// The source's present, if it can be asked for.
+    fn present(&mut self) -> Result<Option<Timestamp>, SourceError> {
+        Ok(None)
+    }
+
     /// Whether the credentials are others than those of the last login, so that a refused login may
     /// be tried again at once.
     fn has_new_credentials(&self) -> bool {

@@ -348,6 +348,10 @@ impl Source for Vcenter {
         Ok(())
     }
 
+    fn present(&mut self) -> Result<Option<Timestamp>, SourceError> {
+        self.link.as_ref().map(|link| link.session.server_time()).transpose()
+    }
+
     fn has_new_credentials(&self) -> bool {
         let now = self.credentials();
         now.is_some() && now != self.tried
