@@ -60,7 +60,7 @@ pub(crate) const WINDOW_SPAN_SECONDS: i64 = 10;
 /// that a host handed to vCenter late.
 pub(crate) const RESUME_OVERLAP: Duration = Duration::from_secs(2);
 /// How often a source is asked for its present while it is read.
-pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(20);
 /// How often it is asked while its events are dated ahead of its present as far as that is known.
 pub(crate) const CLOCK_DOUBT_INTERVAL: Duration = Duration::from_secs(10);
 /// A difference between two clocks that is not worth a word.

@@ -12,6 +12,8 @@ mod support;
 mod checkpoints;
 // The command line and the configuration file.
 mod cli;
+// vCenter's clock is set, or an event is dated ahead of it.
+mod clock;
 // Nothing is lost, whatever happens.
 mod conservation;
 // Killed before any system call, or with a disk that fails, nothing is missing.

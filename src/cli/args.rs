@@ -117,6 +117,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     valued("from", None, "TIME"),
     valued("to", None, "TIME"),
     switch("dry-run", None),
+    switch("force", None),
     switch("help", Some('h')),
     switch("version", Some('V')),
 ];
@@ -190,7 +191,10 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             let route = given.name("route")?;
             let action = match given.argument() {
                 Some(word) if word == "show" => checkpoint::Action::Show,
-                Some(word) if word == "set" => checkpoint::Action::Set(given.time()?),
+                Some(word) if word == "set" => {
+                    let (time, force) = (given.time()?, given.switch("force")?);
+                    checkpoint::Action::Set { time, force }
+                }
                 _ => return Err(UsageError("`checkpoint` needs `show` or `set TIME`".to_string())),
             };
             Ok(Command::Checkpoint { route, action })
@@ -230,7 +234,8 @@ fn replay_options(given: &mut Given) -> Result<Command, UsageError> {
         return Err(UsageError("option `--to` is a time before that of `--from`".to_string()));
     }
     let dry_run = given.switch("dry-run")?;
-    Ok(Command::Replay(replay::Options { route, from, to, dry_run }))
+    let force = given.switch("force")?;
+    Ok(Command::Replay(replay::Options { route, from, to, dry_run, force }))
 }
 
 /// Understands the arguments of the process, without its own name.

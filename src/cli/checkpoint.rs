@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::config::{Config, RouteConfig, SourceKind};
 use crate::error::{Context, Error, Result};
 use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
+use crate::pipeline::clock::is_ahead;
 use crate::pipeline::go_checkpoint::GoCheckpoint;
 use crate::pipeline::ledger::{EventName, Progress};
 use crate::router::prepare_state;
@@ -14,8 +15,8 @@ use crate::router::prepare_state;
 pub(super) enum Action {
     /// Print them.
     Show,
-    /// Deliver everything from this time on, by the source's clock.
-    Set(Timestamp),
+    /// Deliver everything from this time on, by the source's clock; from a future time only by force.
+    Set { time: Timestamp, force: bool },
 }
 
 /// The text to print.
@@ -27,11 +28,29 @@ pub(super) fn checkpoint(config: &Config, route: Option<&str>, action: &Action) 
     let routes = super::routes(config, route)?;
     match action {
         Action::Show => Ok(routes.iter().map(|route| show(config, route)).collect()),
-        Action::Set(time) => match routes.as_slice() {
-            [route] => set(config, route, *time),
+        Action::Set { time, force } => match routes.as_slice() {
+            [route] => {
+                refuse_future(*time, *force)?;
+                set(config, route, *time)
+            }
             _ => Err(Error::new("say which route to set, with --route NAME")),
         },
     }
+}
+
+/// A position in the future would skip what is recorded until then.
+///
+/// # Errors
+/// When `time` is ahead of this machine's clock, unless by force.
+pub(super) fn refuse_future(time: Timestamp, force: bool) -> Result<()> {
+    let now = Timestamp::now();
+    if force || !is_ahead(time, now) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "{time} lies in the future: this machine's clock shows {now}, and events until then would not be delivered; \
+         correct the time, or repeat the command with --force if the source's clock is ahead"
+    )))
 }
 
 fn show(config: &Config, route: &RouteConfig) -> String {

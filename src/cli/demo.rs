@@ -51,7 +51,7 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
     let config = configure(&simulator, folder.path(), overrides)?;
     observe::log::init(&config.log);
     // As if it had run before: what is there already is delivered too.
-    checkpoint::checkpoint(&config, None, &Action::Set(begin))?;
+    checkpoint::checkpoint(&config, None, &Action::Set { time: begin, force: true })?;
     run::watch_signals(source.clone())?;
     let router = Router::start(&config)?;
     let [route] = router.routes() else { return Err(Error::new("the demo has one route").into()) };

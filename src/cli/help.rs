@@ -106,12 +106,14 @@ Delivers a part of vCenter's history once more along a route, with the same ids.
 route does not move; a running router is not disturbed.
 
 Usage: router replay [-c FILE] --route NAME --from TIME [--to TIME] [--dry-run]
+                     [--force]
 
 Options:
       --route NAME  The route
       --from TIME   The first moment, in vCenter's clock, such as 2026-01-31T12:00:00Z
       --to TIME     The last moment; without it vCenter's present
       --dry-run     Print the CloudEvents as lines of JSON instead of delivering them
+      --force       Also if the first moment lies in the future
 
 Exit codes: 0 done; 1 events were refused for good, they are printed, or it was stopped before the
 end.
@@ -137,10 +139,11 @@ pub(super) const CHECKPOINT: &str = "\
 Shows or sets where routes go on reading at their next start. The router must not be running to set.
 
 Usage: router checkpoint show [-c FILE] [--route NAME]
-       router checkpoint set [-c FILE] [--route NAME] TIME
+       router checkpoint set [-c FILE] [--route NAME] [--force] TIME
 
 Options:
       --route NAME  The route; may be left out where there is one
+      --force       Also if TIME lies in the future
 
 TIME is in vCenter's clock and has a zone, such as 2026-01-31T12:00:00Z. Every event from then on is
 delivered: an earlier time repeats events, a later one skips them.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::cli::checkpoint::refuse_future;
 use crate::cli::folder::Folder;
 use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, dead_letters, printing};
@@ -27,6 +28,8 @@ pub(super) struct Options {
     pub(super) from: Timestamp,
     /// The last one; none means its present.
     pub(super) to: Option<Timestamp>,
+    /// Also if `from` lies in the future.
+    pub(super) force: bool,
     /// Print the events instead of delivering them.
     pub(super) dry_run: bool,
 }
@@ -43,6 +46,7 @@ pub(super) fn replay(
     out: &mut impl Write,
 ) -> std::result::Result<(), Failure> {
     let refused = |error| Failure { exit: Exit::Refused, error };
+    refuse_future(options.from, options.force).map_err(refused)?;
     let mut route: RouteConfig = match super::routes(&config, Some(&options.route)).map_err(refused)?[..] {
         [route] => route.clone(),
         _ => return Err(refused(Error::new(format!("route {} is not unique", options.route)))),

@@ -187,8 +187,7 @@ impl Simulator {
     }
 
     /// Moves the vCenter's clock.
-    #[cfg(test)]
-    pub(crate) fn set_clock_offset(&self, offset: SignedDuration) {
+    pub fn set_clock_offset(&self, offset: SignedDuration) {
         self.shared.lock().clock_offset = offset;
     }
 

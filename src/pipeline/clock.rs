@@ -2,7 +2,7 @@
 //!
 //! A position is a time of the source, so a clock that is set back would put it into the future, and
 //! what is recorded until the clock has caught up would lie behind it. So the clock is asked at each
-//! opening and once a minute, and carried forward by ours in between.
+//! opening and every few seconds, and carried forward by ours in between.
 
 use std::time::Instant;
 
@@ -35,17 +35,27 @@ impl SourceClock {
         interval <= now.saturating_duration_since(self.at)
     }
 
-    /// By how much the clock that shows `shown` now was set back, if it was.
-    pub(crate) fn set_back(&self, shown: Timestamp, now: Instant) -> Option<SignedDuration> {
-        step_back(self.present(now).duration_since(shown))
+    /// By how much the clock that shows `shown` now was set forward, or back if that is negative.
+    pub(crate) fn gained(&self, shown: Timestamp, now: Instant) -> SignedDuration {
+        shown.duration_since(self.present(now))
     }
 }
 
-/// By how much a source's clock was set back while nobody looked: it was `then` ahead of this machine's
-/// and is `now` ahead of it. Larger steps than anybody takes come from this machine's own clock, which
-/// was not set yet.
-pub(crate) fn set_back_meanwhile(then: SignedDuration, now: SignedDuration) -> Option<SignedDuration> {
-    step_back(then.checked_sub(now)?).filter(|step| *step <= CLOCK_STEP_MAX)
+/// The same while nobody looked: the source's clock was `then` ahead of this machine's, and is `now`
+/// ahead of it. Larger steps back than anybody takes come from this machine's own clock, which was not
+/// set yet.
+pub(crate) fn gained_meanwhile(then: SignedDuration, now: SignedDuration) -> SignedDuration {
+    now.checked_sub(then).filter(|gained| -CLOCK_STEP_MAX <= *gained).unwrap_or_default()
+}
+
+/// By how much a clock was set back that gained so much, if it was.
+pub(crate) fn set_back(gained: SignedDuration) -> Option<SignedDuration> {
+    Some(-gained).filter(|step| tolerance() < *step)
+}
+
+/// Whether a clock was set forward that gained so much.
+pub(crate) fn is_set_forward(gained: SignedDuration) -> bool {
+    tolerance() < gained
 }
 
 /// How far a position can be trusted when the source's clock shows `present` and was set back by `step`:
@@ -56,12 +66,11 @@ pub(crate) fn trusted(position: Timestamp, present: Timestamp, step: Option<Sign
 
 /// Whether `time` is so far ahead of `present` that it is worth a word.
 pub(crate) fn is_ahead(time: Timestamp, present: Timestamp) -> bool {
-    step_back(time.duration_since(present)).is_some()
+    tolerance() < time.duration_since(present)
 }
 
-fn step_back(step: SignedDuration) -> Option<SignedDuration> {
-    Some(step)
-        .filter(|step| SignedDuration::try_from(CLOCK_TOLERANCE).is_ok_and(|tolerance| tolerance < *step))
+fn tolerance() -> SignedDuration {
+    SignedDuration::try_from(CLOCK_TOLERANCE).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -75,21 +84,26 @@ mod tests {
         let later = begin + Duration::from_secs(30);
         let clock = SourceClock::new(shown, begin);
         assert_eq!(clock.present(later), Timestamp::from_second(1030).unwrap());
-        assert!(!clock.is_check_due(false, later) && clock.is_check_due(true, later));
-        assert!(clock.is_check_due(false, begin + Duration::from_secs(60)));
+        assert!(!clock.is_check_due(false, begin + CLOCK_DOUBT_INTERVAL) && clock.is_check_due(true, later));
+        assert!(clock.is_check_due(false, begin + CLOCK_CHECK_INTERVAL));
         let at = |second| Timestamp::from_second(second).unwrap();
-        assert_eq!(clock.set_back(at(1029), later), None, "within the tolerance");
-        assert_eq!(clock.set_back(at(1100), later), None, "set forward");
-        assert_eq!(clock.set_back(at(30), later), Some(SignedDuration::from_secs(1000)));
+        let back = |shown| set_back(clock.gained(shown, later));
+        assert_eq!(back(at(1029)), None, "within the tolerance");
+        assert_eq!(back(at(1100)), None, "set forward");
+        assert_eq!(back(at(30)), Some(SignedDuration::from_secs(1000)));
+        assert!(
+            is_set_forward(clock.gained(at(1100), later)) && !is_set_forward(clock.gained(at(1031), later))
+        );
         assert!(is_ahead(at(1075), at(1000)) && !is_ahead(at(1001), at(1000)));
     }
 
     #[test]
     fn a_step_while_nobody_looked_is_seen_by_the_difference_of_two_clocks() {
         let hours = SignedDuration::from_hours;
-        assert_eq!(set_back_meanwhile(hours(1), hours(0)), Some(hours(1)));
-        assert_eq!(set_back_meanwhile(hours(0), hours(1)), None, "set forward");
-        assert_eq!(set_back_meanwhile(hours(0), hours(-24)), Some(hours(24)));
-        assert_eq!(set_back_meanwhile(hours(400_000), hours(0)), None, "our own clock was not set");
+        let back = |then, now| set_back(gained_meanwhile(hours(then), hours(now)));
+        assert_eq!(back(1, 0), Some(hours(1)));
+        assert_eq!(back(0, 1), None, "set forward");
+        assert_eq!(back(0, -24), Some(hours(24)));
+        assert_eq!(back(400_000, 0), None, "our own clock was not set");
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::checkpoint::{self, Checkpoint};
-use super::clock::{SourceClock, set_back_meanwhile, trusted};
+use super::clock::{SourceClock, gained_meanwhile, set_back, trusted};
 use super::ledger::{Ledger, Progress, Sequence};
 use super::window::Window;
 use crate::event::Position;
@@ -221,17 +221,17 @@ impl World {
         self.ledger = Ledger::new(start, self.window.clone(), last);
         self.issued.clear();
         self.known = self.recorded.clone();
-        self.open(set_back_meanwhile(clock_offset, self.offset));
+        self.open(set_back(gained_meanwhile(clock_offset, self.offset)));
     }
 
     fn lose_session(&mut self) {
-        let step = self.clock.set_back(self.present(), self.now());
+        let step = set_back(self.clock.gained(self.present(), self.now()));
         self.open(step);
     }
 
-    // What the poller does once a minute.
+    // What the poller does now and then.
     fn look_at_clock(&mut self) {
-        match self.clock.set_back(self.present(), self.now()) {
+        match set_back(self.clock.gained(self.present(), self.now())) {
             Some(step) => self.open(Some(step)),
             None => self.see_clock(),
         }

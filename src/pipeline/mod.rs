@@ -30,7 +30,7 @@ use crate::stop::{Stop, StopSource, stop_signal};
 
 pub mod checkpoint;
 mod checkpointer;
-mod clock;
+pub(crate) mod clock;
 pub mod dead_letter;
 mod filter;
 pub(crate) mod go_checkpoint;

@@ -14,7 +14,7 @@ use crate::limits::{
 use crate::observe::incident::DATED_AHEAD;
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
-use crate::pipeline::clock::{SourceClock, is_ahead, set_back_meanwhile, trusted};
+use crate::pipeline::clock::{SourceClock, gained_meanwhile, is_ahead, is_set_forward, set_back, trusted};
 use crate::pipeline::ledger::{Ledger, Progress};
 use crate::pipeline::recent::Recent;
 use crate::pipeline::window::Window;
@@ -276,38 +276,39 @@ impl Poller<'_> {
     // A position is never trusted beyond the source's present, nor across a step of its clock: what is
     // recorded from now on may be dated before it. Gives what the source was opened with in the end.
     fn take_clock(&mut self, source: &mut dyn Source, opened: Opened) -> Result<Opened, SourceError> {
-        let (now, here) = (Instant::now(), Timestamp::now());
-        let present = opened.now;
+        let (now, here, present) = (Instant::now(), Timestamp::now(), opened.now);
         let offset = present.duration_since(here);
-        let step = match (&self.clock, &self.start) {
-            (Some(clock), _) => clock.set_back(present, now),
-            (None, Start::Checkpoint { progress, .. }) => set_back_meanwhile(progress.clock_offset, offset),
-            (None, Start::Now) => None,
+        // How much the source's clock gained on ours since it was last looked at.
+        let gained = match (&self.clock, &self.start) {
+            (Some(clock), _) => clock.gained(present, now),
+            (None, Start::Checkpoint { progress, .. }) => gained_meanwhile(progress.clock_offset, offset),
+            (None, Start::Now) => SignedDuration::ZERO,
         };
         self.clock = Some(SourceClock::new(present, now));
         self.shared.stats.source_clock(present);
+        self.shared.queue.see_present(present, offset);
+        // Time that a clock was set forward over has no events, and none that are gone.
+        let is_purged = opened.is_purged && !is_set_forward(gained);
+        let opened = Opened { is_purged, ..opened };
         let Some(issued) = &mut self.issued else { return Ok(opened) };
         let position = issued.window.newest().unwrap_or(issued.start);
-        let to = trusted(position, present, step);
-        let is_back = step.is_some() || is_ahead(position, present);
+        let to = trusted(position, present, set_back(gained));
         if to < position {
             issued.pull_back(to);
-        }
-        self.shared.queue.see_present(present, offset);
-        // Before anything is read that is dated before the old position, a restart must know of it.
-        if to < position {
             self.shared.queue.set_back(to);
+            // Before anything is read that is dated before the old position, a restart must know of it.
             if self.shared.keeps_checkpoint && !self.shared.queue.wait_durable() {
                 return Ok(opened);
             }
         }
-        if !is_back {
+        if set_back(gained).is_none() && !is_ahead(position, present) {
             return Ok(opened);
         }
         let begin = issued.resume();
         self.caught_up_at = Some(position);
         let detail = format!(
-            "the position {position} is ahead of what the source's clock can have shown: its clock, now {present}, was              set back (this machine's clock: {here}); correct the time service (NTP) of the source and of this machine"
+            "the position {position} is ahead of what the source's clock can have shown: its clock, now {present}, was \
+             set back (this machine's clock: {here}); correct the time service (NTP) of the source and of this machine"
         );
         let consequence = format!("reading from {begin}, some events may be repeated");
         self.shared.clock_incident.happened("clock set back", &detail, &consequence);
@@ -336,7 +337,7 @@ impl Poller<'_> {
         }
         let Some(present) = source.present()? else { return Ok(false) };
         let now = Instant::now();
-        if clock.set_back(present, now).is_some() {
+        if set_back(clock.gained(present, now)).is_some() {
             return Ok(true);
         }
         self.clock = Some(SourceClock::new(present, now));
@@ -356,7 +357,8 @@ impl Poller<'_> {
             (None, Some(time)) => {
                 let here = Timestamp::now();
                 let detail = format!(
-                    "an event is dated {time}, ahead of the source's clock, which shows {present} (this machine's clock: {here}):                      correct the time service (NTP) of the source and its hosts"
+                    "an event is dated {time}, ahead of the source's clock, which shows {present} (this machine's clock: {here}): \
+                     correct the time service (NTP) of the source and its hosts"
                 );
                 self.shared.clock_incident.happened(
                     DATED_AHEAD,

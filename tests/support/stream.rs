@@ -10,6 +10,8 @@ use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
 
+use jiff::SignedDuration;
+
 use super::process::Process;
 use super::{SOON, Test, wait_for};
 
@@ -100,6 +102,22 @@ impl Stream {
         let machine =
             |n: usize| Draft::vm("VmPoweredOnEvent", &format!("web-{}", n % 9), &format!("vm-{}", n % 9));
         self.simulator.push_many((0..count).map(machine)).into_iter().map(i64::from).collect()
+    }
+
+    /// Records one event that is dated so far from vCenter's present; its key.
+    pub fn push_dated(&self, ahead: SignedDuration) -> Vec<i64> {
+        let time = self.simulator.now().checked_add(ahead).unwrap();
+        let draft = Draft { time: Some(time), ..Draft::vm("VmPoweredOnEvent", "web-1", "vm-1") };
+        self.simulator.push_many([draft]).into_iter().map(i64::from).collect()
+    }
+
+    /// Waits until all `keys` have come, however often.
+    #[track_caller]
+    pub fn expect_all(&self, what: &str, keys: &[i64]) {
+        wait_for(what, SOON, || {
+            let received = self.received.lock().unwrap();
+            keys.iter().all(|key| received.contains_key(key)).then_some(())
+        });
     }
 
     /// How many events the sink has accepted.
