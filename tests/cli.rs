@@ -1,6 +1,6 @@
 //! The command line: exit codes, and one clear line for everything that is wrong.
 
-use crate::support::Test;
+use crate::support::{SOON, Test};
 use crate::support::peers::{PASSWORD, USERNAME, Vcsim};
 use crate::support::scripted::{Answer, Scripted};
 
@@ -263,4 +263,34 @@ fn check_of_a_real_vcsim_tells_each_step_and_the_cure() {
         assert!(lines[0].contains(word), "{word}: {lines:?}");
     }
     assert!(vcsim.govc(&["session.ls"]).lines().all(|line| !line.contains("event-router")));
+}
+
+#[test]
+fn commands_that_need_no_secret_run_where_systemd_does_not_give_one() {
+    let test = Test::new("credentials");
+    let secret = "password = { file = \"$CREDENTIALS_DIRECTORY/of-the-test-alone.password\" }";
+    test.write(
+        "router.toml",
+        &format!(
+            "[source.vc]\ntype = \"vcenter\"\naddress = \"127.0.0.1:9\"\nusername = \"u\"\n{secret}\n\
+             [processor.screen]\ntype = \"stdout\"\n"
+        ),
+    );
+    for command in [&["checkpoint", "show"][..], &["dead-letters", "list"], &["check", "--offline"]] {
+        let exit = test.router(command);
+        assert_eq!(exit.code, Some(0), "{command:?}: {} {}", exit.stdout, exit.stderr);
+    }
+    assert!(test.router(&["check", "--offline"]).stdout.contains("$CREDENTIALS_DIRECTORY is not set"));
+    for command in [&["run"][..], &["check"], &["tail"], &["events"], &["send"]] {
+        let exit = test.router(command);
+        let told = format!("{}{}", exit.stdout, exit.stderr);
+        assert_eq!(exit.code, Some(2), "{command:?}: {told}");
+        assert_eq!(told.matches("$CREDENTIALS_DIRECTORY is not set").count(), 1, "{command:?}: {told}");
+        assert!(told.contains("/etc/event-router/credentials/of-the-test-alone.password"), "{told}");
+    }
+    test.write("of-the-test-alone.password", "secret\n");
+    let folder = test.path("").to_str().unwrap().to_string();
+    let checked = test.start_with(&["check", "--offline"], &[("CREDENTIALS_DIRECTORY", &folder)]);
+    let exit = checked.wait_exit(SOON);
+    assert_eq!((exit.code, exit.stdout.contains("is not set")), (Some(0), false), "{}", exit.stdout);
 }

@@ -402,7 +402,7 @@ impl Given {
         })?;
         let format =
             self.value("log-format", &alternatives(LOG_FORMATS), |text| one_of(LOG_FORMATS, text))?;
-        Ok(Overrides { log_level: level.or(verbose), log_format: format.or(json) })
+        Ok(Overrides { log_level: level.or(verbose), log_format: format.or(json), ..Overrides::default() })
     }
 
     /// Everything was taken but the command's own name.
@@ -520,7 +520,7 @@ mod tests {
             ("-log-json --log-format text", None, Some(LogFormat::Text)),
         ] {
             let overrides = of(line).map(|invocation| invocation.overrides);
-            assert_eq!(overrides, Ok(Overrides { log_level, log_format }), "{line}");
+            assert_eq!(overrides, Ok(Overrides { log_level, log_format, ..Overrides::default() }), "{line}");
         }
     }
 

@@ -9,6 +9,7 @@ use super::Exit;
 use crate::config::file::Overrides;
 use crate::config::load;
 use crate::config::nearest::nearest;
+use crate::config::secret::SecretUse;
 use crate::config::{
     Config, EventbridgeConfig, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig,
     SourceKind,
@@ -27,7 +28,8 @@ use crate::source::vcenter::probe::{Outcome, probe};
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
 pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut dyn Write) -> Exit {
     let mut report = Report { out, failed: false, broken: None };
-    let config = match load::load(path, overrides) {
+    let secrets = if offline { SecretUse::Checked } else { SecretUse::Needed };
+    let config = match load::load(path, &Overrides { secrets, ..*overrides }) {
         Ok(config) => config,
         Err(problems) => {
             problems.iter().for_each(|problem| report.fail("config", &problem.to_string()));

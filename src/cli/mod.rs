@@ -9,6 +9,7 @@ use crate::config::file::Overrides;
 use crate::config::legacy::Converted;
 use crate::config::load;
 use crate::config::problem::Problem;
+use crate::config::secret::SecretUse;
 use crate::config::{Config, RouteConfig, SourceConfig};
 use crate::error::{Error, io_text};
 use crate::observe;
@@ -111,10 +112,15 @@ fn execute(invocation: &Invocation) -> Exit {
         Command::Send { route, name, data } => with_config(invocation, |config| {
             send::send(&config, route.as_deref(), name, data.as_deref(), &mut io::stdout())
         }),
+        Command::DeadLetters { route, action: action @ dead_letters::Action::List } => {
+            without_secrets(invocation, |config| {
+                dead_letters::dead_letters(&config, route.as_deref(), *action, &mut io::stdout())
+            })
+        }
         Command::DeadLetters { route, action } => with_config(invocation, |config| {
             dead_letters::dead_letters(&config, route.as_deref(), *action, &mut io::stdout())
         }),
-        Command::Checkpoint { route, action } => with_config(invocation, |config| {
+        Command::Checkpoint { route, action } => without_secrets(invocation, |config| {
             let text = checkpoint::checkpoint(&config, route.as_deref(), action)?;
             print(&text)
         }),
@@ -150,11 +156,24 @@ fn source_of<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a SourceCon
 
 /// Loads the configuration, starts the log, and runs a command that needs both.
 fn with_config(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(), Failure>) -> Exit {
+    with_secrets(invocation, SecretUse::Needed, command)
+}
+
+/// The same for a command that uses no secret: it runs where they cannot be read.
+fn without_secrets(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(), Failure>) -> Exit {
+    with_secrets(invocation, SecretUse::Unused, command)
+}
+
+fn with_secrets(
+    invocation: &Invocation,
+    secrets: SecretUse,
+    command: impl FnOnce(Config) -> Result<(), Failure>,
+) -> Exit {
     let path = match config_path(invocation) {
         Ok(path) => path,
         Err(message) => return refuse(&[message]),
     };
-    match load(&path, &invocation.overrides) {
+    match load(&path, &Overrides { secrets, ..invocation.overrides }) {
         Ok(config) => end(command(config)),
         Err(problems) => refuse(&problems),
     }

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::problem::Problem;
 use super::reader::{Document, Environment, Table, Value};
 use super::routes::Names;
+use super::secret::SecretUse;
 use super::{Config, LogConfig, LogFormat, kinds, routes};
 use crate::limits;
 
@@ -19,6 +20,8 @@ pub struct Overrides {
     pub(crate) log_level: Option<LevelFilter>,
     /// `--log-format`.
     pub(crate) log_format: Option<LogFormat>,
+    /// What the command does with the secrets that the file names.
+    pub(crate) secrets: SecretUse,
 }
 
 impl Overrides {
@@ -58,7 +61,7 @@ pub fn parse(
     if !errors.is_empty() {
         return Err(syntax_problems(text, path, environment, &errors));
     }
-    let document = Document::new(path, text, environment);
+    let document = Document::new(path, text, environment).with_secrets(overrides.secrets);
     let mut config = None;
     Table::root(&document, tree.get_ref(), |root| config = root_section(root, path, overrides));
     let (problems, warnings) = document.finish();
@@ -133,8 +136,8 @@ fn root_section(root: &Table<'_>, path: &Path, overrides: &Overrides) -> Option<
 fn log_section(table: &Table<'_>, overrides: &Overrides) -> LogConfig {
     let level = table.get("level", |value| value.one_of(LOG_LEVELS));
     let format = table.get("format", |value| value.one_of(LOG_FORMATS));
-    Overrides { log_level: overrides.log_level.or(level), log_format: overrides.log_format.or(format) }
-        .log_config()
+    let (log_level, log_format) = (overrides.log_level.or(level), overrides.log_format.or(format));
+    Overrides { log_level, log_format, ..*overrides }.log_config()
 }
 
 fn values<T>(placed: Vec<(T, Value<'_>)>) -> Vec<T> {

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
 use super::problem::{Problem, line_of};
-use super::secret::{LiveSecret, Secret};
+use super::secret::{LiveSecret, Secret, SecretUse};
 
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -25,13 +25,24 @@ pub(super) struct Document<'a> {
     problems: RefCell<Vec<(usize, Problem)>>,
     warnings: RefCell<Vec<(usize, Problem)>>,
     secrets: RefCell<Vec<(String, LiveSecret)>>,
+    secret_use: SecretUse,
 }
 
 impl<'a> Document<'a> {
     /// A file without problems so far.
     pub(super) fn new(file: &'a Path, text: &'a str, environment: Environment<'a>) -> Document<'a> {
         let (problems, warnings, secrets) = Default::default();
-        Document { file, text, environment, problems, warnings, secrets }
+        Document { file, text, environment, problems, warnings, secrets, secret_use: SecretUse::Needed }
+    }
+
+    /// The same file, for a command that does this with its secrets.
+    pub(super) fn with_secrets(self, secret_use: SecretUse) -> Document<'a> {
+        Document { secret_use, ..self }
+    }
+
+    /// What is done with the secrets that the file names.
+    pub(super) fn secret_use(&self) -> SecretUse {
+        self.secret_use
     }
 
     /// The path as meant in the file: relative to the file's folder.

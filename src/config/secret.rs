@@ -20,6 +20,18 @@ pub enum Secret {
     Live(LiveSecret),
 }
 
+/// What a command does with secrets: one that needs none runs where they cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SecretUse {
+    /// It uses them: one that cannot be read is a problem of the file.
+    #[default]
+    Needed,
+    /// It only looks at the file: one that systemd gives to the service alone is worth a warning.
+    Checked,
+    /// It uses none.
+    Unused,
+}
+
 /// One of a running configuration. Clones are the same one.
 #[derive(Clone)]
 pub struct LiveSecret(Arc<RwLock<Secret>>);
@@ -82,17 +94,42 @@ impl Secret {
         match self {
             Secret::Literal(text) => Ok(text.clone()),
             Secret::File(path) => {
-                let text = std::fs::read_to_string(path)
+                let bytes = std::fs::read(path)
                     .map_err(|error| io_text(&error))
                     .context(|| format!("read secret file {}", path.display()))?;
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                Ok(text.strip_suffix('\r').unwrap_or(text).to_string())
+                let problem = |text: &str| Error::new(format!("secret file {} {text}", path.display()));
+                secret_text(&bytes).map_err(problem)
             }
             Secret::Env(name) => environment(name)
                 .ok_or_else(|| Error::new(format!("environment variable {name} is not set or not UTF-8"))),
             Secret::Live(_) => self.origin().read_with(environment),
         }
     }
+}
+
+/// The secret that a file holds: without byte-order mark and line end, as editors write them.
+///
+/// # Errors
+/// What is wrong with it, where it is not certain what the secret is.
+fn secret_text(bytes: &[u8]) -> std::result::Result<String, &'static str> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+        return Err("is UTF-16 or holds NUL bytes: save it as UTF-8 text");
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text: save it as UTF-8")?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.contains(['\r', '\n']) {
+        return Err("holds more than one line: leave only the secret");
+    }
+    if text.starts_with([' ', '\t']) || text.ends_with([' ', '\t']) {
+        return Err(
+            "begins or ends with a blank: take it off (a secret that really has one can be given by `env`)",
+        );
+    }
+    if text.chars().any(char::is_control) {
+        return Err("holds a control character: write the secret again");
+    }
+    Ok(text.to_string())
 }
 
 impl fmt::Debug for Secret {
@@ -109,6 +146,28 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_file_of_any_editor_holds_the_secret_or_says_what_is_wrong() {
+        for text in ["pass", "pass\n", "pass\r\n", "\u{feff}pass\r\n", "pass\n\n"] {
+            assert_eq!(secret_text(text.as_bytes()).as_deref(), Ok("pass"), "{text:?}");
+        }
+        assert_eq!(secret_text("pä ß".as_bytes()).as_deref(), Ok("pä ß"));
+        assert_eq!(secret_text(b"\n").as_deref(), Ok(""), "refused as empty by who reads it");
+        let wrong: [(&[u8], &str); 8] = [
+            (b"\xff\xfep\0a\0", "UTF-16"),
+            (b"p\0a\0", "UTF-16"),
+            (b"p\xe4", "UTF-8"),
+            (b"one\ntwo", "more than one line"),
+            (b"one\rtwo\n", "more than one line"),
+            (b"pass \n", "blank"),
+            (b"\tpass", "blank"),
+            (b"pa\x08ss", "control character"),
+        ];
+        for (bytes, words) in wrong {
+            assert!(secret_text(bytes).is_err_and(|text| text.contains(words)), "{bytes:?}");
+        }
+    }
 
     #[test]
     fn a_live_secret_follows_what_the_configuration_says() {

@@ -185,7 +185,8 @@ fn every_source_goes_to_every_processor_without_routes() {
 
 #[test]
 fn the_command_line_goes_before_the_file() {
-    let overrides = Overrides { log_level: Some(log::LevelFilter::Trace), log_format: Some(LogFormat::Text) };
+    let (log_level, log_format) = (Some(log::LevelFilter::Trace), Some(LogFormat::Text));
+    let overrides = Overrides { log_level, log_format, ..Overrides::default() };
     let config = parse(EXAMPLE, Path::new("router.toml"), &overrides, &environment).unwrap();
     assert_eq!(config.log, LogConfig { level: log::LevelFilter::Trace, format: LogFormat::Text });
 }

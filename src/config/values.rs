@@ -1,7 +1,7 @@
 //! The kinds of values that keys take: text to meaning, with what is wrong if there is none.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::nearest::nearest;
 use super::reader::{Table, Value};
-use super::secret::Secret;
+use super::secret::{Secret, SecretUse};
 use super::url::Url;
 use crate::limits;
 use crate::pem;
@@ -145,6 +145,15 @@ impl<'a> Value<'a> {
                 return None;
             }
         };
+        let is_used = match (self.document().secret_use(), &secret) {
+            (_, Secret::Literal(_)) | (SecretUse::Needed, _) => true,
+            (SecretUse::Checked, Secret::File(path)) => !is_absent_credential(path),
+            (SecretUse::Checked, _) => true,
+            (SecretUse::Unused, _) => false,
+        };
+        if !is_used {
+            return Some(self.live(secret));
+        }
         match secret.read_with(&|name| self.document().environment(name)) {
             Ok(text) if text.is_empty() => self.refuse(match &secret {
                 Secret::Literal(_) => "is empty".to_string(),
@@ -300,12 +309,26 @@ impl<'a> Value<'a> {
         let Some(rest) = text.strip_prefix(&braced).or_else(|| text.strip_prefix(&plain)) else {
             return self.path();
         };
-        match self.document().environment(VARIABLE) {
-            Some(folder) => Some(PathBuf::from(format!("{folder}{rest}"))),
-            None => self.refuse(format!(
-                "${VARIABLE} is not set; systemd sets it for units with LoadCredential= or SetCredential="
-            )),
+        if let Some(folder) = self.document().environment(VARIABLE) {
+            return Some(PathBuf::from(format!("{folder}{rest}")));
         }
+        // On a shell: what the unit's credentials are made of.
+        let name = rest.trim_start_matches('/');
+        let paths = CREDENTIALS_FOLDERS.map(|folder| Path::new(folder).join(name));
+        if let Some(path) = paths.iter().find(|path| path.exists()) {
+            return Some(path.clone());
+        }
+        let text = format!(
+            "${VARIABLE} is not set, systemd sets it for the service alone, and there is no {}: run this as root with \
+             the secret in that file, or set {VARIABLE} to the folder that holds {name:?}",
+            paths[0].display()
+        );
+        match self.document().secret_use() {
+            SecretUse::Needed => return self.refuse(text),
+            SecretUse::Checked => self.warning(text),
+            SecretUse::Unused => {}
+        }
+        Some(paths[0].clone())
     }
 }
 
@@ -314,6 +337,14 @@ pub(super) fn refuse_table<T>(table: &Table<'_>, text: impl Into<String>) -> Opt
     table.problem(text);
     None
 }
+
+/// A credential of the unit that is not there for a shell.
+fn is_absent_credential(path: &Path) -> bool {
+    path.starts_with(CREDENTIALS_FOLDERS[0]) && !path.exists()
+}
+
+/// Where the files of the unit's credentials lie.
+const CREDENTIALS_FOLDERS: [&str; 2] = ["/etc/event-router/credentials", "/etc/event-router"];
 
 const DURATION: &str = "a time such as \"200ms\", \"30s\", \"5m\", \"12h\" or \"7d\"";
 const SIZE: &str = "a size such as \"512KiB\", \"64MiB\" or \"1GiB\"";

@@ -146,8 +146,8 @@ pub(crate) fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
 pub(crate) fn cure(route: &str, incident: &IncidentSnapshot) -> String {
     match (incident.part, incident.reason.as_str()) {
         (Part::Source, LOGIN_REFUSED) => {
-            "correct the account or its password file; a changed file is tried at \
-             once, no restart is needed"
+            "correct the account or its password file; a changed file is tried at once (a credential of systemd \
+             is copied when the service starts: `systemctl restart event-router`)"
                 .to_string()
         }
         (Part::Source, _) => {
