@@ -13,6 +13,8 @@ pub(crate) const EVENT_BYTES_EXPECTED: usize = 8 * 1024;
 pub(crate) const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements inside each other in one page; vCenter's own nest less than 20 deep.
 pub(crate) const XML_DEPTH_MAX: usize = 60;
+/// Namespace prefixes that are declared around one place of a page: each class is looked up in them.
+pub(crate) const XML_PREFIXES_MAX: usize = 64;
 /// Objects and arrays inside each other that JSON readers take, serde_json among them.
 const JSON_DEPTH_MAX: usize = 128;
 /// Different members of one object that are unknown, newer than the table's first version or out of

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use super::Anomaly;
+use super::extent;
 use super::object::Converter;
-use super::xml::{Class, Step, Tag, XmlError, local};
+use super::xml::{Class, Step, Tag, XmlError};
 use crate::error::Error;
 
 /// All events of one `ReadNextEvents` answer, in its order.
@@ -26,9 +27,7 @@ pub fn convert_page(body: &[u8]) -> Result<Vec<PageEntry>, Error> {
         Ok(page) => Cow::Borrowed(page),
         Err(_) => String::from_utf8_lossy(body),
     };
-    Page { text: &page, events: Converter::new(&page) }
-        .entries()
-        .map_err(|e| Error::new(format!("read a page of events: {}", e.0)))
+    Page::new(&page).entries().map_err(|e| Error::new(format!("read a page of events: {}", e.0)))
 }
 
 /// One event of a page.
@@ -73,13 +72,22 @@ pub struct BrokenEvent {
     pub reason: String,
 }
 
-struct Page<'a> {
+pub(super) struct Page<'a> {
     text: &'a str,
     events: Converter<'a>,
+    /// An event could not be read. What is broken may look sound far beyond its end: from there on the
+    /// end of each event is looked for first, and nothing behind it is read for the event.
+    is_broken: bool,
+    /// Bytes that reading events could look at.
+    pub(super) steps: usize,
 }
 
 impl<'a> Page<'a> {
-    fn entries(&mut self) -> Result<Vec<PageEntry>, XmlError> {
+    pub(super) fn new(text: &'a str) -> Page<'a> {
+        Page { text, events: Converter::new(text), is_broken: false, steps: 0 }
+    }
+
+    pub(super) fn entries(&mut self) -> Result<Vec<PageEntry>, XmlError> {
         self.enter("Envelope")?;
         self.enter("Body")?;
         let answer = self.events.xml.child()?;
@@ -115,14 +123,37 @@ impl<'a> Page<'a> {
 
     fn entry(&mut self, tag: Tag<'a>) -> Result<PageEntry, XmlError> {
         let depth = self.events.xml.depth() - usize::from(tag.content.is_none());
-        let reason = match self.events.event(&tag) {
-            Ok(()) => None,
-            Err(error) => {
-                let end = end_of_element(self.text, tag.begin).ok_or_else(|| error.clone())?;
-                self.events.xml.resume(end, depth);
+        let inside = self.events.xml.position();
+        // When its content is known nothing more is read for the event.
+        let bound = match self.is_broken && tag.content.is_none() {
+            true => Some(self.end_of_event(&tag, inside)?),
+            false => None,
+        };
+        self.events.xml.bound(bound);
+        let read = self.events.event(&tag);
+        let end = self.events.xml.position();
+        let reason = match (read, bound) {
+            (Ok(()), None) => {
+                self.steps += end - inside;
+                None
+            }
+            (Ok(()), Some(bound)) if bound == end => None,
+            // To take one of the two ends could swallow the next event.
+            (Ok(()), Some(_)) => return Err(XmlError("the events cannot be told apart".to_owned())),
+            (Err(error), bound) => {
+                let bound = match bound {
+                    Some(bound) => bound,
+                    None => {
+                        self.is_broken = true;
+                        self.steps += self.text.len() - inside;
+                        self.end_of_event(&tag, inside)?
+                    }
+                };
+                self.events.xml.resume(bound, depth);
                 Some(error.0)
             }
         };
+        self.events.xml.bound(None);
         let head = std::mem::take(&mut self.events.head);
         Ok(match (reason, head.key, head.created) {
             (None, Some(key), Some(created)) => PageEntry::Event(VimEvent {
@@ -148,40 +179,15 @@ impl<'a> Page<'a> {
             }),
         })
     }
-}
 
-/// Where the element that begins at `begin` ends, found without understanding what is inside:
-/// only tags of the same name are counted; comments and CDATA are passed over.
-fn end_of_element(page: &str, begin: usize) -> Option<usize> {
-    let rest = &page[begin..];
-    let name_end = rest[1..].find(|c: char| c.is_ascii_whitespace() || c == '>' || c == '/')? + 1;
-    let name = &rest[1..name_end];
-    let mut depth = 0usize;
-    let mut at = 0;
-    while let Some(found) = rest[at..].find('<') {
-        at += found;
-        let markup = &rest[at..];
-        let opaque = [("<!--", "-->"), ("<![CDATA[", "]]>")];
-        if let Some((begin, end)) = opaque.into_iter().find(|(begin, _)| markup.starts_with(begin)) {
-            at += begin.len() + markup[begin.len()..].find(end)? + end.len();
-            continue;
+    /// Where the event ends that begins with `tag`, when its content begins at `inside`.
+    fn end_of_event(&mut self, tag: &Tag<'a>, inside: usize) -> Result<usize, XmlError> {
+        let extent = extent::find(self.text, tag.begin)
+            .ok_or_else(|| XmlError("an event that cannot be read has no end".to_owned()))?;
+        self.steps += extent.steps + extent.end - tag.begin;
+        if extent.end < inside {
+            return Err(XmlError("the tag of an event does not end before the event".to_owned()));
         }
-        let closing = markup.starts_with("</");
-        let tag_name = &markup[1 + usize::from(closing)..];
-        let tag_name =
-            &tag_name[..tag_name.find(|c: char| c.is_ascii_whitespace() || c == '>' || c == '/')?];
-        let end = markup.find('>')? + 1;
-        if local(tag_name) == local(name) {
-            if closing {
-                depth = depth.saturating_sub(1);
-            } else if !markup[..end].ends_with("/>") {
-                depth += 1;
-            }
-            if depth == 0 {
-                return Some(begin + at + end);
-            }
-        }
-        at += 1;
+        Ok(extent.end)
     }
-    None
 }

@@ -8,8 +8,10 @@
 //! | `scalar` | the text of a value to JSON |
 //! | `schema` | the classes, their members and what absent members look like |
 //! | `tree` | a small document as a tree: calls and their answers |
+//! | `extent` | where an element ends that cannot be understood |
 //! | `xml` | steps through the page, namespaces and references resolved |
 
+mod extent;
 pub mod json;
 mod members;
 mod object;
@@ -19,6 +21,11 @@ mod schema;
 mod tests;
 pub(crate) mod tree;
 mod xml;
+
+/// The time of an `xsd:dateTime`; one without a zone is UTC, as vCenter means it.
+pub(crate) fn timestamp(text: &str) -> Option<jiff::Timestamp> {
+    scalar::Time::parse(text).map(|time| time.timestamp)
+}
 
 /// Something in an event that the schema does not explain. The event is delivered all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

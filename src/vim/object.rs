@@ -47,6 +47,8 @@ pub(super) struct Converter<'a> {
     ordered: bool,
     /// Value of the last object reference.
     reference: String,
+    /// The last text of a member was none; a number is 0 then.
+    is_empty: bool,
 }
 
 /// Why converting an event cannot go on.
@@ -71,6 +73,7 @@ impl<'a> Converter<'a> {
             head: Head::default(),
             ordered: true,
             reference: String::new(),
+            is_empty: false,
         }
     }
 
@@ -200,6 +203,7 @@ impl<'a> Converter<'a> {
                     Ok(())
                 }
                 Content::Text(text) => {
+                    self.is_empty = text.is_empty();
                     if !scalar::value(&mut self.out, kind, &text) {
                         self.note(AnomalyKind::Value, &owner.name, tag.name);
                     }
@@ -312,6 +316,7 @@ impl<'a> Converter<'a> {
         let json = &self.out[begin..];
         let head = &mut self.head;
         match name {
+            "key" if self.is_empty => head.key = None,
             "key" => head.key = std::str::from_utf8(json).ok().and_then(|text| text.parse().ok()),
             "createdTime" => {
                 let text: Option<&str> = serde_json::from_slice(json).ok();

@@ -1,5 +1,6 @@
 //! The text of a value as JSON, the way Go's `encoding/json` prints it.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 
@@ -117,7 +118,7 @@ pub(super) fn same_go_name(one: &str, other: &str) -> bool {
 /// A point in time as vCenter writes it.
 pub(super) struct Time<'a> {
     /// Date and time of day to the second.
-    seconds: &'a str,
+    seconds: Cow<'a, str>,
     /// Digits behind the point, without trailing zeros.
     fraction: &'a str,
     /// `Z` or hours and minutes with their sign.
@@ -127,11 +128,17 @@ pub(super) struct Time<'a> {
 }
 
 impl<'a> Time<'a> {
-    /// Reads an RFC 3339 time as strictly as Go does.
+    /// Reads an RFC 3339 time as strictly as Go does, and beside that what XSD or RFC 3339 also know:
+    /// blanks around it, no zone, the hour 24, second 60 and small letters. Those leave as Go would
+    /// read them.
     pub(super) fn parse(text: &'a str) -> Option<Time<'a>> {
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
         let (seconds, behind) = text.split_at_checked(19)?;
         let fraction_end = match behind.strip_prefix('.') {
-            Some(digits) => 1 + digits.find(|c: char| !c.is_ascii_digit()).filter(|end| 0 < *end)?,
+            Some(digits) => {
+                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+                1 + Some(end).filter(|end| 0 < *end)?
+            }
             None => 0,
         };
         let (fraction, offset) = behind.split_at(fraction_end);
@@ -140,49 +147,82 @@ impl<'a> Time<'a> {
         let offset_seconds = offset_seconds(offset)?;
         let nanoseconds = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
         let nanoseconds = nanoseconds.fold(0, |n, digit| n * 10 + i32::from(digit - b'0'));
-        let local = local_seconds(seconds.as_bytes())?;
+        let local = Local::parse(seconds.as_bytes())?;
+        if local.is_hour_24 && nanoseconds != 0 {
+            return None;
+        }
         Some(Time {
-            seconds,
+            seconds: if local.is_usual { Cow::Borrowed(seconds) } else { local.text()? },
             fraction: fraction.trim_end_matches('0'),
             offset: if offset_seconds == 0 { "Z" } else { offset },
-            timestamp: Timestamp::new(local - offset_seconds, nanoseconds).ok()?,
+            timestamp: Timestamp::new(local.seconds - offset_seconds, nanoseconds).ok()?,
         })
     }
 }
 
-/// Seconds since 1970 of `2021-03-10T05:21:22`, read as UTC.
-fn local_seconds(text: &[u8]) -> Option<i64> {
-    let punctuation = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if punctuation.iter().any(|(at, sign)| text.get(*at) != Some(sign)) {
-        return None;
+/// Date and time of day without a zone.
+struct Local {
+    /// Since 1970, read as UTC.
+    seconds: i64,
+    /// Written as Go wants it.
+    is_usual: bool,
+    is_hour_24: bool,
+}
+
+impl Local {
+    /// Reads `2021-03-10T05:21:22`. The hour 24 is the next day's 0, and a leap second is the first of
+    /// the next minute.
+    fn parse(text: &[u8]) -> Option<Local> {
+        let punctuation = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+        let letter = *text.get(10)?;
+        if punctuation.iter().any(|(at, sign)| text.get(*at) != Some(sign)) || !matches!(letter, b'T' | b't')
+        {
+            return None;
+        }
+        let two = |at: usize| -> Option<i64> {
+            let digits = text.get(at..at + 2)?;
+            let all = digits.iter().all(u8::is_ascii_digit);
+            all.then(|| i64::from(digits[0] - b'0') * 10 + i64::from(digits[1] - b'0'))
+        };
+        let (year, month, day) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
+        let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+        let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        let days = match month {
+            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+            4 | 6 | 9 | 11 => 30,
+            2 => 28 + i64::from(leap),
+            _ => return None,
+        };
+        let is_hour_24 = hour == 24 && minute == 0 && second == 0;
+        if !(1..=days).contains(&day) || (23 < hour && !is_hour_24) || 59 < minute || 60 < second {
+            return None;
+        }
+        // Days since 1970 in a calendar whose year begins in March, so that the leap day is its last.
+        let year = if month <= 2 { year - 1 } else { year };
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days =
+            365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year
+                - 719_468;
+        Some(Local {
+            seconds: ((days * 24 + hour) * 60 + minute) * 60 + second,
+            is_usual: letter == b'T' && !is_hour_24 && second < 60,
+            is_hour_24,
+        })
     }
-    let two = |at: usize| -> Option<i64> {
-        let digits = text.get(at..at + 2)?;
-        let all = digits.iter().all(u8::is_ascii_digit);
-        all.then(|| i64::from(digits[0] - b'0') * 10 + i64::from(digits[1] - b'0'))
-    };
-    let (year, month, day) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
-    let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + i64::from(leap),
-        _ => return None,
-    };
-    if !(1..=days).contains(&day) || 23 < hour || 59 < minute || 59 < second {
-        return None;
+
+    /// Written as Go wants it.
+    fn text(&self) -> Option<Cow<'static, str>> {
+        let mut text = Timestamp::from_second(self.seconds).ok()?.to_string();
+        // A year of more than four digits is none that Go reads.
+        if text.len() != 20 || text.pop() != Some('Z') {
+            return None;
+        }
+        Some(Cow::Owned(text))
     }
-    // Days since 1970 in a calendar whose year begins in March, so that the leap day is its last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days =
-        365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468;
-    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 fn offset_seconds(text: &str) -> Option<i64> {
-    if text == "Z" {
+    if matches!(text, "Z" | "z" | "") {
         return Some(0);
     }
     let &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
@@ -314,6 +354,15 @@ mod tests {
             (Kind::Time, "2021-03-10T05:21:22.000+02:00", "\"2021-03-10T05:21:22+02:00\""),
             (Kind::Time, "2020-02-29T00:00:00-00:00", "\"2020-02-29T00:00:00Z\""),
             (Kind::Time, "2020-02-29T00:00:00.1234567899Z", "\"2020-02-29T00:00:00.123456789Z\""),
+            (Kind::Time, "2021-03-10T05:21:22", "\"2021-03-10T05:21:22Z\""),
+            (Kind::Time, "2021-03-10T05:21:22.50", "\"2021-03-10T05:21:22.5Z\""),
+            (Kind::Time, " \t2021-03-10T05:21:22+05:45\r\n", "\"2021-03-10T05:21:22+05:45\""),
+            (Kind::Time, "2021-03-10T05:21:22-14:00", "\"2021-03-10T05:21:22-14:00\""),
+            (Kind::Time, "2021-03-10t05:21:22.25z", "\"2021-03-10T05:21:22.25Z\""),
+            (Kind::Time, "2020-12-31T24:00:00.000Z", "\"2021-01-01T00:00:00Z\""),
+            (Kind::Time, "2020-02-28T24:00:00+14:00", "\"2020-02-29T00:00:00+14:00\""),
+            (Kind::Time, "2016-12-31T23:59:60.5Z", "\"2017-01-01T00:00:00.5Z\""),
+            (Kind::Time, "2017-01-01T05:29:60+05:30", "\"2017-01-01T05:30:00+05:30\""),
         ] {
             assert_eq!(json(kind, text), (expected.to_owned(), true), "{kind:?} {text}");
         }
@@ -330,9 +379,13 @@ mod tests {
             (Kind::Float, "1e39"),
             (Kind::Time, ""),
             (Kind::Time, "2021-02-29T05:21:22Z"),
-            (Kind::Time, "2021-03-10T24:00:00Z"),
-            (Kind::Time, "2021-03-10T05:21:22"),
+            (Kind::Time, "2021-03-10T24:00:01Z"),
+            (Kind::Time, "2021-03-10T24:00:00.5Z"),
+            (Kind::Time, "2021-03-10T25:00:00Z"),
+            (Kind::Time, "9999-12-31T24:00:00Z"),
+            (Kind::Time, "2021-03-10T05:21:61Z"),
             (Kind::Time, "2021-03-10T05:21:22.Z"),
+            (Kind::Time, "2021-03-10T05:21:22."),
             (Kind::Time, "2021-03-10 05:21:22Z"),
             (Kind::Time, "2021-03-10T05:21:22+24:00"),
         ] {
@@ -350,5 +403,14 @@ mod tests {
         }
         let east = Time::parse("2021-03-10T05:21:22.5+05:30").unwrap().timestamp;
         assert_eq!(east, "2021-03-09T23:51:22.5Z".parse().unwrap());
+        for (text, expected) in [
+            ("2021-03-10T05:21:22", "2021-03-10T05:21:22Z"),
+            ("2020-12-31T24:00:00+14:00", "2020-12-31T10:00:00Z"),
+            ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+            ("2016-12-31t23:59:59z", "2016-12-31T23:59:59Z"),
+        ] {
+            let expected: Timestamp = expected.parse().unwrap();
+            assert_eq!(Time::parse(text).unwrap().timestamp, expected, "{text}");
+        }
     }
 }

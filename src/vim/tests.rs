@@ -1,4 +1,6 @@
-use super::json::{BrokenEvent, PageEntry, VimEvent, convert_page};
+use jiff::Timestamp;
+
+use super::json::{BrokenEvent, Page, PageEntry, VimEvent, convert_page};
 use super::{Anomaly, AnomalyKind};
 use crate::limits::{EVENT_ANOMALIES_MAX, OBJECT_MEMBERS_MAX, ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX};
 
@@ -340,13 +342,94 @@ fn keys_and_times_that_are_none() {
         ("<key>7</key>", "", "the event has no valid key"),
         ("<key>7</key>", "<key>seven</key>", "the event has no valid key"),
         ("<key>7</key>", "<key><a/></key>", "the event has no valid key"),
+        ("<key>7</key>", "<key/>", "the event has no valid key"),
+        ("<key>7</key>", "<key></key>", "the event has no valid key"),
+        ("<key>7</key>", "<key><!-- --></key>", "the event has no valid key"),
+        ("<key>7</key>", "<key> </key>", "the event has no valid key"),
+        ("<key>7</key>", "<userName/><key/>", "the event has no valid key"),
         ("2021-03-10T05", "2021-13-10T05", "the event has no valid createdTime"),
-        ("22.413999Z", "22.413999", "the event has no valid createdTime"),
+        ("22.413999Z", "22.413999+0200", "the event has no valid createdTime"),
+        ("<createdTime>", "<createdTime/><createdTime>-", "the event has no valid createdTime"),
     ] {
         let entries = convert(&sound.replace(from, to));
         assert_eq!(reason(&entries[0]), expected, "{to}");
     }
     assert_eq!(only(&event("VmPoweredOnEvent", -2147483648, "")).key, -2147483648);
+}
+
+#[test]
+fn times_as_other_writers_have_them() {
+    for (written, meant) in [
+        ("2021-03-10T05:21:22", "2021-03-10T05:21:22Z"),
+        ("\n 2021-03-10T05:21:22Z ", "2021-03-10T05:21:22Z"),
+        ("2021-03-10T24:00:00Z", "2021-03-11T00:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("2021-03-10t05:21:22z", "2021-03-10T05:21:22Z"),
+        ("2021-03-10T05:21:22+14:00", "2021-03-09T15:21:22Z"),
+    ] {
+        let event = only(&event("VmPoweredOnEvent", 1, "").replace("2021-03-10T05:21:22.413999Z", written));
+        assert_eq!(event.created, meant.parse().unwrap(), "{written}");
+        let printed: Timestamp = data(&event)["CreatedTime"].as_str().unwrap().parse().unwrap();
+        assert_eq!(printed, event.created, "{written}");
+    }
+}
+
+/// What a scan takes that begins anew at each place: a page of four times the length takes 16 times
+/// the steps, and not 4.
+#[test]
+fn broken_markup_takes_time_by_its_length() {
+    let units = [
+        "<returnval><",
+        "<returnval></b></returnval>",
+        "<returnval>\"<z \"</returnval>",
+        "<returnval>'<z '</returnval>",
+        "<returnval><z y=\"</returnval>\"/>",
+        "<returnval><?x </returnval>",
+        "<returnval><!DOCTYPE [ </returnval>",
+        "<returnval><!-- </returnval>",
+        "<returnval><a b=\"<!--\"/></b></returnval>",
+        "<returnval><![CDATA[</returnval>",
+        "<returnval \"> \"<z </returnval>",
+        "<returnval><key></returnval>",
+        "<returnval>&</returnval>",
+        "<",
+        "<a",
+        "<returnval ",
+        "</",
+        "<a:",
+        "<!",
+        "<?",
+        "&",
+        "<!--",
+        "<a \"",
+    ];
+    for unit in units {
+        let tails = ["", "> --> ]]> ?> </returnval>", " \" ' >", "--></returnval>"];
+        for (head, tail) in ["", "<returnval></b>"].iter().flat_map(|head| tails.map(|tail| (head, tail))) {
+            let steps = |count: usize| {
+                let text = page(&format!("{head}{}{tail}", unit.repeat(count)));
+                let mut page = Page::new(&text);
+                let _ = page.entries();
+                (page.steps, text.len())
+            };
+            let ((few, _), (many, length)) = (steps(2_000), steps(8_000));
+            assert!(
+                many <= 5 * few.max(length / 4) && many <= 8 * length,
+                "{head}{unit}{tail}: {few} {many}"
+            );
+        }
+    }
+}
+
+#[test]
+fn namespaces_without_end_break_only_their_event() {
+    let many: String = (0..100).map(|n| format!(" xmlns:p{n}='u'")).collect();
+    let sound = event("VmPoweredOnEvent", 1, "");
+    let broken = event("VmPoweredOnEvent", 2, &format!("<vm{many}><name/></vm>"));
+    let entries = convert(&format!("{sound}{broken}{sound}"));
+    assert!(matches!(&entries[0], PageEntry::Event(event) if event.key == 1));
+    assert!(reason(&entries[1]).starts_with("more than 64 namespaces"), "{}", reason(&entries[1]));
+    assert!(matches!(&entries[2], PageEntry::Event(event) if event.key == 1));
 }
 
 #[test]

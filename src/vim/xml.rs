@@ -9,7 +9,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use quick_xml::events::attributes::Attributes;
 
-use crate::limits::{ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX};
+use crate::limits::{ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX, XML_PREFIXES_MAX};
 
 /// The namespace of the `type` attribute that names an element's class.
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -96,6 +96,8 @@ impl Namespace {
 
 /// A reader that stands somewhere in a page.
 pub(super) struct Xml<'a> {
+    whole: &'a str,
+    /// As much of the whole as may be read now.
     page: &'a str,
     reader: Reader<&'a [u8]>,
     /// The reader has not yet looked at what comes next, so that it can be moved over it.
@@ -110,7 +112,7 @@ impl<'a> Xml<'a> {
     pub(super) fn new(page: &'a str) -> Xml<'a> {
         let begin = if page.starts_with('\u{feff}') { 3 } else { 0 };
         let reader = reader_at(page, begin);
-        Xml { page, reader, movable: true, open: Vec::new(), prefixes: Vec::new() }
+        Xml { whole: page, page, reader, movable: true, open: Vec::new(), prefixes: Vec::new() }
     }
 
     /// How many elements are open.
@@ -129,6 +131,18 @@ impl<'a> Xml<'a> {
         self.movable = true;
         self.open.truncate(depth);
         self.prefixes.retain(|p| p.depth <= depth);
+    }
+
+    /// Reads no further than `end`, as if the page ended there; `None` takes the bound away. To be
+    /// called behind a tag or an element only.
+    pub(super) fn bound(&mut self, end: Option<usize>) {
+        let page = end.and_then(|end| self.whole.get(..end)).unwrap_or(self.whole);
+        if page.len() != self.page.len() {
+            let position = self.position();
+            self.page = page;
+            self.reader = reader_at(page, position);
+            self.movable = true;
+        }
     }
 
     /// The next step.
@@ -233,7 +247,7 @@ impl<'a> Xml<'a> {
         let qualified = &markup[..name_end];
         let mut tag = Tag { name: local(qualified), content, begin, ..Tag::default() };
         if name_end < markup.len() {
-            self.attributes(&mut tag, markup, name_end);
+            self.attributes(&mut tag, markup, name_end)?;
         }
         if content.is_none() {
             if XML_DEPTH_MAX <= self.open.len() {
@@ -244,7 +258,7 @@ impl<'a> Xml<'a> {
         Ok(tag)
     }
 
-    fn attributes(&mut self, tag: &mut Tag<'a>, markup: &'a str, name_end: usize) {
+    fn attributes(&mut self, tag: &mut Tag<'a>, markup: &'a str, name_end: usize) -> Result<(), XmlError> {
         let before = self.prefixes.len();
         let depth = self.open.len() + 1;
         let (mut typed, mut several) = (None, false);
@@ -254,6 +268,10 @@ impl<'a> Xml<'a> {
                 "serverGuid" => tag.server = Some(value),
                 _ => match (key.strip_prefix("xmlns:"), key.strip_suffix(":type")) {
                     (Some(name), _) => {
+                        if XML_PREFIXES_MAX <= self.prefixes.len() {
+                            let max = XML_PREFIXES_MAX;
+                            return Err(XmlError(format!("more than {max} namespaces are declared at once")));
+                        }
                         self.prefixes.push(Prefix { depth, name, namespace: Namespace::of(value) });
                     }
                     (None, Some(prefix)) => several |= typed.replace((prefix, value)).is_some(),
@@ -272,6 +290,7 @@ impl<'a> Xml<'a> {
         if tag.content.is_some() {
             self.prefixes.truncate(before);
         }
+        Ok(())
     }
 
     /// An undeclared `xsi` is meant as what everybody means by it; Go reads it so as well.

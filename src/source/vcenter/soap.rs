@@ -350,7 +350,7 @@ pub(crate) fn not_xml(body: &[u8]) -> Option<String> {
 
 /// The time of an `xsd:dateTime`; one without offset is taken as UTC, as vCenter means it.
 pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().or_else(|| format!("{text}Z").parse().ok())
+    crate::vim::timestamp(text)
 }
 
 struct Request {

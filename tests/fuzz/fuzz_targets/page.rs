@@ -1,5 +1,5 @@
-//! Any bytes as a page of events, and as the content of an event: no panic, no hang, and every event
-//! is a JSON object in which no name comes twice.
+//! Any bytes as a page of events, and as the content of an event: no panic, time by the length
+//! alone, and every event is a JSON object in which no name comes twice.
 
 #![no_main]
 
@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// Around bytes that are no page, so that they reach the events.
 const BEFORE: &str = "<e:Envelope xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
@@ -16,13 +17,25 @@ const BEFORE: &str = "<e:Envelope xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-i
     <createdTime>2021-03-10T05:21:22Z</createdTime><userName>";
 const AFTER: &str = "</userName></returnval></r></e:Body></e:Envelope>";
 
+/// How often the input stands in a page, so that time that grows with the square is seen.
+const REPEATS_BYTES: usize = 256 * 1024;
+/// What a page may take: with the sanitizer a sound one of a MiB takes less than a tenth.
+const TIME_MAX: Duration = Duration::from_secs(1);
+const TIME_MAX_PER_MIB: Duration = Duration::from_secs(4);
+
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
     check(&[BEFORE.as_bytes(), bytes, AFTER.as_bytes()].concat());
+    let many = bytes.repeat(REPEATS_BYTES / bytes.len().max(1));
+    check(&[BEFORE.as_bytes(), &many, AFTER.as_bytes()].concat());
 });
 
 fn check(page: &[u8]) {
-    let Ok(entries) = convert_page(page) else { return };
+    let begun = Instant::now();
+    let entries = convert_page(page);
+    let most = TIME_MAX + TIME_MAX_PER_MIB.mul_f64(page.len() as f64 / 1_048_576.0);
+    assert!(begun.elapsed() < most, "{} bytes took {:?}", page.len(), begun.elapsed());
+    let Ok(entries) = entries else { return };
     for entry in entries {
         match entry {
             PageEntry::Event(event) => {
