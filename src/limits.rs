@@ -113,6 +113,12 @@ pub(crate) const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);
 pub(crate) const CONNECT_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Addresses of one name that are tried.
 pub(crate) const CONNECT_ADDRESSES_MAX: usize = 16;
+/// Bytes of `/etc/hosts` or `/etc/resolv.conf` that are read.
+pub(crate) const DNS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes of a name server's answer by UDP: none sends more than 512 unless asked to.
+pub(crate) const DNS_MESSAGE_BYTES_MAX: usize = 4096;
+/// How long the other family of addresses is waited for when one has come.
+pub(crate) const DNS_OTHER_FAMILY_WAIT: Duration = Duration::from_millis(250);
 /// Age at which an idle connection is not used again: less than what servers and firewalls usually
 /// allow.
 pub(crate) const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! The command line: exit codes, and one clear line for everything that is wrong.
 
-use crate::support::{SOON, Test};
 use crate::support::peers::{PASSWORD, USERNAME, Vcsim};
 use crate::support::scripted::{Answer, Scripted};
+use crate::support::{SOON, Test};
 
 /// A file that is right. Lines 2 to 6, and 8 and 9.
 const GOOD: &str = r#"

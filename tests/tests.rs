@@ -54,6 +54,8 @@ mod observe;
 mod openfaas;
 // The same with OpenFaaS's own gateway, proxy and queue.
 mod openfaas_gateway;
+// Names, whatever the name server does.
+mod names;
 // The payload of events beside what the Go router printed.
 mod payload;
 // Event patterns against AWS's own engine.

@@ -1,19 +1,18 @@
 //! From an address to an open connection: resolve, connect, proxy, TLS, all under one deadline.
 
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
 use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
+use super::dns;
 use super::endpoint::{ConnectError, Endpoint, Stage};
 use super::proxy::Proxy;
 use super::tls::Tls;
 use super::wire::{Socket, Wire};
 use crate::error::Error;
-use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_WAIT_MAX};
+use crate::limits::CONNECT_WAIT_MAX;
 
 /// Makes the connections of one client.
 #[derive(Debug)]
@@ -84,26 +83,13 @@ fn open(peer: &Endpoint, deadline: Instant) -> Result<TcpStream, ConnectError> {
 }
 
 fn resolve(peer: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
-    if let Ok(ip) = peer.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, peer.port)]);
-    }
-    let intent = format!("resolve {}", peer.host);
-    let failed = |error: &io::Error| ConnectError::of_io(Stage::Resolve, &intent, error);
-    // The system's resolver has no deadline of its own: it is left behind when it takes too long.
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let name = (peer.host.clone(), peer.port);
-    std::thread::Builder::new()
-        .name("resolve".into())
-        .spawn(move || {
-            let _ = sender.send(name.to_socket_addrs().map(|a| a.take(CONNECT_ADDRESSES_MAX).collect()));
-        })
-        .map_err(|error| failed(&error))?;
-    let found: Vec<SocketAddr> = receiver
-        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        .map_err(|_| failed(&ErrorKind::TimedOut.into()))?
-        .map_err(|error| failed(&error))?;
-    if found.is_empty() {
-        return Err(failed(&io::Error::other("the name has no address")));
-    }
-    Ok(found)
+    // Connecting needs time too.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let addresses =
+        dns::resolve(&peer.host, Instant::now() + left / 4 * 3).map_err(|unresolved| ConnectError {
+            stage: Stage::Resolve,
+            timed_out: unresolved.timed_out,
+            error: Error::new(format!("resolve {}: {}", peer.host, unresolved.text)),
+        })?;
+    Ok(addresses.into_iter().map(|address| SocketAddr::new(address, peer.port)).collect())
 }

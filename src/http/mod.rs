@@ -2,6 +2,7 @@
 
 pub mod client;
 mod connect;
+mod dns;
 mod endpoint;
 mod proxy;
 pub mod server;
