@@ -382,6 +382,27 @@ fn addresses_in_messages_hold_no_secret() {
     }
 }
 
+#[test]
+fn folded_headers_are_read_whatever_comes_when() {
+    let server = serve(move |number, mut stream| {
+        let answer = "HTTP/1.1 200 OK\r\nX-Long: a\r\n  b;\r\n\tc\r\nContent-Length: 5\r\n\r\nx\r\n y";
+        while read_request(&mut stream).is_some() {
+            // A write for each piece; nodelay is set.
+            for piece in answer.as_bytes().chunks(if number == 0 { 1 } else { 1000 }) {
+                stream.write_all(piece).unwrap();
+            }
+        }
+    });
+    for client in [client(), client()] {
+        for _ in 0..3 {
+            let answer = client.send(&get(&server.url("/"))).unwrap();
+            let words: Vec<&str> = answer.header("x-long").unwrap().split_whitespace().collect();
+            assert_eq!((words, answer.body.as_slice()), (vec!["a", "b;", "c"], &b"x\r\n y"[..]));
+        }
+    }
+    assert_eq!(server.connections(), 2);
+}
+
 fn through(proxy: String) -> ConnectionConfig {
     ConnectionConfig { proxy: Some(proxy), ..ConnectionConfig::default() }
 }
@@ -414,6 +435,7 @@ fn proxy_that_refuses() {
         ("HTTP/1.1 407 Login\r\n\r\n", "", "the proxy wants a user and a password"),
         ("HTTP/1.1 407 Login\r\n\r\n", "me:secret@", "the proxy refuses the user and password"),
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "me:secret@", "the proxy answers 403 Forbidden"),
+        ("HTTP/1.1 403 Forbidden\r\nVia: a\r\n b\r\n\r\n", "me:secret@", "the proxy answers 403 Forbidden"),
         ("HTTP/1.1 200 OK\r\n\r\nwhat", "", "the proxy sent data before the target could"),
         ("nonsense\r\n\r\n", "", "the proxy does not answer in HTTP"),
         ("", "", "the proxy closed the connection"),

@@ -4,6 +4,7 @@ pub mod client;
 mod connect;
 mod dns;
 mod endpoint;
+mod fold;
 mod proxy;
 pub mod server;
 #[cfg(test)]

@@ -101,7 +101,9 @@ fn read_answer(socket: &mut Socket) -> io::Result<(u16, String)> {
         }
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut answer = httparse::Response::new(&mut headers);
-        match answer.parse(&head[..filled]) {
+        let mut parser = httparse::ParserConfig::default();
+        parser.allow_obsolete_multiline_headers_in_responses(true);
+        match parser.parse_response(&mut answer, &head[..filled]) {
             Ok(httparse::Status::Partial) => {}
             Ok(httparse::Status::Complete(length)) => {
                 let status = answer.code.unwrap_or(0);

@@ -14,6 +14,7 @@ use rustls::{ClientConnection, StreamOwned};
 use socket2::SockRef;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
+use super::fold::Unfolding;
 use crate::error::io_text;
 use crate::limits::{HTTP_INPUT_BYTES_MAX, HTTP_OUTPUT_BYTES};
 
@@ -267,6 +268,7 @@ impl Transport for Wire {
         if self.answered {
             self.kept = true;
             self.answered = false;
+            self.buffers.unfolding = Unfolding::default();
         }
         self.set_deadline(timeout);
         self.buffers.pending += amount;
@@ -321,6 +323,8 @@ struct WireBuffers {
     start: usize,
     end: usize,
     progress: bool,
+    /// Of the head of the answer that comes in.
+    unfolding: Unfolding,
     output: Vec<u8>,
     /// Bytes of `output` that were handed over but not yet written to the stream.
     pending: usize,
@@ -367,11 +371,13 @@ impl Buffers for WireBuffers {
     fn input_appended(&mut self, amount: usize) {
         self.end += amount;
         debug_assert!(self.end <= self.input.len());
+        self.unfolding.look(&mut self.input[self.start..self.end]);
     }
 
     fn input_consume(&mut self, amount: usize) {
         self.progress = 0 < amount;
         self.start += amount;
+        self.unfolding.consumed(amount);
         debug_assert!(self.start <= self.end);
     }
 
