@@ -29,6 +29,10 @@ pub(crate) const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// Events of a route that are read but not settled, delivered out of order ones included.
 pub(crate) const OUTSTANDING_EVENTS_MAX: usize = 10_000;
+/// The longest wait while a sink refuses the sender: who corrects that wants to see it work.
+pub(crate) const SENDER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long the rest of an answer is read whose head said all.
+pub(crate) const VERDICT_BODY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes of events of a route that wait for delivery; one event is always admitted.
 pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// Worker threads of one route.

@@ -214,6 +214,7 @@ fn check_knative(name: &str, subject: &str, config: &KnativeConfig, report: &mut
         timeout: config.timeout,
         body_bytes_max: 0,
         repeat_if_stale: true,
+        head_suffices: false,
     });
     let url = url_text(&target.url);
     match answer.map(|response| response.status) {

@@ -234,12 +234,20 @@ mod tests {
                     None => "",
                 };
                 args.extend([format!("--{name}"), value.to_string()]);
-                // The words that the first usage line has between the command and its options.
-                let usage = command.help.split(&format!("router {} ", command.name)).nth(1);
-                let words = usage.unwrap_or_default().split_whitespace();
+                // The words that its usage line, or the first, has between the command and its options.
+                let usages: Vec<&str> =
+                    command.help.split(&format!("router {} ", command.name)).skip(1).collect();
+                let has_option = |usage: &&&str| {
+                    usage.lines().next().is_some_and(|line| line.contains(&format!("--{name}")))
+                };
+                let usage = usages.iter().find(has_option).or(usages.first()).copied().unwrap_or_default();
+                let words = usage.split_whitespace();
                 args.extend(
                     words.take_while(|word| word.starts_with(char::is_alphabetic)).map(str::to_string),
                 );
+                if args.iter().any(|word| word == "set") {
+                    args.push("2026-01-31T12:00:00Z".to_string());
+                }
                 let given = args.iter().filter(|arg| !arg.is_empty()).map(Into::into);
                 assert!(super::super::args::parse(given).is_ok(), "{} --{name}", command.name);
             }

@@ -117,6 +117,10 @@ fn secret_text(bytes: &[u8]) -> std::result::Result<String, &'static str> {
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text: save it as UTF-8")?;
+    // Certificates and their keys.
+    if text.starts_with("-----BEGIN ") {
+        return Ok(text.to_string());
+    }
     let text = text.trim_end_matches(['\r', '\n']);
     if text.contains(['\r', '\n']) {
         return Err("holds more than one line: leave only the secret");
@@ -153,6 +157,8 @@ mod tests {
             assert_eq!(secret_text(text.as_bytes()).as_deref(), Ok("pass"), "{text:?}");
         }
         assert_eq!(secret_text("pä ß".as_bytes()).as_deref(), Ok("pä ß"));
+        let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        assert_eq!(secret_text(pem.as_bytes()).as_deref(), Ok(pem));
         assert_eq!(secret_text(b"\n").as_deref(), Ok(""), "refused as empty by who reads it");
         let wrong: [(&[u8], &str); 8] = [
             (b"\xff\xfep\0a\0", "UTF-16"),

@@ -18,7 +18,9 @@ use super::tls::Tls;
 use super::wire::WireError;
 use crate::config::ConnectionConfig;
 use crate::error::{Error, Result, io_text};
-use crate::limits::{CONNECT_WAIT_MAX, CONNECTION_IDLE_MAX, HTTP_HEAD_BYTES_MAX, HTTP_OUTPUT_BYTES};
+use crate::limits::{
+    CONNECT_WAIT_MAX, CONNECTION_IDLE_MAX, HTTP_HEAD_BYTES_MAX, HTTP_OUTPUT_BYTES, VERDICT_BODY_WAIT_MAX,
+};
 
 /// What `User-Agent` says where a request does not.
 pub(crate) const USER_AGENT: &str = concat!("event-router/", env!("CARGO_PKG_VERSION"));
@@ -57,6 +59,9 @@ pub struct Request<'a> {
     /// before any byte of an answer came. The peer may then see the request twice: right for reads
     /// and for at-least-once delivery only.
     pub repeat_if_stale: bool,
+    /// Whether the head of an answer says all: then its body is only read to say more to a person and
+    /// to keep the connection, for a short time, and is empty when it does not come.
+    pub head_suffices: bool,
 }
 
 /// An answer, whatever its status.
@@ -226,18 +231,23 @@ impl Client {
         idle_max: Duration,
     ) -> std::result::Result<Response, Failure> {
         let head = head_of(request).map_err(Failure::of_request)?;
+        let body_wait = request.head_suffices.then_some(VERDICT_BODY_WAIT_MAX);
         let failed = |error, phase| Failure::of(error, request.timeout, phase);
         let answer = if request.body.is_empty() && !matches!(request.method, "POST" | "PUT" | "PATCH") {
             let configured = self.agent.configure_request(head.map(|()| ureq::SendBody::none()));
+            let configured = configured.timeout_recv_body(body_wait);
             self.agent.run(configured.timeout_global(Some(timeout)).max_idle_age(idle_max).build())
         } else {
             let configured = self.agent.configure_request(head.map(|()| request.body));
+            let configured = configured.timeout_recv_body(body_wait);
             self.agent.run(configured.timeout_global(Some(timeout)).max_idle_age(idle_max).build())
         }
         .map_err(|error| failed(error, "sending the request or waiting for the answer"))?;
         let (parts, body) = answer.into_parts();
-        let (body, truncated) = read_body(body, request.body_bytes_max)
-            .map_err(|error| failed(error.into(), "reading the answer"))?;
+        let (body, truncated) = match read_body(body, request.body_bytes_max) {
+            Err(_) if request.head_suffices => (Vec::new(), false),
+            read => read.map_err(|error| failed(error.into(), "reading the answer"))?,
+        };
         Ok(Response { status: parts.status.as_u16(), body, truncated, headers: parts.headers })
     }
 }
@@ -263,6 +273,12 @@ fn head_of(request: &Request<'_>) -> Result<http::Request<()>, String> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err("the address must begin with http:// or https://".to_owned());
     }
+    if HTTP_OUTPUT_BYTES < request.url.len() + 32 {
+        return Err(format!(
+            "the address has {} bytes, and {HTTP_OUTPUT_BYTES} is the most of a row",
+            request.url.len()
+        ));
+    }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err("user information in an address is not supported".to_owned());
     }
@@ -272,6 +288,14 @@ fn head_of(request: &Request<'_>) -> Result<http::Request<()>, String> {
     let headers = head.headers_mut();
     headers.reserve(request.headers.len());
     for (name, value) in request.headers {
+        // A row that does not fit into the output buffer would never leave; name, colon, blank and line
+        // end belong to it.
+        if HTTP_OUTPUT_BYTES < name.len() + value.len() + 4 {
+            let bytes = value.len();
+            return Err(format!(
+                "the value of header {name} has {bytes} bytes, and {HTTP_OUTPUT_BYTES} is the most of a row"
+            ));
+        }
         let parsed: HeaderName = name.parse().map_err(|_| format!("header name {name:?} is not valid"))?;
         // The value may be a secret.
         let value = HeaderValue::from_str(value)

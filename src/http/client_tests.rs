@@ -24,6 +24,7 @@ fn post<'a>(url: &'a str, body: &'a [u8]) -> Request<'a> {
         timeout: Duration::from_secs(20),
         body_bytes_max: 1000,
         repeat_if_stale: true,
+        head_suffices: false,
     }
 }
 
@@ -467,4 +468,57 @@ fn proxies_that_are_none() {
         assert!(error.to_string().contains(text), "{error}");
         assert!(!error.to_string().contains("sec"), "{error}");
     }
+}
+
+#[test]
+fn a_header_row_that_cannot_leave_is_refused_before_anything_is_sent() {
+    let (url, long) = ("http://127.0.0.1:9/", "v".repeat(HTTP_OUTPUT_BYTES));
+    let request = Request { headers: &[("ce-subject", &long)], ..post(url, b"{}") };
+    let error = client().send(&request).unwrap_err();
+    assert_eq!((error.kind, error.unsent), (SendErrorKind::Request, true), "{error}");
+    assert!(error.to_string().contains("the value of header ce-subject has 8192 bytes"), "{error}");
+}
+
+/// Whatever becomes of the body of an answer, its head has said that the event is taken.
+#[test]
+fn where_the_head_suffices_the_body_may_fail() {
+    for (head, body) in [
+        ("Content-Length: 100", "short"),
+        ("Transfer-Encoding: chunked", "no chunk"),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n"),
+        ("Content-Length: 10", ""),
+    ] {
+        let server = serve(move |_, mut stream| {
+            while read_request(&mut stream).is_some() {
+                let answer = format!("HTTP/1.1 202 Accepted\r\n{head}\r\n\r\n{body}");
+                // Then nothing more comes, and the connection ends.
+                let _ = stream.write_all(answer.as_bytes());
+                return;
+            }
+        });
+        let url = server.url("/");
+        let request = Request { head_suffices: true, ..post(&url, b"{}") };
+        let answer = client().send(&request).unwrap_or_else(|error| panic!("{head}: {error}"));
+        assert_eq!(answer.status, 202, "{head}");
+        let wants_all = Request { head_suffices: false, ..request };
+        assert!(client().send(&wants_all).is_err(), "{head}");
+    }
+}
+
+#[test]
+fn a_body_that_trickles_does_not_hold_a_verdict_up() {
+    let server = serve(move |_, mut stream| {
+        read_request(&mut stream);
+        stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000000\r\n\r\n").unwrap();
+        while stream.write_all(b".").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let url = server.url("/");
+    let long = Duration::from_secs(60);
+    let request =
+        Request { head_suffices: true, timeout: long, body_bytes_max: 1 << 20, ..post(&url, b"{}") };
+    let began = Instant::now();
+    assert_eq!(client().send(&request).unwrap().status, 202);
+    assert!(began.elapsed() < long / 2, "{:?}", began.elapsed());
 }

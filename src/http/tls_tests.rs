@@ -127,6 +127,7 @@ fn send_to(client: &Client, url: &str) -> Result<Response, SendError> {
         timeout: Duration::from_secs(20),
         body_bytes_max: 1000,
         repeat_if_stale: false,
+        head_suffices: false,
     })
 }
 
@@ -380,6 +381,7 @@ fn fresh(url: &str) -> Request<'_> {
         timeout: Duration::from_secs(20),
         body_bytes_max: 1000,
         repeat_if_stale: false,
+        head_suffices: false,
     }
 }
 

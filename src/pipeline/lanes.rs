@@ -28,6 +28,8 @@ pub(crate) struct Task {
     pub(crate) delivery: Delivery,
     /// When its first delivery failed, for giving up.
     pub(crate) failing_since: Option<Instant>,
+    /// When a target first refused the sender, for telling whether it is the event.
+    pub(crate) refused_since: Option<Instant>,
     lane: Lane,
 }
 
@@ -36,22 +38,23 @@ pub(crate) struct Task {
 pub(crate) struct OpenTask {
     sequence: Sequence,
     failing_since: Option<Instant>,
+    refused_since: Option<Instant>,
     lane: Lane,
 }
 
 impl Task {
     /// Lets the delivery go to the processor.
     pub(crate) fn split(self) -> (OpenTask, Delivery) {
-        let Task { sequence, delivery, failing_since, lane } = self;
-        (OpenTask { sequence, failing_since, lane }, delivery)
+        let Task { sequence, delivery, failing_since, refused_since, lane } = self;
+        (OpenTask { sequence, failing_since, refused_since, lane }, delivery)
     }
 }
 
 impl OpenTask {
     /// The delivery came back.
     pub(crate) fn join(self, delivery: Delivery) -> Task {
-        let OpenTask { sequence, failing_since, lane } = self;
-        Task { sequence, delivery, failing_since, lane }
+        let OpenTask { sequence, failing_since, refused_since, lane } = self;
+        Task { sequence, delivery, failing_since, refused_since, lane }
     }
 }
 
@@ -100,7 +103,7 @@ impl Lanes {
             Order::Strict => Lane::COMMON,
             Order::None => Lane(self.pushed),
         };
-        let task = Task { sequence, delivery, failing_since: None, lane };
+        let task = Task { sequence, delivery, failing_since: None, refused_since: None, lane };
         match self.lanes.get_mut(&lane) {
             Some(waiting) => waiting.push_back(task),
             None => {

@@ -44,11 +44,14 @@ pub(crate) mod view;
 pub(crate) mod window;
 mod worker;
 
+mod accepted;
+
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod tests;
 
+use accepted::LastAccepted;
 use checkpoint::CheckpointFile;
 use dead_letter::DeadLetters;
 use filter::Filter;
@@ -114,6 +117,7 @@ struct Shared {
     filter: Filter,
     queue: Queue,
     stats: RouteStats,
+    accepted: LastAccepted,
     promise: Promise,
     keeps_checkpoint: bool,
     replay_max: Option<Duration>,
@@ -149,6 +153,7 @@ impl Route {
         let shared = Arc::new(Shared {
             queue: Queue::new(config.order),
             stats: RouteStats::default(),
+            accepted: LastAccepted::default(),
             promise: if file.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
             keeps_checkpoint: file.is_some(),
             replay_max,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::RetryConfig;
-use crate::limits::RETRY_AFTER_MAX;
+use crate::limits::{RETRY_AFTER_MAX, SENDER_WAIT_MAX};
 use crate::processor::{Failure, Retry, Verdict};
 
 /// What the route promises about its events.
@@ -28,17 +28,19 @@ pub struct Decision {
 }
 
 /// Decides about one verdict of an event that was tried `attempts` times (this one included) and
-/// has been failing for `failing`. `jitter` is a random number from 0 to 1, for jitter.
+/// has been failing for `failing`. `is_at_fault` tells of a target that refuses the sender whether it is
+/// the event's fault after all. `jitter` is a random number from 0 to 1, for jitter.
 pub fn decide(
     verdict: Verdict,
     promise: Promise,
     config: &RetryConfig,
     attempts: u32,
     failing: Duration,
+    is_at_fault: impl Fn(&str) -> bool,
     jitter: f64,
 ) -> Decision {
     let mut decision = Decision::default();
-    let mut asked = None;
+    let (mut asked, mut longest) = (None, config.max);
     let given_up = config.give_up_after.is_some_and(|limit| limit <= failing);
     for failure in verdict.failures {
         match failure.retry {
@@ -46,12 +48,19 @@ pub fn decide(
                 asked = asked.max(after);
                 decision.again.push(failure);
             }
+            Retry::Sender { after }
+                if !given_up && promise == Promise::AtLeastOnce && !is_at_fault(&failure.target) =>
+            {
+                asked = asked.max(after);
+                longest = longest.min(SENDER_WAIT_MAX);
+                decision.again.push(failure);
+            }
             Retry::NotReady => decision.again.push(failure),
             _ => decision.final_failures.push(failure),
         }
     }
     if !decision.again.is_empty() {
-        decision.wait = wait(config, attempts, asked, jitter);
+        decision.wait = wait(&RetryConfig { max: longest, ..config.clone() }, attempts, asked, jitter);
     }
     decision
 }
@@ -119,13 +128,33 @@ mod tests {
             (AtMostOnce, old, UNSENT, false),
             (AtMostOnce, old, Retry::NotReady, true),
             (AtLeastOnce, old, Retry::NotReady, true),
+            (AtLeastOnce, young, Retry::Sender { after: None }, true),
+            (AtLeastOnce, old, Retry::Sender { after: None }, false),
+            (AtMostOnce, young, Retry::Sender { after: None }, false),
         ];
         for (promise, failing, retry, again) in table {
-            let decision = decide(Verdict::failed(failure("", retry)), promise, &CONFIG, 1, failing, 0.0);
+            let decision =
+                decide(Verdict::failed(failure("", retry)), promise, &CONFIG, 1, failing, |_| false, 0.0);
             assert_eq!(decision.again.len(), usize::from(again), "{promise:?} {failing:?} {retry:?}");
             assert_eq!(decision.final_failures.len(), usize::from(!again));
             assert_eq!(decision.wait == Duration::ZERO, !again);
         }
+    }
+
+    #[test]
+    fn a_refused_sender_waits_until_the_sink_accepts_another_event() {
+        let long = RetryConfig { max: Duration::from_secs(3600), give_up_after: None, ..CONFIG };
+        let refused = || Verdict {
+            failures: ["a", "b"].map(|target| failure(target, Retry::Sender { after: None })).into(),
+            unmatched: false,
+        };
+        let decided = |fault: &str| {
+            decide(refused(), Promise::AtLeastOnce, &long, 30, Duration::MAX, |target| target == fault, 0.0)
+        };
+        let held = decided("");
+        assert_eq!((held.again.len(), held.wait), (2, SENDER_WAIT_MAX));
+        let judged = decided("b");
+        assert_eq!((judged.again[0].target.as_str(), judged.final_failures[0].target.as_str()), ("a", "b"));
     }
 
     #[test]
@@ -135,7 +164,7 @@ mod tests {
             unmatched: false,
         };
         let endless = RetryConfig { give_up_after: None, ..CONFIG };
-        let decision = decide(verdict, Promise::AtLeastOnce, &endless, 2, Duration::MAX, 0.0);
+        let decision = decide(verdict, Promise::AtLeastOnce, &endless, 2, Duration::MAX, |_| false, 0.0);
         assert_eq!(decision.again.iter().map(|f| f.target.as_str()).collect::<Vec<_>>(), ["a", "c"]);
         assert_eq!(decision.final_failures.iter().map(|f| f.target.as_str()).collect::<Vec<_>>(), ["b"]);
         assert_eq!(decision.wait.as_millis(), 400);

@@ -222,9 +222,46 @@ fn never() -> Verdict {
     verdict
 }
 
+fn refused() -> Verdict {
+    let mut verdict = later();
+    verdict.failures[0].retry = Retry::Sender { after: None };
+    verdict
+}
+
 fn sorted(mut keys: Vec<i64>) -> Vec<i64> {
     keys.sort_unstable();
     keys
+}
+
+#[test]
+fn a_sink_that_refuses_the_sender_for_a_while_makes_no_dead_letters() {
+    let bench = Bench::new(28);
+    let is_open = Arc::new(AtomicBool::new(false));
+    let open = is_open.clone();
+    let running = bench.start(move |_| match open.load(Ordering::SeqCst) {
+        true => Verdict::delivered(),
+        false => refused(),
+    });
+    running.wait("refusals", |running| {
+        running.route.view().snapshot().counts.retried.iter().map(|(_, count)| count).sum::<u64>() > 100
+    });
+    is_open.store(true, Ordering::SeqCst);
+    running.wait_acknowledged(28);
+    let counts = running.route.view().snapshot().counts;
+    assert_eq!((counts.dead_lettered, counts.delivered), (0, 28));
+    assert_eq!(sorted(running.stop()), (0..28).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_event_that_alone_is_refused_as_if_by_its_sender_is_a_dead_letter() {
+    let bench = Bench::new(40);
+    let running = bench.start(|delivery| match delivery.event.position.key {
+        3 => refused(),
+        _ => Verdict::delivered(),
+    });
+    running.wait("the dead letter", |running| running.route.view().snapshot().counts.dead_lettered == 1);
+    running.wait_acknowledged(39);
+    assert!(!running.stop().contains(&3));
 }
 
 #[test]
@@ -498,6 +535,7 @@ fn a_hanging_route_can_be_watched() {
             timeout: Duration::from_secs(20),
             body_bytes_max: 1 << 20,
             repeat_if_stale: false,
+            head_suffices: false,
         });
         let answer = answer.unwrap();
         let text = String::from_utf8(answer.body).unwrap();

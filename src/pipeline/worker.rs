@@ -23,9 +23,17 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
     let (mut done, mut tasks) = (Vec::with_capacity(room), Vec::with_capacity(room));
     let (mut batch, mut verdicts) = (Vec::with_capacity(room), Vec::with_capacity(room));
     let mut open = Vec::with_capacity(room);
+    let mut accepted = Vec::new();
     while shared.queue.exchange(&mut done, most, &mut tasks) {
         // The processor wants a slice of deliveries; the rest of each task waits beside it.
+        accepted.clear();
         for task in tasks.drain(..) {
+            if task.refused_since.is_some() {
+                let targets = task.delivery.pending.iter();
+                accepted.extend(
+                    targets.filter_map(|target| Some((target.clone(), newest(shared, processor, target)?))),
+                );
+            }
             let (rest, delivery) = task.split();
             open.push(rest);
             batch.push(delivery);
@@ -36,15 +44,24 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
         processor.deliver(&batch, &mut verdicts);
         pulse.resting();
         shared.stats.delivery.observe(begun.elapsed());
+        if verdicts.iter().any(|verdict| verdict.failures.is_empty() && !verdict.unmatched) {
+            shared.accepted.set(begun);
+        }
         // A missing verdict is no acknowledgement.
         verdicts.resize_with(batch.len(), || Verdict::failed(unanswered()));
         for ((rest, delivery), verdict) in open.drain(..).zip(batch.drain(..)).zip(verdicts.drain(..)) {
-            done.push(conclude(shared, rest.join(delivery), verdict));
+            done.push(conclude(shared, rest.join(delivery), verdict, &accepted));
         }
     }
 }
 
-fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
+// When the newest delivery began that the target acknowledged.
+fn newest(shared: &Shared, processor: &Arc<dyn Processor>, target: &str) -> Option<Instant> {
+    if target.is_empty() { shared.accepted.get() } else { processor.last_accepted(target) }
+}
+
+// `accepted`: by target, the begin of the newest delivery that was acknowledged before this attempt.
+fn conclude(shared: &Shared, mut task: Task, verdict: Verdict, accepted: &[(String, Instant)]) -> Done {
     let name = task.delivery.event.ce.name();
     if verdict.failures.is_empty() {
         shared.delivery_incident.over();
@@ -67,7 +84,16 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict) -> Done {
         task.failing_since.get_or_insert(now);
     }
     let failing = task.failing_since.map_or(Duration::ZERO, |since| now - since);
-    let decision = retry::decide(verdict, shared.promise, &shared.config.retry, attempts, failing, jitter());
+    let refused_since = task.refused_since;
+    if verdict.failures.iter().any(|failure| matches!(failure.retry, Retry::Sender { .. })) {
+        task.refused_since.get_or_insert(now);
+    }
+    let is_at_fault = |target: &str| {
+        let begun = accepted.iter().find(|(name, _)| name == target).map(|(_, begun)| *begun);
+        refused_since.zip(begun).is_some_and(|(since, begun)| since < begun)
+    };
+    let (promise, config) = (shared.promise, &shared.config.retry);
+    let decision = retry::decide(verdict, promise, config, attempts, failing, is_at_fault, jitter());
     if !decision.final_failures.is_empty()
         && !to_dead_letters(shared, &task, attempts, &decision.final_failures)
     {

@@ -77,6 +77,44 @@ pub(crate) fn retry_of(error: &SendError) -> Retry {
     }
 }
 
+/// What a status says about a delivery: one table for all processors that are judged by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StatusClass {
+    /// 2xx: acknowledged.
+    Accepted,
+    /// The event is refused, and the same event will be again.
+    Event,
+    /// The sender or the address is refused: credentials, rights, a place that has moved.
+    Sender,
+    /// What each kind of sink means by it is its processor's to say; mostly it passes.
+    Other,
+}
+
+/// The class of a status.
+pub(crate) fn class_of(status: u16) -> StatusClass {
+    match status {
+        200..=299 => StatusClass::Accepted,
+        400 | 413 | 414 | 415 | 422 | 431 => StatusClass::Event,
+        300..=399 | 401 | 402 | 403 | 405 | 406 | 407 | 421 | 426 => StatusClass::Sender,
+        _ => StatusClass::Other,
+    }
+}
+
+/// What to do about a refusal of the sender or the address, for the end of a message.
+pub(crate) fn sender_cure(status: u16) -> &'static str {
+    match status {
+        300..=399 => "set the address that it redirects to",
+        401 => "correct the credentials",
+        402 => "see to the account",
+        403 => "give the account the right to send there",
+        405 => "correct the address: nothing there takes a POST",
+        407 => "correct the account of the proxy",
+        421 => "correct the host name in the address, or tls.server_name",
+        426 => "use the scheme or port that it asks for",
+        _ => "correct the address or its settings",
+    }
+}
+
 /// The status as a bounded word for metrics.
 pub(crate) fn status_reason(status: u16) -> &'static str {
     match status {
@@ -84,16 +122,22 @@ pub(crate) fn status_reason(status: u16) -> &'static str {
         401 => "401",
         403 => "403",
         404 => "404",
+        402 => "402",
         405 => "405",
         406 => "406",
+        407 => "407",
         408 => "408",
         409 => "409",
         410 => "410",
         413 => "413",
+        414 => "414",
         415 => "415",
+        421 => "421",
         422 => "422",
         425 => "425",
+        426 => "426",
         429 => "429",
+        431 => "431",
         500 => "500",
         501 => "501",
         502 => "502",

@@ -1,7 +1,7 @@
 //! What a processor promises: it sends events and judges the answers. It never retries, waits or
 //! forgets on its own: that is the pipeline's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::event::Event;
 use crate::limits::DELIVERY_WAIT_MAX;
@@ -39,6 +39,12 @@ pub trait Processor: Send + Sync {
     /// much longer hangs.
     fn deliver_wait_max(&self) -> Duration {
         DELIVERY_WAIT_MAX
+    }
+
+    /// When the newest delivery began that this target acknowledged, for processors that have several
+    /// targets.
+    fn last_accepted(&self, _target: &str) -> Option<Instant> {
+        None
     }
 
     /// What it suffers from beside the deliveries themselves.
@@ -98,7 +104,14 @@ pub(crate) enum Retry {
         /// Certainly no byte of the request was processed, so that even at-most-once may repeat.
         unsent: bool,
     },
-    /// It cannot: a dead letter.
+    /// The sink refuses the sender or the address (credentials, rights, a redirect), which is hardly the
+    /// event's fault: the route holds and tries again. Where the sink accepts another event meanwhile,
+    /// it is this event after all.
+    Sender {
+        /// The sink's `Retry-After`.
+        after: Option<Duration>,
+    },
+    /// The event is refused, and will be again: a dead letter.
     Never,
     /// Nothing was sent, because the targets are not known yet. This is no attempt: it is asked again
     /// soon and never given up.

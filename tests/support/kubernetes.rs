@@ -146,6 +146,7 @@ impl ApiServer {
             timeout: Duration::from_secs(60),
             body_bytes_max: 16 * 1024 * 1024,
             repeat_if_stale: true,
+            head_suffices: false,
         };
         let response = self.client.send(&request).unwrap();
         (response.status, serde_json::from_slice(&response.body).unwrap_or_default())

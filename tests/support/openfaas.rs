@@ -157,6 +157,7 @@ impl Gateway {
             timeout: Duration::from_secs(20),
             body_bytes_max: 4096,
             repeat_if_stale: true,
+            head_suffices: false,
         };
         let response = self.client.send(&request).unwrap();
         let text = String::from_utf8_lossy(&response.body);

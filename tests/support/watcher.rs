@@ -37,6 +37,7 @@ impl Watcher {
             timeout: SOON,
             body_bytes_max: 1 << 20,
             repeat_if_stale: true,
+            head_suffices: false,
         });
         let answer = answer.ok()?;
         Some((answer.status, String::from_utf8(answer.body).unwrap()))

@@ -126,6 +126,7 @@ impl Api {
             timeout,
             body_bytes_max: LISTING_BODY_BYTES_MAX,
             repeat_if_stale: self.repeat_if_stale,
+            head_suffices: false,
         };
         self.client.send(&request).map_err(|error| {
             let class = if error.kind == SendErrorKind::Request { Class::Denied } else { Class::Later };

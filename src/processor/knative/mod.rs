@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::client::{Request, Response, SendError, SendErrorKind};
 use crate::limits::{RESOLVE_FIRST_WAIT, SINK_BODY_BYTES_MAX};
 use crate::observe::incident::Report;
-use crate::processor::answer;
+use crate::processor::answer::{self, StatusClass};
 use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
@@ -44,18 +44,22 @@ pub(crate) enum Class {
     Delivered,
     /// Not now.
     Later,
-    /// Never: the same request will be refused again.
+    /// Not from us, or not there.
+    Sender,
+    /// Never: the same event will be refused again.
     Never,
 }
 
-/// Judges a status by the delivery contract of Knative, which wants redirects neither followed nor
-/// tried again, and recommends to retry what it does not name.
+/// Judges a status by the common table, and what that leaves open by the delivery contract of Knative,
+/// which wants redirects not followed and recommends to retry what it does not name.
 pub(crate) fn classify_status(status: u16) -> Class {
-    match status {
-        200..=299 => Class::Delivered,
+    match (answer::class_of(status), status) {
+        (StatusClass::Accepted, _) => Class::Delivered,
+        (StatusClass::Event, _) => Class::Never,
+        (StatusClass::Sender, _) => Class::Sender,
         // 425 is not in the contract; the name of the status asks for a repetition.
-        404 | 408 | 409 | 425 | 429 => Class::Later,
-        100..=499 => Class::Never,
+        (_, 404 | 408 | 409 | 425 | 429) => Class::Later,
+        (_, 100..=499) => Class::Never,
         _ => Class::Later,
     }
 }
@@ -141,6 +145,7 @@ impl Knative {
             timeout: self.timeout,
             body_bytes_max: SINK_BODY_BYTES_MAX,
             repeat_if_stale: self.at_least_once,
+            head_suffices: true,
         })
     }
 
@@ -154,8 +159,8 @@ impl Knative {
         let retry = match classify_status(response.status) {
             Class::Delivered => return Verdict::delivered(),
             Class::Later => Retry::Later { after: answer::retry_after_of(&response), unsent: false },
-            // The contract means a token that is wrong, not one that has just been replaced.
-            Class::Never
+            // A token that has just been replaced.
+            Class::Sender
                 if response.status == 401 && token.is_some_and(|token| target.token_refused(token)) =>
             {
                 if let Targets::Found(targets) = &self.targets {
@@ -163,9 +168,13 @@ impl Knative {
                 }
                 Retry::Later { after: None, unsent: false }
             }
+            Class::Sender => Retry::Sender { after: answer::retry_after_of(&response) },
             Class::Never => Retry::Never,
         };
-        let detail = answer::refusal("POST", &target.url, &response);
+        let mut detail = answer::refusal("POST", &target.url, &response);
+        if matches!(retry, Retry::Sender { .. }) {
+            detail = format!("{detail}: {}", answer::sender_cure(response.status));
+        }
         failed(retry, answer::status_reason(response.status), detail)
     }
 }

@@ -49,7 +49,8 @@ fn every_status_by_the_contract() {
         let expected = match status {
             200..300 => Class::Delivered,
             404 | 408 | 409 | 425 | 429 | 500..600 => Class::Later,
-            100..200 | 300..500 => Class::Never,
+            300..400 | 401..=403 | 405..=407 | 421 | 426 => Class::Sender,
+            100..200 | 400..500 => Class::Never,
             _ => Class::Later,
         };
         assert_eq!(classify_status(status), expected, "{status}");
@@ -115,9 +116,10 @@ fn refusals_carry_what_the_sink_said() {
         ("400 X", Retry::Never, "400", "status 400: no such broker"),
         (
             "307 X\r\nLocation: https://u:secret@login/x?token=secret",
-            Retry::Never,
+            Retry::Sender { after: None },
             "3xx",
-            "status 307: no such broker (redirects to https://login/x?...; redirects are not followed)",
+            "status 307: no such broker (redirects to https://login/x?...; redirects are not followed): set the address \
+             that it redirects to",
         ),
     ] {
         let server = serve_answer(format!("HTTP/1.1 {head}\r\nContent-Length: 15\r\n\r\nno such\r\nbroker"));

@@ -155,6 +155,7 @@ impl Cluster {
             timeout: KUBERNETES_CALL_WAIT_MAX,
             body_bytes_max: KUBERNETES_BODY_BYTES_MAX,
             repeat_if_stale: true,
+            head_suffices: false,
         });
         let response = answer.map_err(|SendError { kind, error, .. }| ApiError {
             reason: kind.reason(),

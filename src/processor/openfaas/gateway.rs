@@ -10,7 +10,7 @@ use crate::config::{GatewayAuth, OpenfaasConfig};
 use crate::error::{Context, Error, Result};
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError, url_text};
 use crate::limits::{LISTING_BODY_BYTES_MAX, LISTING_CALL_WAIT_MAX, SINK_BODY_BYTES_MAX, WORKERS_MAX};
-use crate::processor::answer;
+use crate::processor::answer::{self, StatusClass};
 use crate::processor::{Failure, Retry};
 
 /// What functions see as the origin of an event.
@@ -159,6 +159,7 @@ impl Gateway {
             timeout: self.timeout,
             body_bytes_max: SINK_BODY_BYTES_MAX,
             repeat_if_stale: self.at_least_once,
+            head_suffices: true,
         });
         Answer { result, duration: started.elapsed() }
     }
@@ -172,10 +173,15 @@ impl Gateway {
             Err(error) => return failed(answer::retry_of(error), error.kind.reason(), error.to_string()),
         };
         let mut retry = retry_of_status(response.status)?;
-        if let Retry::Later { after, .. } = &mut retry {
-            *after = answer::retry_after_of(response);
-        }
         let mut detail = answer::refusal("POST", &self.function_url(target), response);
+        match &mut retry {
+            Retry::Later { after, .. } => *after = answer::retry_after_of(response),
+            Retry::Sender { after } => {
+                *after = answer::retry_after_of(response);
+                detail = format!("{detail}: {}", answer::sender_cure(response.status));
+            }
+            _ => {}
+        }
         if self.asynchronous && response.status == 404 {
             detail.push_str(" (async = true needs a gateway with a queue)");
         }
@@ -222,6 +228,7 @@ impl Gateway {
             timeout: LISTING_CALL_WAIT_MAX,
             body_bytes_max: LISTING_BODY_BYTES_MAX,
             repeat_if_stale: true,
+            head_suffices: false,
         };
         self.client
             .send(&request)
@@ -245,13 +252,15 @@ impl Gateway {
     }
 }
 
-/// Whether to send again: nothing for a success. 501 is final as it was for the Go router, for what
-/// is not implemented will not be in a minute.
+/// Whether to send again, by the common table: nothing for a success. 501 is final as it was for the Go
+/// router, for what is not implemented will not be in a minute.
 pub(crate) fn retry_of_status(status: u16) -> Option<Retry> {
-    match status {
-        200..=299 => None,
-        408 | 425 | 429 => Some(Retry::Later { after: None, unsent: false }),
-        100..=499 | 501 => Some(Retry::Never),
+    match (answer::class_of(status), status) {
+        (StatusClass::Accepted, _) => None,
+        (StatusClass::Event, _) => Some(Retry::Never),
+        (StatusClass::Sender, _) => Some(Retry::Sender { after: None }),
+        (_, 408 | 425 | 429) => Some(Retry::Later { after: None, unsent: false }),
+        (_, 100..=499 | 501) => Some(Retry::Never),
         _ => Some(Retry::Later { after: None, unsent: false }),
     }
 }
@@ -290,7 +299,7 @@ mod tests {
         for status in 0..=u16::MAX {
             let expected = match status {
                 200..300 => None,
-                408 | 425 | 429 => Some(true),
+                408 | 425 | 429 | 300..400 | 401..=403 | 405..=407 | 421 | 426 => Some(true),
                 100..=499 | 501 => Some(false),
                 _ => Some(true),
             };

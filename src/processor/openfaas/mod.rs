@@ -11,8 +11,9 @@
 //! After it, an event without subscriber is settled. Facts about the gateway: `gateway/main.go` of
 //! openfaas/faas, and connector-sdk as the Go router linked it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(crate) struct Openfaas {
     gateway: Arc<Gateway>,
     functions: Refreshed<TopicMap>,
     counts: Outcomes,
+    // Of each function, when the newest invocation began that it took.
+    accepted: Mutex<HashMap<Target, Instant>>,
     // Threads beside the workers that invoke functions at the moment.
     helpers: AtomicUsize,
 }
@@ -59,6 +62,7 @@ impl Openfaas {
             gateway,
             functions,
             counts: Outcomes::new(TARGETS_COUNTED_MAX),
+            accepted: Mutex::default(),
             helpers: AtomicUsize::new(0),
         })
     }
@@ -82,6 +86,9 @@ impl Openfaas {
             said(&target, &answer);
             let failure = self.gateway.judge(&target, &answer);
             self.counts.add(&target, failure.is_none());
+            if failure.is_none() {
+                self.note_accepted(&target, began);
+            }
             failures.extend(failure.and_then(|failure| self.unless_removed(failure, topic, began)));
         }
         Verdict { failures, unmatched: false }
@@ -114,6 +121,20 @@ impl Openfaas {
         Ok(owing)
     }
 
+    fn note_accepted(&self, target: &Target, began: Instant) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match accepted.get_mut(target) {
+            Some(newest) => *newest = began.max(*newest),
+            // Functions come and go: those that are called get their place again.
+            None => {
+                if TARGETS_COUNTED_MAX <= accepted.len() {
+                    accepted.clear();
+                }
+                accepted.insert(target.clone(), began);
+            }
+        }
+    }
+
     fn not_ready(&self, why: &str) -> Failure {
         Failure {
             target: String::new(),
@@ -132,8 +153,7 @@ impl Openfaas {
         // A listing of the last second is as good: otherwise a function that answers 404 on its own
         // would cause one for each event.
         let since = began.checked_sub(REFRESH_INTERVAL_MIN).unwrap_or(began);
-        let subscribes =
-            |map: Arc<TopicMap>| map.targets(topic).iter().any(|target| **target == *failure.target);
+        let subscribes = |map: Arc<TopicMap>| map.is_listed(topic, &failure.target);
         match self.functions.newer(since, LISTING_NEWER_WAIT).map(subscribes) {
             Some(false) => {
                 log::info!(target: self.who.as_str(), "{} was removed, {topic} is not for it any more", failure.target);
@@ -209,6 +229,10 @@ impl Processor for Openfaas {
     fn deliver_wait_max(&self) -> Duration {
         // As if one thread had to call as many functions as are called at the same time.
         LISTING_FIRST_WAIT + (self.gateway.timeout() + LISTING_NEWER_WAIT) * FANOUT_CALLS_MAX as u32
+    }
+
+    fn last_accepted(&self, target: &str) -> Option<Instant> {
+        self.accepted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(target).copied()
     }
 
     fn target_counts(&self) -> Vec<(String, Outcome)> {

@@ -390,11 +390,10 @@ fn every_fault_of_a_function_is_one_line() {
         (status("501 No", ""), Retry::Never, "501", "status 501"),
         (
             status("301 Moved\r\nLocation: /function/a.fn/", ""),
-            Retry::Never,
+            Retry::Sender { after: None },
             "3xx",
-            "status 301 (redirects to /function/a.fn/; redirects are not followed)",
+            "status 301 (redirects to /function/a.fn/; redirects are not followed): set the address that it redirects to",
         ),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort".into(), LATER, "timeout", "timeout of 300ms"),
         ("hang".into(), LATER, "timeout", "timeout of 300ms while "),
         ("nonsense\r\n\r\n".into(), LATER, "broken", ""),
     ] {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,9 +22,11 @@ const ANNOTATION: &str = "topic";
 pub(crate) type Target = Arc<str>;
 
 /// The functions of each topic.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicMap {
     targets: HashMap<Box<str>, Vec<Target>>,
+    // Subscriptions that the last listing did not show any more, and since when.
+    missing: HashMap<(Box<str>, Target), Instant>,
     functions: usize,
     anomalies: Vec<String>,
 }
@@ -32,6 +35,40 @@ impl TopicMap {
     /// The functions that subscribe to a topic, each once, in the order of their names.
     pub(crate) fn targets(&self, topic: &str) -> &[Target] {
         self.targets.get(topic).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the last listing itself showed the subscription.
+    pub(crate) fn is_listed(&self, topic: &str, target: &str) -> bool {
+        self.targets(topic).iter().any(|listed| **listed == *target)
+            && !self.missing.contains_key(&(topic.into(), target.into()))
+    }
+
+    /// Subscriptions that are kept until another listing confirms that they are gone.
+    pub(crate) fn unconfirmed(&self) -> usize {
+        self.missing.len()
+    }
+
+    /// This listing after `last`, asked for at `at`. A gateway that is just starting shows nothing for a
+    /// moment: so what vanishes stays subscribed until a listing at least `confirm` later does not show
+    /// it either.
+    pub(crate) fn after(mut self, last: &TopicMap, at: Instant, confirm: Duration) -> TopicMap {
+        for (topic, targets) in &last.targets {
+            for target in targets {
+                if self.targets(topic).contains(target) {
+                    continue;
+                }
+                let place = (topic.clone(), target.clone());
+                let since = last.missing.get(&place).copied().unwrap_or(at);
+                if at.saturating_duration_since(since) < confirm || since == at {
+                    self.missing.insert(place, since);
+                }
+            }
+        }
+        for (topic, target) in self.missing.keys() {
+            self.targets.entry(topic.clone()).or_default().push(target.clone());
+        }
+        self.targets.values_mut().for_each(|targets| targets.sort_unstable());
+        self
     }
 
     /// The topics that have subscribers, in their order.
@@ -158,6 +195,34 @@ mod tests {
             builder.add_functions(*namespace, body.as_bytes()).unwrap();
         }
         builder.finish()
+    }
+
+    #[test]
+    fn what_vanishes_from_a_listing_stays_until_another_one_confirms_it() {
+        let (begin, refresh) = (Instant::now(), Duration::from_secs(30));
+        let full = || map(&[(None, &format!("[{},{}]", function("a", "x,y"), function("b", "x")))]);
+        let empty = || map(&[(None, "[]")]);
+        let first = full().after(&TopicMap::default(), begin, refresh);
+        let second = empty().after(&first, begin + refresh, refresh);
+        assert_eq!(
+            (names(&second, "x"), names(&second, "y"), second.unconfirmed()),
+            (vec!["a", "b"], vec!["a"], 3)
+        );
+        assert!(first.is_listed("x", "a") && !second.is_listed("x", "a"));
+        // One that is asked for early does not confirm it, and one that shows it again ends the doubt.
+        let early = empty().after(&second, begin + refresh + refresh / 2, refresh);
+        assert_eq!(names(&early, "x"), ["a", "b"]);
+        let back = full().after(&early, begin + 2 * refresh, refresh);
+        assert_eq!((back.unconfirmed(), back.is_listed("y", "a")), (0, true));
+        let gone = empty().after(&early, begin + 2 * refresh, refresh);
+        assert_eq!((names(&gone, "x").len(), gone.unconfirmed()), (0, 0));
+        // Only one of the subscriptions goes.
+        let less = map(&[(None, &format!("[{}]", function("a", "x")))]);
+        let partly = less.after(&back, begin + 3 * refresh, refresh);
+        assert_eq!(
+            (names(&partly, "x"), names(&partly, "y"), partly.unconfirmed()),
+            (vec!["a", "b"], vec!["a"], 2)
+        );
     }
 
     fn names<'a>(map: &'a TopicMap, topic: &str) -> Vec<&'a str> {

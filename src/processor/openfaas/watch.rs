@@ -1,7 +1,7 @@
 //! How the topic map of a gateway is kept current: the functions are listed again and again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::gateway::{Gateway, ListingError};
 use super::topics::TopicMap;
@@ -35,7 +35,13 @@ impl Refresh for Listing {
     ) -> Result<(TopicMap, Duration), Failure> {
         let failure =
             |ListingError { reason, error }| Failure { reason, text: error.to_string(), gone: false };
+        let asked = Instant::now();
         let map = self.gateway.list(is_ended).map_err(failure)?;
+        let map = match last {
+            // Less than the interval, which begins a moment earlier.
+            Some(last) => map.after(last, asked, self.refresh.mul_f64(0.9)),
+            None => map,
+        };
         self.say_change(last, &map);
         Ok((map, self.refresh))
     }
@@ -59,6 +65,9 @@ impl Listing {
             None => {
                 log::info!(target: who, "connected to OpenFaaS gateway, {functions} functions of {of} subscribe to {} topics", topics.len())
             }
+        }
+        if before.map_or(0, TopicMap::unconfirmed) < now.unconfirmed() {
+            log::warn!(target: who, "{of} does not show {} subscriptions any more that it showed before: they stay until another list in {:.0} s confirms it", now.unconfirmed(), self.refresh.as_secs_f64());
         }
         for anomaly in now.anomalies() {
             if before.is_none_or(|before| !before.anomalies().contains(anomaly)) {

@@ -116,6 +116,7 @@ impl Connection {
             timeout: options.timeout,
             body_bytes_max: options.body_bytes_max,
             repeat_if_stale: options.repeat,
+            head_suffices: false,
         };
         let response = self.client.send(&request)?;
         self.keep_cookie(&response);
@@ -154,6 +155,7 @@ impl Connection {
             timeout: VCENTER_QUICK_CALL_WAIT_MAX,
             body_bytes_max: VCENTER_SMALL_BODY_BYTES_MAX,
             repeat_if_stale: true,
+            head_suffices: false,
         };
         let response = self.client.send(&request)?;
         Ok(if response.status == 200 { soap::service_version(&response.body) } else { None })

@@ -260,6 +260,7 @@ impl Chain {
                 timeout: STS_CALL_WAIT_MAX,
                 body_bytes_max: CREDENTIALS_BYTES_MAX,
                 repeat_if_stale: true,
+                head_suffices: false,
             })
             .map_err(|error| error.error)?;
         if answer.status != 200 {

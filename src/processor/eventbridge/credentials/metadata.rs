@@ -44,6 +44,7 @@ pub(super) fn container(client: &Client, environment: &Environment) -> Result<Op
             timeout: CONTAINER_CALL_WAIT_MAX,
             body_bytes_max: CREDENTIALS_BYTES_MAX,
             repeat_if_stale: true,
+            head_suffices: false,
         })
         .context(intent)?;
     accept(&answer, &url)
@@ -88,6 +89,7 @@ pub(super) fn instance(client: &Client, environment: &Environment) -> Result<Opt
             timeout: INSTANCE_CALL_WAIT_MAX,
             body_bytes_max: CREDENTIALS_BYTES_MAX,
             repeat_if_stale: true,
+            head_suffices: false,
         })
     };
     let intent = || "ask the metadata service of the instance";
