@@ -60,7 +60,7 @@ pub fn decide(
         }
     }
     if !decision.again.is_empty() {
-        decision.wait = wait(&RetryConfig { max: longest, ..config.clone() }, attempts, asked, jitter);
+        decision.wait = wait(&RetryConfig { max: longest, ..*config }, attempts, asked, jitter);
     }
     decision
 }
