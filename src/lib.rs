@@ -12,10 +12,12 @@
 //! | [`pattern`] | which events a route or a rule wants |
 //! | [`pipeline`] | order, back-pressure, retries, settling, checkpoints of a route |
 //! | [`processor`] | sends an event and judges the answer |
+//! | [`aws`], [`kubernetes`] | what sinks ask of these platforms: keys and signatures, addresses and tokens |
 //! | [`http`] | the only place that touches sockets |
 //! | [`observe`] | counters and logs |
 //! | [`demo`] | a simulated vCenter for the demo, the tests and the benchmarks |
 
+pub mod aws;
 pub mod cli;
 pub mod cloudevents;
 pub mod config;
@@ -23,6 +25,7 @@ pub mod demo;
 mod error;
 pub mod event;
 pub mod http;
+pub mod kubernetes;
 pub mod limits;
 pub mod observe;
 pub mod pattern;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use event_router::processor::eventbridge::credentials::Credentials;
-use event_router::processor::eventbridge::sign::{Scope, signed_headers};
+use event_router::aws::keys::Credentials;
+use event_router::aws::sign::{Scope, signed_headers};
 use serde_json::{Value, json};
 
 use crate::support::aws::{Aws, botocore_signs};

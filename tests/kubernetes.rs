@@ -7,7 +7,7 @@ use event_router::config::kubernetes::{ObjectRef, of_pod};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings};
-use event_router::processor::kubernetes::Cluster;
+use event_router::kubernetes::Cluster;
 use serde_json::{Value, json};
 
 use crate::support::kubernetes::{ApiServer, Namespace};

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::Exit;
+use crate::aws::credentials::environment::Environment;
 use crate::config::file::Overrides;
 use crate::config::load;
 use crate::config::nearest::nearest;
@@ -16,7 +17,6 @@ use crate::config::{
 };
 use crate::error::{Error, io_text};
 use crate::http::client::{Request, SendErrorKind, url_text};
-use crate::processor::eventbridge::credentials::chain::Environment;
 use crate::processor::eventbridge::failure::Class;
 use crate::processor::eventbridge::{self, rules};
 use crate::processor::knative::target::Finder;

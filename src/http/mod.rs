@@ -1,5 +1,6 @@
 //! HTTP: the only place that touches sockets.
 
+pub(crate) mod answer;
 pub mod client;
 mod connect;
 mod dns;

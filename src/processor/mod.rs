@@ -4,14 +4,13 @@
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
+use crate::http::client::{SendError, SendErrorKind};
 use crate::limits::DELIVERY_WAIT_MAX;
 use crate::observe::incident::Report;
 use crate::observe::outcomes::Outcome;
 
-pub(crate) mod answer;
 pub mod eventbridge;
 pub mod knative;
-pub mod kubernetes;
 pub(crate) mod openfaas;
 pub(crate) mod refreshed;
 pub mod stdout;
@@ -132,5 +131,14 @@ impl Verdict {
     /// The only target failed.
     pub(crate) fn failed(failure: Failure) -> Verdict {
         Verdict { failures: vec![failure], unmatched: false }
+    }
+}
+
+/// Whether to send again when no answer came: always, but for requests that are wrong in
+/// themselves.
+pub(crate) fn retry_of(error: &SendError) -> Retry {
+    match error.kind {
+        SendErrorKind::Request => Retry::Never,
+        _ => Retry::Later { after: None, unsent: error.unsent },
     }
 }

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use super::credentials::{Credentials, Store};
-use super::failure::{Class, classify_request, code_and_message};
-use super::sign::{Scope, signed_headers};
+use super::failure::{Class, classify_request};
+use crate::aws::credentials::Store;
+use crate::aws::keys::Credentials;
+use crate::aws::refusal::code_and_message;
+use crate::aws::sign::{Scope, signed_headers};
 use crate::error::Result;
+use crate::http::answer;
 use crate::http::client::{Client, Request, Response, SendErrorKind, url_text};
 use crate::limits::LISTING_BODY_BYTES_MAX;
-use crate::processor::answer;
 
 /// Differences of clocks below this are no reason for a refusal.
 const SKEW_SECONDS_MIN: i64 = 5;

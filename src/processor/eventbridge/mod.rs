@@ -19,21 +19,19 @@ use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
 pub(crate) mod api;
-pub mod credentials;
-pub(crate) mod endpoint;
 pub(crate) mod failure;
 pub(crate) mod request;
 pub(crate) mod rules;
-pub mod sign;
 
 use api::{Api, CallError};
-use credentials::Store;
-use credentials::chain::{Chain, Environment};
-use endpoint::Variant;
 use failure::{Class, wait_of};
 use request::Entry;
 use rules::Followed;
 
+use crate::aws::credentials::Store;
+use crate::aws::credentials::chain::Chain;
+use crate::aws::credentials::environment::Environment;
+use crate::aws::endpoint::{self, Variant};
 use crate::config::{ConnectionConfig, EventbridgeConfig, TlsConfig};
 use crate::error::Result;
 use crate::event::Event;

@@ -12,12 +12,12 @@ use self::target::{Finder, Target};
 use crate::cloudevents::{self, CloudEvent};
 use crate::config::{Encoding, KnativeConfig};
 use crate::error::{Error, Result};
+use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Request, Response, SendError, SendErrorKind};
 use crate::limits::{RESOLVE_FIRST_WAIT, SINK_BODY_BYTES_MAX};
 use crate::observe::incident::Report;
-use crate::processor::answer::{self, StatusClass};
 use crate::processor::refreshed::Refreshed;
-use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
+use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, retry_of};
 
 pub(crate) mod target;
 
@@ -153,7 +153,7 @@ impl Knative {
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
-                return failed(answer::retry_of(&error), error.kind.reason(), error.to_string());
+                return failed(retry_of(&error), error.kind.reason(), error.to_string());
             }
         };
         let retry = match classify_status(response.status) {

@@ -9,11 +9,11 @@ use crate::config::secret::Secret;
 use crate::config::{ConnectionConfig, Destination, KnativeConfig};
 use crate::error::Result;
 use crate::http::client::{Client, ClientSettings, url_text};
+use crate::kubernetes::reference::{Address, join};
+use crate::kubernetes::{Cluster, Token};
 use crate::limits::{
     REFRESH_INTERVAL_MIN, SINK_TOKEN_AHEAD, SINK_TOKEN_REFUSED_AGE_MIN, TOKEN_FILE_AGE_MAX, WORKERS_MAX,
 };
-use crate::processor::kubernetes::reference::{Address, join};
-use crate::processor::kubernetes::{Cluster, Token};
 use crate::processor::refreshed::{Failure, Refresh};
 
 /// All that it takes to send.

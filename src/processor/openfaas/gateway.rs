@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::topics::{Builder, TopicMap, parse_namespaces};
 use crate::config::{GatewayAuth, OpenfaasConfig};
 use crate::error::{Context, Error, Result};
+use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError, url_text};
 use crate::limits::{LISTING_BODY_BYTES_MAX, LISTING_CALL_WAIT_MAX, SINK_BODY_BYTES_MAX, WORKERS_MAX};
-use crate::processor::answer::{self, StatusClass};
-use crate::processor::{Failure, Retry};
+use crate::processor::{Failure, Retry, retry_of};
 
 /// What functions see as the origin of an event.
 const CONNECTOR: &str = "event-router";
@@ -170,7 +170,7 @@ impl Gateway {
             |retry, reason, detail| Some(Failure { target: target.to_string(), retry, reason, detail });
         let response = match &answer.result {
             Ok(response) => response,
-            Err(error) => return failed(answer::retry_of(error), error.kind.reason(), error.to_string()),
+            Err(error) => return failed(retry_of(error), error.kind.reason(), error.to_string()),
         };
         let mut retry = retry_of_status(response.status)?;
         let mut detail = answer::refusal("POST", &self.function_url(target), response);

@@ -4,8 +4,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use super::Credentials;
-use super::chain::{Environment, read_token};
+use super::environment::{Environment, read_token};
+use crate::aws::keys::Credentials;
 use crate::error::{Context, Error, Result};
 use crate::http::client::{Client, Request, Response};
 use crate::limits::{CONTAINER_CALL_WAIT_MAX, CREDENTIALS_BYTES_MAX, INSTANCE_CALL_WAIT_MAX};

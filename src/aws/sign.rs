@@ -7,7 +7,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_runtime_api::client::identity::Identity;
 
-use super::credentials::Credentials;
+use super::keys::Credentials;
 use crate::error::{Context, Result};
 
 /// What is signed beside the request itself.

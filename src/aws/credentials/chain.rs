@@ -1,52 +1,21 @@
 //! Where credentials come from: the first place that is set up wins, and its failure is said rather
 //! than passed over. The order is that of AWS's SDKs.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::super::failure::code_and_message;
-use super::super::sign::{Scope, signed_headers};
+use super::environment::{Environment, read_token};
 use super::profile::{Profile, Profiles};
 use super::sts::Role;
-use super::{Credentials, metadata, sts};
+use super::{metadata, sts};
+use crate::aws::keys::Credentials;
+use crate::aws::refusal::code_and_message;
+use crate::aws::sign::{Scope, signed_headers};
 use crate::config::aws::AwsKeys;
 use crate::config::secret::Secret;
 use crate::error::{Context, Error, Result, io_text};
 use crate::http::client::{Client, Request};
 use crate::limits::{CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WAIT_MAX};
-
-/// The environment variables of the process; blank ones count as unset.
-#[derive(Clone)]
-pub(crate) struct Environment {
-    lookup: Arc<Lookup>,
-}
-
-type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-impl Environment {
-    /// Asks `lookup`.
-    pub(crate) fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Environment {
-        Environment { lookup: Arc::new(lookup) }
-    }
-
-    /// The variables of this process.
-    pub(crate) fn of_process() -> Environment {
-        Environment::new(|name| std::env::var(name).ok())
-    }
-
-    /// A variable that is set and not blank.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_string()).filter(|value| !value.is_empty())
-    }
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("environment")
-    }
-}
 
 /// All places, and what it takes to ask them.
 #[derive(Debug)]
@@ -298,10 +267,4 @@ fn static_keys(profile: &Profile, name: &str) -> Option<Credentials> {
         expires: None,
         origin: format!("{FILE_ORIGIN}{name}"),
     })
-}
-
-/// The token in a file, which its owner writes anew before it ends.
-pub(super) fn read_token(file: &str) -> Result<String> {
-    let token = Secret::File(file.into()).read()?;
-    Ok(token.trim().to_string())
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::chain::Environment;
+use super::environment::Environment;
 use super::*;
 use crate::config::ConnectionConfig;
 use crate::config::aws::AwsKeys;

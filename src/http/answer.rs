@@ -1,13 +1,11 @@
-//! What all processors read from the answer of a sink: how long to wait, and a line for the
-//! operator.
+//! What is read from any answer: how long to wait, and a line for the operator.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use crate::http::client::{Response, SendError, SendErrorKind, url_text};
-use crate::processor::Retry;
+use crate::http::client::{Response, url_text};
 
 /// Characters of an answer that a message holds.
 const EXCERPT_CHARS_MAX: usize = 200;
@@ -66,15 +64,6 @@ pub(crate) fn refusal(method: &str, url: &str, response: &Response) -> String {
         text.push_str(&format!(" (redirects to {location}; redirects are not followed)"));
     }
     text
-}
-
-/// Whether to send again when no answer came: always, but for requests that are wrong in
-/// themselves.
-pub(crate) fn retry_of(error: &SendError) -> Retry {
-    match error.kind {
-        SendErrorKind::Request => Retry::Never,
-        _ => Retry::Later { after: None, unsent: error.unsent },
-    }
 }
 
 /// What a status says about a delivery: one table for all processors that are judged by it.

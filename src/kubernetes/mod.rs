@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::reference::Address;
-use super::answer;
 use crate::config::kubernetes::{ClusterConfig, ObjectRef};
 use crate::error::{Context, Error, Result};
+use crate::http::answer;
 use crate::http::client::{Client, ClientSettings, Request, SendError, url_text};
 use crate::limits::{KUBERNETES_BODY_BYTES_MAX, KUBERNETES_CALL_WAIT_MAX, SINK_TOKEN_SECONDS};
 

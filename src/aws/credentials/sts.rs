@@ -3,8 +3,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::failure::element;
-use super::Credentials;
+use crate::aws::keys::Credentials;
+use crate::aws::refusal::element;
 
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

@@ -8,13 +8,13 @@
 //!    +---- ended, not renewed -+-------------------------------------------+ stay until their end
 //! ```
 
-use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::keys::Credentials;
 use crate::error::{Context, Error, Result};
 use crate::limits::{
     CREDENTIALS_AHEAD, CREDENTIALS_FILE_AGE_MAX, CREDENTIALS_RETRY_WAIT_MAX, CREDENTIALS_RETRY_WAIT_MIN,
@@ -23,32 +23,12 @@ use crate::limits::{
 use crate::observe::incident::Incident;
 
 pub(crate) mod chain;
+pub(crate) mod environment;
 mod metadata;
 mod profile;
 mod sts;
 
 use chain::Chain;
-
-/// Keys that sign requests.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Names the keys.
-    pub access_key_id: String,
-    /// The secret.
-    pub secret_access_key: String,
-    /// Of temporary credentials.
-    pub session_token: Option<String>,
-    /// When they end, if they do.
-    pub expires: Option<Timestamp>,
-    /// Where they come from, for messages.
-    pub origin: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "credentials from {}", self.origin)
-    }
-}
 
 /// The credentials of a processor. Dropped, its thread ends; nobody waits for that.
 pub(crate) struct Store {
