@@ -11,6 +11,8 @@ pub(crate) const PAGE_BYTES_AIM: usize = 256 * 1024;
 pub(crate) const EVENT_BYTES_EXPECTED: usize = 8 * 1024;
 /// Bytes of one answer of vCenter: a page of 1000 events of 50 KB each fits.
 pub(crate) const VCENTER_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that are kept of an event that is larger than that: its key and time stand at its begin.
+pub(crate) const CUT_EVENT_BYTES_MAX: usize = 64 * 1024;
 /// Elements inside each other in one page; vCenter's own nest less than 20 deep.
 pub(crate) const XML_DEPTH_MAX: usize = 60;
 /// Namespace prefixes that are declared around one place of a page: each class is looked up in them.

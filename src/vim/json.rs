@@ -30,6 +30,25 @@ pub fn convert_page(body: &[u8]) -> Result<Vec<PageEntry>, Error> {
     Page::new(&page).entries().map_err(|e| Error::new(format!("read a page of events: {}", e.0)))
 }
 
+/// The first event of a page of which there is only the begin, as a broken one for `reason`; none if
+/// its key and time are not there.
+pub(crate) fn cut_event(begin: &[u8], reason: String) -> Option<BrokenEvent> {
+    let text = String::from_utf8_lossy(begin);
+    let mut page = Page::new(&text);
+    let event = page.first().ok()??;
+    let (mut key, mut created) = (None, None);
+    let xml = &mut page.events.xml;
+    while key.is_none() || created.is_none() {
+        let tag = xml.child().ok()??;
+        match (tag.name, tag.content) {
+            ("key", Some(text)) => key = text.trim().parse().ok(),
+            ("createdTime", Some(text)) => created = super::timestamp(text),
+            _ => xml.skip(&tag).ok()?,
+        }
+    }
+    Some(BrokenEvent { key, created, raw: text.as_bytes()[event.begin..].to_vec(), reason })
+}
+
 /// One event of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageEntry {
@@ -88,13 +107,7 @@ impl<'a> Page<'a> {
     }
 
     pub(super) fn entries(&mut self) -> Result<Vec<PageEntry>, XmlError> {
-        self.enter("Envelope")?;
-        self.enter("Body")?;
-        let answer = self.events.xml.child()?;
-        let answer = answer.ok_or_else(|| XmlError("the SOAP body is empty".into()))?;
-        if answer.name == "Fault" {
-            return Err(XmlError("the answer is a SOAP fault".into()));
-        }
+        let answer = self.answer()?;
         let mut entries = Vec::new();
         if answer.content.is_none() {
             while let Some(tag) = self.events.xml.child()? {
@@ -107,6 +120,30 @@ impl<'a> Page<'a> {
         }
         while self.events.xml.step()? != Step::End {}
         Ok(entries)
+    }
+
+    /// Goes to the begin of the first event.
+    fn first(&mut self) -> Result<Option<Tag<'a>>, XmlError> {
+        self.answer()?;
+        while let Some(tag) = self.events.xml.child()? {
+            if tag.name == "returnval" {
+                return Ok(Some(tag));
+            }
+            self.events.xml.skip(&tag)?;
+        }
+        Ok(None)
+    }
+
+    /// Goes into the envelope to the answer.
+    fn answer(&mut self) -> Result<Tag<'a>, XmlError> {
+        self.enter("Envelope")?;
+        self.enter("Body")?;
+        let answer = self.events.xml.child()?;
+        let answer = answer.ok_or_else(|| XmlError("the SOAP body is empty".into()))?;
+        match answer.name {
+            "Fault" => Err(XmlError("the answer is a SOAP fault".into())),
+            _ => Ok(answer),
+        }
     }
 
     /// Goes into the next child of this name, over others before it.

@@ -8,8 +8,8 @@ use super::soap::{self, AnswerError, Fault};
 use crate::error::{Error, Result};
 use crate::http::client::{Client, Request, Response, SendError, SendErrorKind};
 use crate::limits::{
-    VCENTER_BODY_BYTES_MAX, VCENTER_CALL_WAIT_MAX, VCENTER_CLOSE_CALL_WAIT_MAX, VCENTER_QUICK_CALL_WAIT_MAX,
-    VCENTER_SMALL_BODY_BYTES_MAX,
+    CUT_EVENT_BYTES_MAX, VCENTER_BODY_BYTES_MAX, VCENTER_CALL_WAIT_MAX, VCENTER_CLOSE_CALL_WAIT_MAX,
+    VCENTER_QUICK_CALL_WAIT_MAX, VCENTER_SMALL_BODY_BYTES_MAX,
 };
 use crate::source::{SourceError, SourceFailure};
 use crate::vim::tree::Node;
@@ -81,8 +81,8 @@ pub(crate) enum CallError {
     NotSoap(String),
     /// The answer breaks off or lacks what it must have.
     Garbled(Error),
-    /// The answer is larger than this many bytes.
-    TooLarge(usize),
+    /// The answer is larger than so many bytes; how it begins, if it is one.
+    TooLarge(usize, Vec<u8>),
     /// Connection, TLS, deadline.
     Transport(Error),
     /// The address cannot be used.
@@ -121,7 +121,9 @@ impl Connection {
         let response = self.client.send(&request)?;
         self.keep_cookie(&response);
         if response.truncated {
-            return Err(CallError::TooLarge(options.body_bytes_max));
+            let kept = if response.status == 200 { CUT_EVENT_BYTES_MAX } else { 0 };
+            let begin = response.body[..kept.min(response.body.len())].to_vec();
+            return Err(CallError::TooLarge(options.body_bytes_max, begin));
         }
         if response.status == 200 {
             return Ok(response.body);
@@ -255,7 +257,7 @@ impl CallError {
             }
             CallError::Status(..)
             | CallError::Garbled(_)
-            | CallError::TooLarge(_)
+            | CallError::TooLarge(..)
             | CallError::Transport(_) => SourceFailure::Lost,
         }
     }
@@ -302,7 +304,7 @@ impl Display for CallError {
                 )
             }
             CallError::Garbled(error) => write!(f, "the answer cannot be read: {error}"),
-            CallError::TooLarge(bytes) => write!(f, "the answer is larger than {} MiB", bytes >> 20),
+            CallError::TooLarge(bytes, _) => write!(f, "the answer is larger than {} MiB", bytes >> 20),
             CallError::Transport(error) | CallError::Unusable(error) => write!(f, "{error}"),
         }
     }

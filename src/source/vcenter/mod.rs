@@ -19,7 +19,8 @@ use crate::limits::{
 use crate::source::watch::SourceWatch;
 use crate::source::{Broken, Item, Opened, Page, Source, SourceError};
 use crate::stop::Stop;
-use crate::vim::json::{PageEntry, convert_page};
+use crate::vim;
+use crate::vim::json::{BrokenEvent, PageEntry, convert_page};
 
 mod collector;
 mod connection;
@@ -199,6 +200,12 @@ impl Vcenter {
             let Some(link) = &self.link else { return Err(not_open()) };
             let asked = self.page_events();
             let Some(page) = link.read(asked) else { return Err(not_open()) };
+            if let (Err(CallError::TooLarge(bytes_max, begin)), 1) = (&page, asked)
+                && let Some(cut) = cut_event(begin, *bytes_max)
+            {
+                // The server has moved its cursor behind it, so that reading simply goes on.
+                return Ok(vec![cut]);
+            }
             let converted = page.and_then(|body| {
                 let items = items(&body, &link.identity, self.format);
                 items.map(|items| (body.len(), items)).map_err(|error| page_error(&body, error))
@@ -246,12 +253,13 @@ impl Vcenter {
         }
     }
 
-    /// What a failed read means. A page that is too large is asked for in smaller pieces next time.
+    /// What a failed read means. A page that is too large, or whose events cannot be told apart, is asked
+    /// for in smaller pieces next time.
     fn read_error(&mut self, error: &CallError) -> SourceError {
         let asked = self.page_events();
         let intent = format!("read a page of {asked} events");
         let Some(link) = &self.link else { return not_open() };
-        let smaller = matches!(error, CallError::TooLarge(_)) && 1 < asked;
+        let smaller = matches!(error, CallError::TooLarge(..) | CallError::Garbled(_)) && 1 < asked;
         let failed = link.session.connection.source_error(intent, error);
         if !smaller {
             return failed;
@@ -372,14 +380,22 @@ fn not_open() -> SourceError {
     SourceError::lost(Error::new("read events: the source is not open"))
 }
 
+/// The one event of a page that is larger than any page may be, of which only the begin is there;
+/// none if it cannot be told which it is.
+fn cut_event(begin: &[u8], bytes_max: usize) -> Option<Item> {
+    let reason = format!("the event is larger than {} MiB; only its begin is kept", bytes_max >> 20);
+    vim::json::cut_event(begin, reason).map(broken_item)
+}
+
+fn broken_item(broken: BrokenEvent) -> Item {
+    let position = convert::position(broken.key, broken.created);
+    Item::Broken(Broken { position, raw: broken.raw, reason: broken.reason })
+}
+
 fn items(body: &[u8], identity: &ServerIdentity, format: Format) -> Result<Vec<Item>> {
     let item = |entry| match entry {
         PageEntry::Event(vim) => Item::Event(convert::to_event(vim, identity, format)),
-        PageEntry::Broken(broken) => Item::Broken(Broken {
-            position: convert::position(broken.key, broken.created),
-            raw: broken.raw,
-            reason: broken.reason,
-        }),
+        PageEntry::Broken(broken) => broken_item(broken),
     };
     Ok(convert_page(body)?.into_iter().map(item).collect())
 }

@@ -290,6 +290,37 @@ fn what_is_no_vcenter_is_said_to_be_none() {
 }
 
 #[test]
+fn an_event_that_is_too_large_is_broken_and_reading_goes_past_it() {
+    let simulator = simulator();
+    let bytes = crate::limits::VCENTER_BODY_BYTES_MAX;
+    let huge = Draft { message: "x".repeat(bytes), ..power(2) };
+    let keys = simulator.push_many([power(1), huge, power(3)]);
+    let mut source =
+        Vcenter::new("vc01", &VcenterConfig { page_size: 2, ..config(&simulator) }, Format::Router).unwrap();
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    let said = source.read().unwrap_err().error.to_string();
+    assert!(said.ends_with("trying pages of 1 from here"), "{said}");
+    source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
+    let mut found = Vec::new();
+    while found.len() < 3 {
+        for item in source.read().unwrap().items {
+            found.push(match item {
+                Item::Event(event) => (event.position.key, String::new()),
+                Item::Broken(broken) => {
+                    assert!(broken.raw.starts_with(b"<returnval ") && broken.raw.len() < 100_000);
+                    (broken.position.unwrap().key, broken.reason)
+                }
+            });
+        }
+    }
+    let huge = "the event is larger than 64 MiB; only its begin is kept";
+    assert_eq!(
+        found,
+        [("", 0), (huge, 1), ("", 2)].map(|(reason, at)| (i64::from(keys[at]), reason.to_owned()))
+    );
+}
+
+#[test]
 fn a_page_that_is_too_large_is_asked_for_in_smaller_pieces() {
     let simulator = simulator();
     let half = EVENT_PAGE_FIRST / 2;
