@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use event_router::demo::faults::{self, Step};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
-use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSettings, Step};
+use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 
 use crate::support::random::Random;
 use crate::support::{Test, wait_for};
@@ -50,12 +51,12 @@ impl Sink {
         match jitter {
             0..4 => Reply::Answer(Answer::text(503, "busy")),
             4..7 => Reply::Answer(Answer::text(429, "slow down").header("Retry-After", "0")),
-            7..9 => Reply::Script(vec![Step::Reset]),
-            9 => Reply::Script(vec![Step::Pause(None)]),
+            7..9 => faults::reply(vec![Step::Reset]),
+            9 => faults::reply(vec![Step::Pause(None)]),
             // Acknowledged, but the answer is lost: the router must send it again.
             10..12 => {
                 self.acknowledge(request);
-                Reply::Script(vec![Step::Reset])
+                faults::reply(vec![Step::Reset])
             }
             12..16 => {
                 request.stop.wait(Duration::from_millis(30));

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use event_router::demo::faults::{self, Step};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::event::Position;
-use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
+use event_router::http::server::{Answer, Reply, Server, ServerSettings};
 use event_router::pipeline::checkpoint::CheckpointFile;
 use serde_json::{Value, json};
 
@@ -232,10 +233,10 @@ fn faults_of_whole_requests_lose_nothing_and_keep_order() {
             0 => answer(400, r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#),
             1 => answer(500, ""),
             2 => answer(503, "<html>busy</html>"),
-            3 => Plan::Fault(Reply::Script(vec![Step::Reset])),
-            4 => Plan::Fault(Reply::Script(vec![Step::Pause(None)])),
+            3 => Plan::Fault(faults::reply(vec![Step::Reset])),
+            4 => Plan::Fault(faults::reply(vec![Step::Pause(None)])),
             5 => answer(200, r#"{"FailedEntryCount":0,"Entries":[{"EventId":"1""#),
-            6 => Plan::Fault(Reply::Script(vec![Step::Send(
+            6 => Plan::Fault(faults::reply(vec![Step::Send(
                 b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"FailedEntryCount\":0".to_vec(),
             )])),
             7 => answer(200, r#"{"FailedEntryCount":0,"Entries":[]}"#),

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use event_router::demo::fault::Fault;
 use event_router::demo::record::Draft;
-use event_router::demo::script::{Effect, Fault, Rule};
+use event_router::demo::script::{Effect, Rule};
 use event_router::demo::simulator::Settings;
 use jiff::{SignedDuration, Timestamp};
 

@@ -8,9 +8,10 @@ use event_router::config::secret::Secret;
 use event_router::config::{
     ConnectionConfig, Format, MetricsConfig, Order, RetryConfig, RouteConfig, VcenterConfig,
 };
+use event_router::demo::faults::{self, Step};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
-use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
+use event_router::http::server::{Answer, Reply, Server, ServerSettings};
 use event_router::observe::registry::Registry;
 use event_router::observe::server::ObserveServer;
 use event_router::observe::snapshot::About;
@@ -110,7 +111,7 @@ fn vcenter_goes_and_comes_back_before_the_eyes_of_the_operator() {
 #[test]
 fn while_it_ends_it_is_alive_and_not_ready() {
     let (test, simulator) = (Test::new("observe-stop"), simulator());
-    let hanging = sink(|| Reply::Script(vec![Step::Pause(None)]));
+    let hanging = sink(|| faults::reply(vec![Step::Pause(None)]));
     test.write("router.toml", &configuration(&simulator, &hanging, ""));
     let mut router = test.start(&["run"]);
     let watcher = Watcher::of(&mut router);

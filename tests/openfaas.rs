@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use event_router::demo::faults::{self, Step};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
-use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSettings, Step};
+use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use serde_json::Value;
 
 use crate::support::process::Process;
@@ -104,7 +105,7 @@ fn error() -> Reply {
 }
 
 fn hang() -> Reply {
-    Reply::Script(vec![Step::Pause(None)])
+    faults::reply(vec![Step::Pause(None)])
 }
 
 fn start_gateway(address: &str, script: &Arc<Script>) -> Server {
@@ -267,9 +268,9 @@ fn faults_of_the_listing_neither_end_nor_stop_anything() {
     let moved = || Reply::Answer(Answer::text(301, "").header("Location", "/system/functions/"));
     let endless = || {
         let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[".to_vec();
-        Reply::Script(vec![Step::Send(head), Step::Send(vec![b' '; 17 << 20]), Step::Pause(None)])
+        faults::reply(vec![Step::Send(head), Step::Send(vec![b' '; 17 << 20]), Step::Pause(None)])
     };
-    let reset = || Reply::Script(vec![Step::Reset]);
+    let reset = || faults::reply(vec![Step::Reset]);
     let faults: [(MakeReply, &str); 6] = [
         (
             credentials,
@@ -330,10 +331,10 @@ fn listing_that_hangs_holds_up_neither_events_nor_the_end() {
 #[test]
 fn function_beyond_its_deadline_is_tried_again_and_holds_up_no_other_machine() {
     let script = Arc::new(Script::default());
-    let late = || Reply::Script(vec![Step::Pause(Some(Duration::from_secs(2)))]);
+    let late = || faults::reply(vec![Step::Pause(Some(Duration::from_secs(2)))]);
     let endless = || {
         let head = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
-        Reply::Script(vec![Step::Send(head), Step::Send(vec![b'x'; 1 << 20]), Step::Pause(None)])
+        faults::reply(vec![Step::Send(head), Step::Send(vec![b'x'; 1 << 20]), Step::Pause(None)])
     };
     script.deploy("slow", POWERED_ON, &[late, hang, ok]);
     script.deploy("chatty", POWERED_ON, &[endless]);

@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::descriptions;
+use super::fault::Fault;
 use super::properties;
 use super::record::Record;
-use super::script::Fault;
 use super::soap::{self, Call, ROOT_FOLDER};
 use super::state::{Collector, Filter, PropertyCollector, PropertyFilter, Session, State};
 use crate::http::server::InRequest;
@@ -42,6 +42,12 @@ pub(super) struct Done {
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Counts a call, whatever becomes of it.
+    pub(super) fn count(&self, call: &Call) {
+        *self.lock().counts.calls.entry(call.method.clone()).or_default() += 1;
+        self.changed.notify_all();
     }
 }
 
@@ -238,7 +244,7 @@ fn create_collector(state: &mut State, call: &Call, context: &Context<'_>) -> Re
     };
     let texts = |member: &str| spec.all(member).map(|node| node.text.trim().to_string()).collect::<Vec<_>>();
     let types = [texts("type"), texts("eventTypeId")].concat();
-    if state.script.unknown_types_refused && types.iter().any(|ty| !descriptions::is_described(ty)) {
+    if state.script.unknown_types_refused() && types.iter().any(|ty| !descriptions::is_described(ty)) {
         return Err(Fault::InvalidArgument("filter.eventTypeId".into()));
     }
     let entity = spec.child("entity").map(|entity| entity.child_text("entity").to_string());
@@ -270,7 +276,7 @@ fn create_collector(state: &mut State, call: &Call, context: &Context<'_>) -> Re
 
 /// `ReadNextEvents` and `ReadPreviousEvents`.
 fn read(shared: &Shared, call: &Call, context: &Context<'_>) -> Result<String, Fault> {
-    let delay = shared.lock().script.page_delay;
+    let delay = shared.lock().script.page_delay();
     if !delay.is_zero() {
         context.request.stop.wait(delay);
     }
@@ -278,7 +284,7 @@ fn read(shared: &Shared, call: &Call, context: &Context<'_>) -> Result<String, F
         let mut state = shared.lock();
         state.session(&context.cookie)?;
         let count = count_of(call, "maxCount")?;
-        let (stays_empty, endless_end) = (state.script.pages_stay_empty, state.script.endless_end);
+        let (stays_empty, endless_end) = (state.script.pages_stay_empty(), state.script.endless_end());
         let (collector, history) = collector(&mut state, call, context)?;
         let shown_until = endless_end.filter(|_| collector.filter.end.is_none());
         let mut records = match call.method.as_str() {
@@ -357,14 +363,18 @@ fn wait_for_updates(shared: &Shared, call: &Call, context: &Context<'_>) -> Resu
         }
         let slice = left.min(limits::SERVER_ABANDONED_CHECK_INTERVAL);
         state = shared.changed.wait_timeout(state, slice).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        if context.request.stop.is_stopped() || context.request.is_abandoned() {
+        if context.request.stop.is_stopped() {
+            return Err(Fault::RequestCanceled);
+        }
+        #[cfg(feature = "faults")]
+        if super::faults::is_abandoned(context.request) {
             return Err(Fault::RequestCanceled);
         }
     }
 }
 
 fn update_set(state: &mut State, call: &Call, context: &Context<'_>, updates: &str) -> Result<String, Fault> {
-    let truncates = state.script.updates_truncated;
+    let truncates = state.script.updates_truncated();
     let waiting = property_collector(session(state, context)?, call)?;
     waiting.version += 1;
     waiting.more = truncates && !waiting.more;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::calls::Context;
 use super::descriptions;
-use super::script::Fault;
+use super::fault::Fault;
 use super::soap::{self, Call, ROOT_FOLDER};
 use super::state::State;
 use crate::vim::tree::Node;
@@ -47,7 +47,7 @@ pub(super) fn updates(state: &mut State, call: &Call, context: &Context<'_>) -> 
     let end = state.history.end();
     let mut changed = Vec::new();
     {
-        let stays_empty = state.script.pages_stay_empty || state.script.endless_end.is_some();
+        let stays_empty = state.script.pages_stay_empty() || state.script.endless_end().is_some();
         let session = state.sessions.get_mut(&context.cookie).ok_or(Fault::NotAuthenticated)?;
         let Some(collector) = session.property_collectors.get_mut(&call.this) else {
             return Ok(String::new());
@@ -210,7 +210,7 @@ fn collector_value(state: &State, cookie: &str, ty: &str, object: &str, path: &s
         return Err(Fault::InvalidProperty(path.to_string()));
     }
     let mut out = String::from("<val xsi:type=\"ArrayOfEvent\">");
-    let shown_until = state.script.endless_end.filter(|_| collector.filter.end.is_none());
+    let shown_until = state.script.endless_end().filter(|_| collector.filter.end.is_none());
     for record in collector.latest_page(&state.history) {
         if shown_until.is_some_and(|end| end < record.time) {
             continue;

@@ -1,6 +1,12 @@
 //! What goes wrong in the simulated vCenter, and when.
 
+use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::fault::Fault;
+use super::history::History;
+use super::record::Record;
 
 /// The ways in which this vCenter is not a healthy one. The default is healthy.
 #[derive(Clone, Debug, Default)]
@@ -14,9 +20,9 @@ pub struct Script {
     pub pages_stay_empty: bool,
     /// Collectors without an end show nothing that was recorded later than this, nor does their
     /// `latestPage`; one of a span that is over shows what is in it.
-    pub(crate) endless_end: Option<jiff::Timestamp>,
+    pub(crate) endless_end: Option<Timestamp>,
     /// What `EventManager.latestEvent` shows.
-    pub(crate) latest_event: LatestEvent,
+    pub latest_event: LatestEvent,
     /// Every answer of `WaitForUpdatesEx` says that more is waiting, once.
     pub(crate) updates_truncated: bool,
     /// A filter with an `eventTypeId` that the vCenter does not describe is refused.
@@ -25,21 +31,68 @@ pub struct Script {
     /// that are newer than their vCenter are common and work, so the default is to accept it.
     pub(crate) unknown_versions_refused: bool,
     /// All events are recorded with this time instead of the present.
-    pub frozen_clock: Option<jiff::Timestamp>,
+    pub frozen_clock: Option<Timestamp>,
     /// Between the keys of two events lie this many that no event has.
     pub(crate) key_gap: u32,
 }
 
+impl Script {
+    /// The effect of the first rule that strikes at this call.
+    pub(super) fn strike(&mut self, call: &str) -> Option<Effect> {
+        self.rules.iter_mut().find_map(|rule| rule.strike(call))
+    }
+
+    pub(super) fn key_gap(&self) -> u32 {
+        self.key_gap
+    }
+
+    pub(super) fn record_time(&self) -> Option<Timestamp> {
+        self.frozen_clock
+    }
+
+    pub(super) fn latest_event(&self, history: &History) -> Option<Arc<Record>> {
+        match self.latest_event {
+            LatestEvent::Newest => history.latest(),
+            LatestEvent::Absent => None,
+            LatestEvent::Fixed(key) => (history.begin()..history.end())
+                .filter_map(|place| history.get(place))
+                .find(|record| record.key == key),
+        }
+    }
+
+    pub(super) fn page_delay(&self) -> Duration {
+        self.page_delay
+    }
+
+    pub(super) fn pages_stay_empty(&self) -> bool {
+        self.pages_stay_empty
+    }
+
+    pub(super) fn endless_end(&self) -> Option<Timestamp> {
+        self.endless_end
+    }
+
+    pub(super) fn updates_truncated(&self) -> bool {
+        self.updates_truncated
+    }
+
+    pub(super) fn unknown_types_refused(&self) -> bool {
+        self.unknown_types_refused
+    }
+
+    pub(super) fn unknown_versions_refused(&self) -> bool {
+        self.unknown_versions_refused
+    }
+}
+
 /// What `EventManager.latestEvent` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LatestEvent {
+pub enum LatestEvent {
     /// The newest event.
     #[default]
     Newest,
-    #[cfg(test)]
     /// The property is not set, as in vcsim.
     Absent,
-    #[cfg(test)]
     /// The event with this key for ever, if it exists.
     Fixed(i32),
 }
@@ -72,8 +125,7 @@ impl Rule {
 
     /// Only after this many calls went well.
     #[must_use]
-    #[cfg(test)]
-    pub(crate) fn after(self, skip: u64) -> Rule {
+    pub fn after(self, skip: u64) -> Rule {
         Rule { skip, ..self }
     }
 
@@ -85,8 +137,7 @@ impl Rule {
 
     /// Every `every`-th call fails.
     #[must_use]
-    #[cfg(test)]
-    pub(crate) fn every(self, every: u64) -> Rule {
+    pub fn every(self, every: u64) -> Rule {
         Rule { every: every.max(1), ..self }
     }
 
@@ -137,41 +188,6 @@ pub enum Effect {
     EndAllSessions,
     /// The collectors of the session are destroyed before the call is executed.
     EndCollectors,
-}
-
-/// A fault of the vSphere API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The session is gone, or never was.
-    NotAuthenticated,
-    /// Wrong name or password, or a locked account.
-    InvalidLogin,
-    /// The account lacks a privilege.
-    NoPermission,
-    /// An object is gone: its type and value.
-    ManagedObjectNotFound(String, String),
-    /// Such as too many collectors.
-    InvalidState,
-    /// An argument, by its path.
-    InvalidArgument(String),
-    /// A property, by its path.
-    InvalidProperty(String),
-    /// The version of a long poll is unknown.
-    InvalidCollectorVersion,
-    /// The long poll was cancelled.
-    RequestCanceled,
-    /// The method is unknown or misplaced.
-    InvalidRequest,
-    /// The object does not do this.
-    NotSupported,
-    /// vCenter lost a host.
-    HostCommunication,
-    /// Something inside, with its reason.
-    SystemError(String),
-    /// The version of the API is not spoken here: the URI that was asked for.
-    VersionMismatch(String),
-    /// Anything: the type and the fault string. An empty type leaves `detail` empty.
-    Other(String, String),
 }
 
 #[cfg(test)]

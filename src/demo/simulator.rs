@@ -6,13 +6,18 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::calls::{self, Context, Shared};
+#[cfg(feature = "faults")]
+use super::effects;
+use super::fault::Fault;
 use super::history::History;
 use super::record::{Draft, Record};
-use super::script::{Effect, Fault, Rule, Script};
+#[cfg(feature = "faults")]
+use super::script::Rule;
+use super::script::Script;
 use super::soap;
 use super::state::State;
 use crate::error::Result;
-use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings, Step};
+use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use crate::limits;
 
 /// What the vCenter is at the start.
@@ -157,16 +162,19 @@ impl Simulator {
     }
 
     /// Adds a failure. Of several rules for a call, the first that was added strikes.
+    #[cfg(feature = "faults")]
     pub fn set_fault(&self, rule: Rule) {
         self.shared.lock().script.rules.push(rule);
     }
 
     /// Removes all failures of calls.
+    #[cfg(feature = "faults")]
     pub fn clear_faults(&self) {
         self.shared.lock().script.rules.clear();
     }
 
     /// Changes the script.
+    #[cfg(feature = "faults")]
     pub fn script(&self, change: impl FnOnce(&mut Script)) {
         self.change(|state| change(&mut state.script));
     }
@@ -276,8 +284,8 @@ impl Simulator {
     }
 
     /// Stops it for good.
-    #[cfg(test)]
-    pub(crate) fn stop(mut self) {
+    #[cfg(feature = "faults")]
+    pub fn stop(mut self) {
         self.take_down();
     }
 
@@ -291,8 +299,8 @@ impl Simulator {
 fn handle(shared: &Shared, request: &InRequest) -> Reply {
     match (request.method.as_str(), request.path()) {
         ("GET", "/sdk/vimServiceVersions.xml") => {
-            let effect = shared.lock().strike("vimServiceVersions");
-            if let Some(reply) = effect.as_ref().and_then(instead) {
+            #[cfg(feature = "faults")]
+            if let Some(reply) = effects::at_versions(shared) {
                 return reply;
             }
             Reply::Answer(Answer::new(200, "text/xml", versions_document(&shared.lock().api_version)))
@@ -305,85 +313,35 @@ fn handle(shared: &Shared, request: &InRequest) -> Reply {
 fn handle_call(shared: &Shared, request: &InRequest) -> Reply {
     let call = match soap::parse_call(&request.body) {
         Ok(call) => call,
-        Err(fault) => return Reply::Answer(soap_answer(500, soap::fault_answer(&fault))),
+        Err(fault) => return Reply::Answer(soap::http_answer(500, soap::fault_answer(&fault))),
     };
-    let mut context = Context { cookie: cookie(request), missing: None, request };
-    let effect = {
-        let mut state = shared.lock();
-        *state.counts.calls.entry(call.method.clone()).or_default() += 1;
-        let effect = state.strike(&call.method);
-        match &effect {
-            Some(Effect::EndSession) => state.end_session(&context.cookie),
-            Some(Effect::EndAllSessions) => state.end_sessions(),
-            Some(Effect::EndCollectors) => {
-                if let Some(session) = state.sessions.get_mut(&context.cookie) {
-                    session.collectors.clear();
-                }
-            }
-            Some(Effect::MissingSet(fault)) => context.missing = Some(fault.clone()),
-            _ => {}
-        }
-        effect
-    };
-    shared.changed.notify_all();
-    if let Some(Effect::Delay(time)) = effect {
-        request.stop.wait(time);
+    let context = Context { cookie: cookie(request), missing: None, request };
+    #[cfg(feature = "faults")]
+    return effects::at_call(shared, &call, context, answer);
+    #[cfg(not(feature = "faults"))]
+    {
+        shared.count(&call);
+        Reply::Answer(answer(shared, &call, &context))
     }
-    if let Some(reply) = effect.as_ref().and_then(instead) {
-        return reply;
-    }
-    let outcome = match unsupported_version(shared, request) {
+}
+
+fn answer(shared: &Shared, call: &soap::Call, context: &Context<'_>) -> Answer {
+    let outcome = match unsupported_version(shared, context.request) {
         Some(fault) => Err(fault),
-        None => calls::execute(shared, &call, &context),
+        None => calls::execute(shared, call, context),
     };
-    let answer = match outcome {
+    match outcome {
         Ok(done) => {
-            let answer = soap_answer(200, soap::answer(&call.method, &done.results));
-            match done.cookie.or_else(|| anonymous_cookie(shared, &context)) {
+            let answer = soap::http_answer(200, soap::answer(&call.method, &done.results));
+            match done.cookie.or_else(|| anonymous_cookie(shared, context)) {
                 // The value is quoted, as a real vCenter does.
                 Some(value) => answer
                     .header("Set-Cookie", format!("{COOKIE}=\"{value}\"; Path=/; HttpOnly; SameSite=Lax")),
                 None => answer,
             }
         }
-        Err(fault) => soap_answer(500, soap::fault_answer(&fault)),
-    };
-    afterwards(effect, answer)
-}
-
-/// The reply to a call that is not executed.
-fn instead(effect: &Effect) -> Option<Reply> {
-    Some(match effect {
-        Effect::Fault(fault) => Reply::Answer(soap_answer(500, soap::fault_answer(fault))),
-        Effect::Status(status) => Reply::Answer(Answer::new(*status, "text/html", starting_page(*status))),
-        Effect::Garbage(body) => Reply::Answer(soap_answer(200, body.clone())),
-        Effect::Hang(time) => Reply::Script(vec![Step::Pause(*time)]),
-        _ => return None,
-    })
-}
-
-/// The reply to a call that was executed.
-fn afterwards(effect: Option<Effect>, mut answer: Answer) -> Reply {
-    let head_bytes = answer.encode().len() - answer.body.len();
-    Reply::Script(match effect {
-        Some(Effect::Reset) => vec![Step::Reset],
-        Some(Effect::Truncate(bytes)) => {
-            let mut whole = answer.encode();
-            whole.truncate(head_bytes + bytes);
-            vec![Step::Send(whole)]
-        }
-        Some(Effect::Trickle(pause)) => vec![Step::Trickle { bytes: answer.encode(), pause }],
-        Some(Effect::Inflate(bytes)) => {
-            let length = answer.body.len().max(bytes);
-            answer.body.resize(length, b' ');
-            return Reply::Answer(answer);
-        }
-        _ => return Reply::Answer(answer),
-    })
-}
-
-fn soap_answer(status: u16, body: impl Into<Vec<u8>>) -> Answer {
-    Answer::new(status, "text/xml; charset=utf-8", body).header("Cache-Control", "no-cache")
+        Err(fault) => soap::http_answer(500, soap::fault_answer(&fault)),
+    }
 }
 
 const COOKIE: &str = "vmware_soap_session";
@@ -408,7 +366,7 @@ fn unsupported_version(shared: &Shared, request: &InRequest) -> Option<Fault> {
     let asked = action.strip_prefix("urn:vim25/")?;
     let state = shared.lock();
     let is_known = asked == state.api_version || PRIOR_VERSIONS.contains(&asked);
-    (state.script.unknown_versions_refused && !is_known).then(|| Fault::VersionMismatch(action.to_string()))
+    (state.script.unknown_versions_refused() && !is_known).then(|| Fault::VersionMismatch(action.to_string()))
 }
 
 const PRIOR_VERSIONS: &[&str] = &[
@@ -424,14 +382,6 @@ fn versions_document(newest: &str) -> String {
          {}\n<priorVersions>{prior}</priorVersions>\n</namespace>\n<namespace>\n<name>urn:vim2</name>\n\
          <version>2.0</version>\n</namespace>\n</namespaces>\n",
         soap::text("version", newest)
-    )
-}
-
-/// What the proxy in front of a vCenter says while the service behind it is down.
-fn starting_page(status: u16) -> String {
-    format!(
-        "<html><head><title>{status}</title></head><body>{status} Service Unavailable (Failed to connect to endpoint: \
-         _serverNamespace = /sdk _pipeName =/var/run/vmware/vpxd-webserver-pipe)</body></html>"
     )
 }
 

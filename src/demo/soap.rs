@@ -3,7 +3,8 @@
 use quick_xml::escape::escape;
 use std::fmt::Write;
 
-use super::script::Fault;
+use super::fault::Fault;
+use crate::http::server::Answer;
 use crate::vim::tree::{self, Node};
 
 /// One call.
@@ -53,6 +54,11 @@ pub(super) fn answer(method: &str, results: &str) -> String {
     }
     out.push_str(TAIL);
     out
+}
+
+/// A SOAP document as an answer of HTTP.
+pub(super) fn http_answer(status: u16, body: impl Into<Vec<u8>>) -> Answer {
+    Answer::new(status, "text/xml; charset=utf-8", body).header("Cache-Control", "no-cache")
 }
 
 /// The whole answer that carries a fault.

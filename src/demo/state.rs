@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::fault::Fault;
 use super::history::History;
 use super::record::{Draft, Record};
-use super::script::{Effect, Fault, LatestEvent, Script};
+use super::script::Script;
 use super::simulator::Counts;
 
 /// All that the simulated vCenter knows.
@@ -107,8 +108,8 @@ impl State {
     /// Numbers, dates and records an event.
     pub(super) fn record(&mut self, draft: Draft) -> i32 {
         let key = draft.key.unwrap_or(self.next_key);
-        self.next_key = key.wrapping_add_unsigned(1 + self.script.key_gap);
-        let time = draft.time.or(self.script.frozen_clock).unwrap_or_else(|| self.now());
+        self.next_key = key.wrapping_add_unsigned(1 + self.script.key_gap());
+        let time = draft.time.or(self.script.record_time()).unwrap_or_else(|| self.now());
         self.history.push(Record { key, time, draft });
         self.history.forget_beyond(self.records_kept_max);
         key
@@ -116,15 +117,7 @@ impl State {
 
     /// The newest event, as `latestEvent` shows it.
     pub(super) fn latest_event(&self) -> Option<Arc<Record>> {
-        match self.script.latest_event {
-            LatestEvent::Newest => self.history.latest(),
-            #[cfg(test)]
-            LatestEvent::Absent => None,
-            #[cfg(test)]
-            LatestEvent::Fixed(key) => (self.history.begin()..self.history.end())
-                .filter_map(|place| self.history.get(place))
-                .find(|record| record.key == key),
-        }
+        self.script.latest_event(&self.history)
     }
 
     /// The session of a cookie, if it lives. Counts as activity.
@@ -156,11 +149,6 @@ impl State {
     /// Event collectors of all sessions.
     pub(super) fn collectors(&self) -> usize {
         self.sessions.values().map(|session| session.collectors.len()).sum()
-    }
-
-    /// The effect of the first rule that strikes at this call.
-    pub(super) fn strike(&mut self, call: &str) -> Option<Effect> {
-        self.script.rules.iter_mut().find_map(|rule| rule.strike(call))
     }
 }
 

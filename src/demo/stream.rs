@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
 
-#[cfg(test)]
+#[cfg(feature = "faults")]
 use super::history::History;
 use super::random::Random;
 use super::record::{Draft, Record};
@@ -33,7 +33,7 @@ const SCENES_RUNNING: usize = 3;
 /// Key of the first event: a vCenter that has been running for a while.
 const FIRST_KEY: i32 = 48_211;
 /// Events of a repeated history that differ.
-#[cfg(test)]
+#[cfg(feature = "faults")]
 const REPEATED_EVENTS: u64 = 4096;
 /// Stands in the members of a draft for the key of its scene's first event.
 pub(super) const CHAIN: &str = "{chain}";
@@ -85,8 +85,8 @@ impl Stream {
 
 /// A history of `count` events that is not held in memory: the first `REPEATED_EVENTS` of the stream
 /// of that seed, over and over, with rising keys from 1 on and one `interval` from event to event.
-#[cfg(test)]
-pub(crate) fn repeated(seed: u64, count: u64, begin: Timestamp, interval: SignedDuration) -> History {
+#[cfg(feature = "faults")]
+pub fn repeated(seed: u64, count: u64, begin: Timestamp, interval: SignedDuration) -> History {
     let mut stream = Stream::new(seed);
     let drafts: Vec<Draft> =
         (0..REPEATED_EVENTS).map(|_| Draft { chain_id: None, ..stream.next(begin) }).collect();

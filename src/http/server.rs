@@ -22,7 +22,7 @@ use crate::stop::{Stop, StopSource, stop_signal};
 mod connection;
 mod message;
 
-pub use message::{Answer, InRequest, Reply, Step};
+pub use message::{Answer, InRequest, Reply};
 
 use connection::Connection;
 

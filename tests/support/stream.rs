@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use event_router::demo::faults::{self, Step};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
-use event_router::http::server::{Answer, Reply, Server, ServerSettings, Step};
+use event_router::http::server::{Answer, Reply, Server, ServerSettings};
 
 use jiff::SignedDuration;
 
@@ -84,7 +85,7 @@ impl Stream {
         let sink = Server::start(&self.sink_address, ServerSettings::default(), move |request| {
             let status = answer.load(Ordering::Relaxed);
             if status == HANG {
-                return Reply::Script(vec![Step::Pause(None)]);
+                return faults::reply(vec![Step::Pause(None)]);
             }
             if status < 300 {
                 let data: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");

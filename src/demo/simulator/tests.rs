@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use super::super::script::{Fault, LatestEvent};
+use super::super::script::{Effect, LatestEvent};
 use super::*;
 use crate::vim::tree::{self, Node};
 

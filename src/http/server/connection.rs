@@ -3,9 +3,9 @@
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::message::{Answer, InRequest, Reply, Step};
+use super::message::{Answer, InRequest, Reply};
 use super::{Place, Shared, State};
 use crate::limits;
 
@@ -80,8 +80,9 @@ impl<'s> Connection<'s> {
             self.note(State::Busy);
             let goes_on = match (self.shared().handler)(&request) {
                 Reply::Answer(answer) => self.answer(answer, request.method == "HEAD", goes_on),
-                Reply::Script(steps) => {
-                    self.play(steps, &request);
+                #[cfg(feature = "faults")]
+                Reply::Custom(custom) => {
+                    custom(&request, &|bytes| self.send(bytes, &[]).is_ok());
                     false
                 }
             };
@@ -117,6 +118,7 @@ impl<'s> Connection<'s> {
             body,
             peer: self.peer,
             stop: self.shared().stop.clone(),
+            #[cfg(feature = "faults")]
             stream: self.stream.clone(),
         };
         Ok((request, head.goes_on))
@@ -296,40 +298,6 @@ impl<'s> Connection<'s> {
                 return;
             }
             discarded += self.buffer.len();
-        }
-    }
-
-    fn play(&self, steps: Vec<Step>, request: &InRequest) {
-        for step in steps {
-            let played = match step {
-                Step::Send(bytes) => self.send(&bytes, &[]).is_ok(),
-                Step::Trickle { bytes, pause } => bytes
-                    .iter()
-                    .all(|byte| self.send(&[*byte], &[]).is_ok() && self.pause(Some(pause), request)),
-                Step::Pause(time) => self.pause(time, request),
-                Step::Reset => {
-                    let _ = socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
-                    false
-                }
-            };
-            if !played {
-                return;
-            }
-        }
-    }
-
-    /// False when the server stops or the peer left.
-    fn pause(&self, time: Option<Duration>, request: &InRequest) -> bool {
-        let end = time.map(|time| Instant::now() + time);
-        loop {
-            let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return true;
-            }
-            if request.stop.wait(left.min(limits::SERVER_ABANDONED_CHECK_INTERVAL)) || request.is_abandoned()
-            {
-                return false;
-            }
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Requests as handlers see them, and what a handler can answer.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use crate::stop::Stop;
 
@@ -21,7 +18,8 @@ pub struct InRequest {
     pub(crate) peer: SocketAddr,
     /// Raised when the server stops: a handler that waits must see it.
     pub stop: Stop,
-    pub(super) stream: Arc<TcpStream>,
+    #[cfg(feature = "faults")]
+    pub(crate) stream: std::sync::Arc<std::net::TcpStream>,
 }
 
 impl InRequest {
@@ -43,45 +41,21 @@ impl InRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
-
-    /// Whether the peer has closed the connection, so that nobody waits for the answer.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        if self.stream.set_nonblocking(true).is_err() {
-            return true;
-        }
-        let peeked = self.stream.peek(&mut [0]);
-        let restored = self.stream.set_nonblocking(false);
-        match peeked {
-            Ok(bytes) => bytes == 0 || restored.is_err(),
-            Err(error) => error.kind() != ErrorKind::WouldBlock || restored.is_err(),
-        }
-    }
 }
 
 /// What a handler wants to be sent.
 pub enum Reply {
     /// A normal answer.
     Answer(Answer),
-    /// Bytes and pauses as they stand, then the connection is closed: for simulated failures.
-    Script(Vec<Step>),
+    /// Whatever this function does with the connection, which is closed afterwards: for faults that are
+    /// simulated.
+    #[cfg(feature = "faults")]
+    Custom(Box<Custom>),
 }
 
-/// One step of a scripted reply. Every step ends early when the server stops or the peer leaves.
-pub enum Step {
-    /// Sends the bytes at once.
-    Send(Vec<u8>),
-    /// Sends one byte, pauses, sends the next.
-    Trickle {
-        /// What is sent.
-        bytes: Vec<u8>,
-        /// Between two bytes.
-        pause: Duration,
-    },
-    /// Sends nothing for this time; none means until the server stops or the peer leaves.
-    Pause(Option<Duration>),
-    /// Closes the connection with a TCP reset.
-    Reset,
-}
+/// Answers a request in its own way, by a function that sends bytes and is false if that failed.
+#[cfg(feature = "faults")]
+pub(crate) type Custom = dyn FnOnce(&InRequest, &dyn Fn(&[u8]) -> bool) + Send + Sync;
 
 /// A normal answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +93,7 @@ impl Answer {
         self
     }
 
-    /// The whole answer as it goes over the wire, for scripted replies that cut or slow it.
+    /// The whole answer as it goes over the wire, for replies that cut or slow it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.encode_head();
         bytes.extend_from_slice(&self.body);

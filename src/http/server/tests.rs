@@ -5,19 +5,20 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::demo::faults::{self, Step};
 
 /// Echoes method, target and body; some paths misbehave.
 fn start(settings: ServerSettings) -> Server {
     Server::start("127.0.0.1:0", settings, |request| match request.path() {
-        "/hang" => Reply::Script(vec![Step::Pause(None)]),
-        "/reset" => Reply::Script(vec![Step::Reset]),
-        "/trickle" => Reply::Script(vec![Step::Trickle {
+        "/hang" => faults::reply(vec![Step::Pause(None)]),
+        "/reset" => faults::reply(vec![Step::Reset]),
+        "/trickle" => faults::reply(vec![Step::Trickle {
             bytes: Answer::text(200, "slow").encode(),
             pause: Duration::from_millis(1),
         }]),
         "/cut" => {
             let whole = Answer::text(200, "0123456789").encode();
-            Reply::Script(vec![Step::Send(whole[..whole.len() - 6].to_vec())])
+            faults::reply(vec![Step::Send(whole[..whole.len() - 6].to_vec())])
         }
         _ => {
             let text =
@@ -271,10 +272,10 @@ fn a_peer_that_left_is_noticed() {
     let (told, left) = bounded(1);
     let server = Server::start("127.0.0.1:0", quick(), move |request| {
         let begin = Instant::now();
-        while !request.is_abandoned() && begin.elapsed() < Duration::from_secs(10) {
+        while !faults::is_abandoned(request) && begin.elapsed() < Duration::from_secs(10) {
             request.stop.wait(Duration::from_millis(1));
         }
-        let _ = told.send(request.is_abandoned());
+        let _ = told.send(faults::is_abandoned(request));
         Reply::Answer(Answer::text(200, ""))
     })
     .unwrap();
