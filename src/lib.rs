@@ -28,6 +28,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod limits;
 pub mod observe;
+mod owned;
 pub mod pattern;
 mod pem;
 pub mod pipeline;

@@ -31,6 +31,8 @@ pub(crate) const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// Events of a route that are read but not settled, delivered out of order ones included.
 pub(crate) const OUTSTANDING_EVENTS_MAX: usize = 10_000;
+/// How often the page's address is tried that cannot be listened on.
+pub(crate) const BIND_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait while a sink refuses the sender: who corrects that wants to see it work.
 pub(crate) const SENDER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long the rest of an answer is read whose head said all.

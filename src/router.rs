@@ -16,10 +16,12 @@ use crate::limits::{
     CHECKPOINTER_END_MAX, SERVER_FILTER_TYPES_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL,
 };
 use crate::observe::registry::{Registry, Watched};
-use crate::observe::server::ObserveServer;
+use crate::observe::server::PageServer;
 use crate::observe::snapshot::About;
 use crate::observe::status;
 use crate::observe::systemd::ServiceManager;
+use crate::owned;
+use crate::pipeline::checkpoint::CheckpointFile;
 use crate::pipeline::{Exit, Role, Route, RouteParts};
 use crate::processor::Processor;
 use crate::processor::eventbridge::Eventbridge;
@@ -40,7 +42,7 @@ pub(crate) struct Router {
     grace: Duration,
     registry: Arc<Registry>,
     // The last to stop: dropping it stops it.
-    _server: Option<ObserveServer>,
+    page: Option<PageServer>,
     // Held as long as the router runs: the lock ends with the file.
     _lock: Option<File>,
 }
@@ -55,16 +57,23 @@ impl Router {
         let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
         // First of all: a router that is just ending has its address too.
         let lock = match state_dir {
-            Some(folder) => Some(lock_state(folder)?.ok_or_else(|| StartError::held(folder))?),
+            // A folder that is not mounted yet, or a lock that the file system refuses for a moment.
+            Some(folder) => {
+                let lock = lock_state(folder).map_err(|error| StartError { error, may_pass: true })?;
+                Some(lock.ok_or_else(|| StartError::held(folder))?)
+            }
             None => None,
         };
+        for route in config.routes.iter().filter(|_| state_dir.is_some()) {
+            let file = CheckpointFile::new(&config.state_dir, &route.name);
+            file.check_access().map_err(|error| StartError { error, may_pass: true })?;
+        }
         let registry = Arc::new(Registry::new());
-        let server = config.metrics.as_ref().map(|metrics| ObserveServer::start(metrics, registry.clone()));
-        let server = server.transpose()?;
+        let page = config.metrics.clone().map(|metrics| PageServer::start(metrics, registry.clone()));
         let parts: Vec<RouteParts> =
             config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
         let mut router = Router::of_parts(parts, config.shutdown_grace, registry)?;
-        (router._server, router._lock) = (server, lock);
+        (router.page, router._lock) = (page, lock);
         Ok(router)
     }
 
@@ -81,7 +90,7 @@ impl Router {
         let threads = parts.iter().map(|parts| Route::threads_max(&parts.config)).sum();
         let (sender, exits) = bounded(threads);
         let (routes, running) = (Vec::new(), Vec::new());
-        let mut router = Router { routes, exits, running, grace, registry, _server: None, _lock: None };
+        let mut router = Router { routes, exits, running, grace, registry, page: None, _lock: None };
         for (index, parts) in parts.into_iter().enumerate() {
             announce(&parts.about);
             match Route::start(index, parts, &sender) {
@@ -109,10 +118,14 @@ impl Router {
         let mut summary_due = Instant::now() + SUMMARY_INTERVAL;
         let failure = loop {
             let tick = summary_due.saturating_duration_since(Instant::now()).min(manager.interval());
+            let tick = self.page.as_ref().and_then(PageServer::wait).map_or(tick, |wait| tick.min(wait));
             select! {
                 recv(stop.channel()) -> _ => break None,
                 recv(self.exits) -> exit => break Some(self.unexpected(exit.ok())),
                 default(tick) => manager.tell(|| self.registry.snapshot()),
+            }
+            if let Some(page) = &mut self.page {
+                page.retry();
             }
             if summary_due <= Instant::now() {
                 self.summarize();
@@ -386,7 +399,12 @@ fn lock_state(folder: &Path) -> Result<Option<File>> {
     let path: PathBuf = folder.join("lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    let opened = options.open(&path).map_err(refusal);
+    let opened = owned::open(&options, &path).map_err(|error| {
+        Error::new(format!(
+            "{}: give the user of the router write access, or set another state_dir",
+            owned::text_of(&error, &path)
+        ))
+    });
     let file = opened.context(|| format!("open {}", path.display())).context(intent)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -123,11 +123,12 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_written_ends_run_with_2() {
+fn a_state_folder_that_cannot_be_written_ends_run_with_1() {
     let test = Test::new("run-state");
     test.write("router.toml", &format!("state_dir = \"/dev/null/state\"\n{GOOD}"));
     let exit = test.router(&["run", "--log-format", "json"]);
-    assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""));
+    // It may be mounted in a moment: the service manager starts the router again.
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(1), ""));
     let lines: Vec<serde_json::Value> =
         exit.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [line] = &lines[..] else { panic!("one line: {}", exit.stderr) };

@@ -56,6 +56,8 @@ mod openfaas;
 mod openfaas_gateway;
 // Names, whatever the name server does.
 mod names;
+// Who owns what lies in the state folder.
+mod state_owner;
 // The payload of events beside what the Go router printed.
 mod payload;
 // Event patterns against AWS's own engine.

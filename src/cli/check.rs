@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Exit;
@@ -17,6 +18,8 @@ use crate::config::{
 };
 use crate::error::{Error, io_text};
 use crate::http::client::{Request, SendErrorKind, url_text};
+use crate::observe::registry::Registry;
+use crate::observe::server::ObserveServer;
 use crate::processor::eventbridge::failure::Class;
 use crate::processor::eventbridge::{self, rules};
 use crate::processor::knative::target::Finder;
@@ -42,6 +45,7 @@ pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut
     report.ok("config", &summary(&config));
     if !offline {
         state_dir(&config, &mut report);
+        page(&config, &mut report);
         config.sources.iter().for_each(|source| check_source(source, &mut report));
         config.processors.iter().for_each(|processor| check_processor(processor, &config, &mut report));
     }
@@ -102,6 +106,15 @@ fn summary(config: &Config) -> String {
 }
 
 /// Whether positions can be saved, without leaving anything behind.
+/// Whether the page's address can be listened on.
+fn page(config: &Config, report: &mut Report<'_>) {
+    let Some(metrics) = &config.metrics else { return };
+    match ObserveServer::start(metrics, Arc::new(Registry::new())) {
+        Ok(_) => report.ok("metrics", &format!("{} can be listened on", metrics.bind)),
+        Err(error) => report.warn("metrics", &format!("{error}; if the router is running, it is that")),
+    }
+}
+
 fn state_dir(config: &Config, report: &mut Report<'_>) {
     if !config.sources.iter().any(|source| source.checkpoint) {
         return report.ok("state", "not needed, no source has a checkpoint");

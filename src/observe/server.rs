@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +16,8 @@ use crate::config::{BasicAuth, MetricsConfig};
 use crate::error::{Context, Error, Result};
 use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use crate::limits::{
-    OBSERVE_BODY_BYTES_MAX, OBSERVE_CONNECTIONS_MAX, OBSERVE_HEADER_BYTES_MAX, OBSERVE_WAIT_MAX,
+    BIND_RETRY_INTERVAL, OBSERVE_BODY_BYTES_MAX, OBSERVE_CONNECTIONS_MAX, OBSERVE_HEADER_BYTES_MAX,
+    OBSERVE_WAIT_MAX,
 };
 
 /// The logger.
@@ -54,13 +56,56 @@ impl ObserveServer {
         let server = Server::start(&config.bind, settings, handler)
             .map_err(|error| Error::new(format!("{error}: set another `bind`, or stop what uses this one")))
             .context(|| "[metrics]")?;
-        log::info!(target: TARGET, "starting metrics server, listening on http://{}/", server.address());
         Ok(ObserveServer { server })
     }
 
     /// Where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         self.server.address()
+    }
+}
+
+/// The server of a configuration, listening as soon as its address can be listened on: one that is in
+/// use, or not there yet at boot, is no reason to keep events waiting.
+pub(crate) struct PageServer {
+    config: MetricsConfig,
+    registry: Arc<Registry>,
+    server: Option<ObserveServer>,
+    due: Instant,
+}
+
+impl PageServer {
+    /// Tries to listen.
+    pub(crate) fn start(config: MetricsConfig, registry: Arc<Registry>) -> PageServer {
+        let mut page = PageServer { config, registry, server: None, due: Instant::now() };
+        if let Err(error) = page.listen() {
+            let seconds = BIND_RETRY_INTERVAL.as_secs();
+            log::error!(target: TARGET, "{error}; the routes run without it, trying again every {seconds} s");
+        }
+        page
+    }
+
+    /// Tries again where that is due; the first failure was said.
+    pub(crate) fn retry(&mut self) {
+        if self.server.is_none()
+            && self.due <= Instant::now()
+            && let Err(error) = self.listen()
+        {
+            log::debug!(target: TARGET, "{error}");
+        }
+    }
+
+    /// How long until that is due; none when it listens.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.server.is_none().then(|| self.due.saturating_duration_since(Instant::now()))
+    }
+
+    fn listen(&mut self) -> Result<()> {
+        self.due = Instant::now() + BIND_RETRY_INTERVAL;
+        let server = ObserveServer::start(&self.config, self.registry.clone())?;
+        log::info!(target: TARGET, "starting metrics server, listening on http://{}/", server.address());
+        self.server = Some(server);
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result, io_text};
 use crate::limits::{CHECKPOINT_BYTES_MAX, CLOCK_TOLERANCE};
+use crate::owned;
 use crate::pipeline::ledger::{EventName, Progress};
 use crate::pipeline::window::{Span, Window, second_end};
 
@@ -69,6 +70,23 @@ impl CheckpointFile {
         &self.path
     }
 
+    /// Whether the records can be opened, if they are there: what belongs to another user is no reason to
+    /// go on from an older one.
+    ///
+    /// # Errors
+    /// Which file cannot be opened, and what gives it back.
+    pub(crate) fn check_access(&self) -> Result<()> {
+        for path in [&self.path, &self.previous] {
+            if let Err(error) = File::open(path)
+                && error.kind() == ErrorKind::PermissionDenied
+            {
+                return Err(Error::new(owned::text_of(&error, path)))
+                    .context(|| format!("read checkpoint {}", path.display()));
+            }
+        }
+        Ok(())
+    }
+
     /// The newest readable checkpoint, or none when the route never had one.
     ///
     /// # Errors
@@ -106,7 +124,7 @@ impl CheckpointFile {
     pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
         let text = encode(checkpoint)?;
         self.write_fresh(text.as_bytes())
-            .map_err(|error| io_text(&error))
+            .map_err(|error| owned::text_of(&error, &self.fresh))
             .context(|| format!("write {}", self.fresh.display()))?;
         self.keep_previous()
             .map_err(|error| io_text(&error))
@@ -120,8 +138,8 @@ impl CheckpointFile {
     }
 
     fn write_fresh(&self, text: &[u8]) -> std::io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.fresh)?;
+        let mut options = OpenOptions::new();
+        let mut file = owned::open(options.write(true).create(true).truncate(true).mode(0o600), &self.fresh)?;
         file.write_all(text)?;
         file.sync_all()
     }
@@ -157,7 +175,7 @@ fn read_file(path: &Path) -> Result<Option<Checkpoint>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened
-            .map_err(|error| io_text(&error))
+            .map_err(|error| owned::text_of(&error, path))
             .context(|| format!("read checkpoint {}", path.display()))?,
     };
     let mut text = Vec::new();

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::cloudevents::{self, CloudEvent};
 use crate::error::{Context, Error, Result, io_text};
+use crate::owned;
 use crate::processor::Failure;
 use crate::source::Broken;
 
@@ -88,7 +89,8 @@ impl DeadLetters {
         // A panic of another appender cannot leave the file worse than a crash would.
         let _alone = self.appending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let intent = || format!("write dead letters {}", self.path.display());
-        let mut file = self.open_locked().map_err(|error| io_text(&error)).context(intent)?;
+        let mut file =
+            self.open_locked().map_err(|error| owned::text_of(&error, &self.path)).context(intent)?;
         let size = file.metadata().context(intent)?.len();
         if self.bytes_max < size + lines.len() as u64 {
             return Err(Error::new(format!(
@@ -112,7 +114,7 @@ impl DeadLetters {
     fn open_locked(&self) -> std::io::Result<File> {
         loop {
             let mut options = OpenOptions::new();
-            let file = options.read(true).append(true).create(true).mode(0o600).open(&self.path)?;
+            let file = owned::open(options.read(true).append(true).create(true).mode(0o600), &self.path)?;
             file.lock()?;
             match std::fs::metadata(&self.path) {
                 Ok(named) if named.ino() == file.metadata()?.ino() => return Ok(file),
