@@ -198,10 +198,10 @@ fn sources() -> Vec<File> {
         .collect()
 }
 
-/// By name: `tests.rs`, `NAME_tests.rs`, and `testing.rs` for what they share.
+/// By name: `tests.rs` beside a module, and `testing.rs` for what they share; `walk` leaves out `tests/`.
 fn holds_only_tests(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    stem == "tests" || stem == "testing" || stem.ends_with("_tests")
+    stem == "tests" || stem == "testing"
 }
 
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {

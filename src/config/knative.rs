@@ -279,5 +279,4 @@ impl Value<'_> {
 }
 
 #[cfg(test)]
-#[path = "knative_tests.rs"]
 mod tests;

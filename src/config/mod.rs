@@ -401,6 +401,4 @@ pub(crate) enum LogFormat {
 }
 
 #[cfg(test)]
-mod schema_tests;
-#[cfg(test)]
 mod tests;

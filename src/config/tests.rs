@@ -7,6 +7,8 @@ use super::secret::Secret;
 use super::*;
 use crate::testing::{Random, folder};
 
+mod schema;
+
 /// The example of the README, reduced to what is read without files.
 const EXAMPLE: &str = r#"
 state_dir = "/var/lib/event-router"
@@ -96,7 +98,7 @@ fn environment(name: &str) -> Option<String> {
         "VC01_PASSWORD" => Some("secret".to_string()),
         "METRICS_PASSWORD" => Some("secret".to_string()),
         "EMPTY" => Some(String::new()),
-        "CREDENTIALS_DIRECTORY" => Some("/nonexistent/credentials".to_string()),
+        "CREDENTIALS_DIRECTORY" => Some("/proc/nonexistent/credentials".to_string()),
         _ => None,
     }
 }
@@ -421,8 +423,8 @@ fn mistakes_are_named_with_place_and_cure() {
             "13: processor.b.tls.server_name: \"a b\" is not a host name",
         ),
         (
-            "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.ca_file = '/nonexistent'",
-            "13: processor.b.tls.ca_file: read ca_file /nonexistent: no such file or directory",
+            "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.ca_file = '/proc/nonexistent'",
+            "13: processor.b.tls.ca_file: read ca_file /proc/nonexistent: no such file or directory",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.ca_file = '/dev/null'",
@@ -487,12 +489,12 @@ fn mistakes_are_named_with_place_and_cure() {
             "14: source.b.password: holds neither `file` nor `env`\n14: source.b.password.path: not a known key; known here: file, env",
         ),
         (
-            "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '/nonexistent/a' }",
-            "14: source.b.password: read secret file /nonexistent/a: no such file or directory",
+            "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '/proc/nonexistent/a' }",
+            "14: source.b.password: read secret file /proc/nonexistent/a: no such file or directory",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '$CREDENTIALS_DIRECTORY/a' }",
-            "14: source.b.password: read secret file /nonexistent/credentials/a: no such file or directory",
+            "14: source.b.password: read secret file /proc/nonexistent/credentials/a: no such file or directory",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '/dev/null' }",

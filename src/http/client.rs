@@ -380,5 +380,4 @@ impl Failure {
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
 mod tests;

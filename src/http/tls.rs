@@ -244,5 +244,4 @@ fn handshake_cause(error: &io::Error) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "tls_tests.rs"]
 mod tests;

@@ -47,8 +47,6 @@ mod worker;
 mod accepted;
 
 #[cfg(test)]
-mod crash_tests;
-#[cfg(test)]
 mod tests;
 
 use accepted::LastAccepted;

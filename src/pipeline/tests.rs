@@ -21,6 +21,8 @@ use crate::processor::{Delivery, Failure, Retry, Verdict};
 use crate::source::{Broken, Item, Opened, Page, SourceError};
 use crate::testing::{Folder, event, folder};
 
+mod crash;
+
 const START: i64 = 1_700_000_000;
 
 /// A history of events: one per second from `START` on, about ten objects in turn.

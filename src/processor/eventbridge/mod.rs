@@ -281,6 +281,4 @@ fn with_slash(url: String) -> String {
 }
 
 #[cfg(test)]
-mod network_tests;
-#[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ use crate::http::testing::{RawRequest, TestServer, read_request, serve};
 use crate::limits::{DENIED_WAIT, THROTTLED_WAIT_MIN};
 use crate::testing::event;
 
+mod network;
+
 /// An answer: status with reason, further header rows, body.
 type Answer = (&'static str, &'static str, String);
 

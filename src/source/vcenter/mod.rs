@@ -409,6 +409,4 @@ fn page_error(body: &[u8], error: Error) -> CallError {
 }
 
 #[cfg(test)]
-mod golden_tests;
-#[cfg(test)]
 mod tests;

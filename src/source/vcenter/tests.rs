@@ -16,6 +16,7 @@ use crate::source::SourceFailure;
 use crate::stop::stop_signal;
 
 mod filter;
+mod golden;
 
 /// A bound on waiting for what comes at once when all is well.
 const SOON: Duration = Duration::from_secs(30);

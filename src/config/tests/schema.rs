@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::file::{Overrides, parse};
+use super::super::file::{Overrides, parse};
 
-const SCHEMA: &str = include_str!("../../packaging/config/router.schema.json");
+const SCHEMA: &str = include_str!("../../../packaging/config/router.schema.json");
 /// Not like any key, so that the reader lists all instead of naming the nearest.
 const UNKNOWN: &str = "zzzzzzzzzzzz";
 

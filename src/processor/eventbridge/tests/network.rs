@@ -9,7 +9,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::*;
+use super::super::*;
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};
 use crate::testing::{Folder, folder};
 

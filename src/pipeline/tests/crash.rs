@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::checkpoint::{self, Checkpoint};
-use super::clock::{SourceClock, gained_meanwhile, set_back, trusted};
-use super::ledger::{Ledger, Progress, Sequence};
-use super::window::Window;
+use super::super::checkpoint::{self, Checkpoint};
+use super::super::clock::{SourceClock, gained_meanwhile, set_back, trusted};
+use super::super::ledger::{Ledger, Progress, Sequence};
+use super::super::window::Window;
 use crate::event::Position;
 use crate::testing::Random;
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::convert::tests::server;
-use super::convert::to_event;
+use super::super::convert::tests::server;
+use super::super::convert::to_event;
 use crate::cloudevents::write_json;
 use crate::config::Format;
 use crate::vim::json::{PageEntry, convert_page};
