@@ -13,13 +13,14 @@ use crate::config::load;
 use crate::config::nearest::nearest;
 use crate::config::secret::SecretUse;
 use crate::config::{
-    Config, EventbridgeConfig, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, SourceConfig,
-    SourceKind,
+    Config, EventbridgeConfig, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, RouteConfig,
+    SourceConfig, SourceKind,
 };
 use crate::error::{Error, io_text};
 use crate::http::client::{Request, SendErrorKind, url_text};
 use crate::observe::registry::Registry;
 use crate::observe::server::ObserveServer;
+use crate::pipeline::filter::fits;
 use crate::processor::eventbridge::failure::Class;
 use crate::processor::eventbridge::{self, rules};
 use crate::processor::knative::target::Finder;
@@ -47,6 +48,7 @@ pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut
         state_dir(&config, &mut report);
         page(&config, &mut report);
         config.sources.iter().for_each(|source| check_source(source, &mut report));
+        config.routes.iter().for_each(|route| check_names(route, &config, &mut report));
         config.processors.iter().for_each(|processor| check_processor(processor, &config, &mut report));
     }
     report.end(Exit::Failed)
@@ -105,7 +107,6 @@ fn summary(config: &Config) -> String {
     )
 }
 
-/// Whether positions can be saved, without leaving anything behind.
 /// Whether the page's address can be listened on.
 fn page(config: &Config, report: &mut Report<'_>) {
     let Some(metrics) = &config.metrics else { return };
@@ -115,6 +116,7 @@ fn page(config: &Config, report: &mut Report<'_>) {
     }
 }
 
+/// Whether positions can be saved, without leaving anything behind.
 fn state_dir(config: &Config, report: &mut Report<'_>) {
     if !config.sources.iter().any(|source| source.checkpoint) {
         return report.ok("state", "not needed, no source has a checkpoint");
@@ -157,6 +159,36 @@ fn check_source(source: &SourceConfig, report: &mut Report<'_>) {
     }
 }
 
+/// Which names of a route's `types` are no event of its vCenter: mistyped, most likely, and then nothing
+/// would ever arrive and all would look well.
+fn check_names(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
+    if route.types.is_empty() {
+        return;
+    }
+    let source = config.sources.iter().find(|source| source.name == route.from);
+    // Where it does not tell them, the check of the source has the reason.
+    let Some(known) = source.and_then(event_names_of) else { return };
+    let subject = format!("route {}", route.name);
+    let unknown = route.types.iter().filter(|name| !known.iter().any(|known| fits(name, known)));
+    let mut all_known = true;
+    for name in unknown {
+        all_known = false;
+        let near = nearest(name, known.iter().map(String::as_str));
+        let hint = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
+        report.warn(&subject, &format!("types: vCenter has no events of the name {name}{hint}"));
+    }
+    if all_known {
+        report.ok(&subject, "types: vCenter has events of each name");
+    }
+}
+
+/// The names of all events of a source; none when it does not tell them.
+fn event_names_of(source: &SourceConfig) -> Option<BTreeSet<String>> {
+    let SourceKind::Vcenter(vcenter) = &source.kind;
+    let types = event_types(vcenter).ok().filter(|types| !types.is_empty())?;
+    Some(types.into_iter().map(|known| known.id).collect())
+}
+
 fn check_processor(processor: &ProcessorConfig, config: &Config, report: &mut Report<'_>) {
     let subject = format!("processor {}", processor.name);
     match &processor.kind {
@@ -178,9 +210,7 @@ fn event_types_for(processor: &str, config: &Config) -> Option<BTreeSet<String>>
     let mut names = BTreeSet::new();
     for route in routes {
         let source = config.sources.iter().find(|source| source.name == route.from)?;
-        let SourceKind::Vcenter(vcenter) = &source.kind;
-        let types = event_types(vcenter).ok().filter(|types| !types.is_empty())?;
-        names.extend(types.into_iter().map(|known| known.id));
+        names.extend(event_names_of(source)?);
     }
     Some(names)
 }

@@ -43,8 +43,9 @@ impl Filter {
     }
 }
 
-// The parts between the stars must follow each other; the first and the last are fixed.
-fn fits(pattern: &str, name: &str) -> bool {
+/// Whether a name of `types` means this event. The parts between the stars must follow each other; the
+/// first and the last are fixed.
+pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(first) else { return false };
     let Some((middle, last)) = rest.rsplit_once('*') else { return name.ends_with(rest) };

@@ -32,7 +32,7 @@ pub mod checkpoint;
 mod checkpointer;
 pub(crate) mod clock;
 pub mod dead_letter;
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod go_checkpoint;
 pub(crate) mod lanes;
 pub(crate) mod ledger;
