@@ -458,3 +458,20 @@ fn white_space_comments_and_empty_elements() {
     assert_eq!(data["Host"], serde_json::json!({"Name": "", "Host": {"Type": "", "Value": ""}}));
     assert_eq!(event.anomalies, []);
 }
+
+#[test]
+fn byte_order_marks_anywhere_are_no_reason_to_stop() {
+    let mark = '\u{feff}';
+    let sound = event("VmPoweredOnEvent", 1, &format!("<vm>{mark}<name>{mark}n</name></vm>"));
+    let marked = sound.replacen('>', &format!(">{mark}"), 1);
+    let broken = format!("<returnval>{mark}<a></returnval>");
+    for begin in [String::new(), mark.to_string(), format!("{mark}{mark}"), format!("{mark}{mark}{mark}")] {
+        let page = page(&format!("{sound}{broken}{mark}{marked}{broken}{mark}<x/>{marked}"));
+        let page = page.trim_start_matches(|c| c != '\n').to_owned();
+        let entries = convert_page(format!("{begin}{page}").as_bytes()).unwrap();
+        let sound = entries.iter().filter(|entry| reason(entry).is_empty()).count();
+        assert_eq!((entries.len(), sound), (5, 3), "{entries:?}");
+        let _ = convert_page(format!("{begin}<retu/nv9l>{mark}").as_bytes());
+        let _ = convert_page(format!("{begin}<a{mark}/>").as_bytes());
+    }
+}

@@ -153,17 +153,19 @@ impl<'a> Xml<'a> {
             return Ok(step);
         }
         loop {
-            let begin = self.position();
             let event = self.reader.read_event().map_err(|e| XmlError(e.to_string()))?;
             // After text the reader has already decided that markup comes.
             self.movable = !matches!(event, Event::Text(_));
             return match event {
                 Event::Start(start) => {
                     let name = name_length(start.as_bytes());
+                    // From the end, because a reader begins by passing over a byte-order mark.
+                    let begin = self.position() - "<>".len() - start.len();
                     Ok(Step::Open(self.open(begin, start.len(), name, None)?))
                 }
                 Event::Empty(start) => {
                     let name = name_length(start.as_bytes());
+                    let begin = self.position() - "</>".len() - start.len();
                     Ok(Step::Open(self.open(begin, start.len(), name, Some(""))?))
                 }
                 Event::End(end) => self.close(end.name().as_ref()),
@@ -244,7 +246,7 @@ impl<'a> Xml<'a> {
         content: Option<&'a str>,
     ) -> Result<Tag<'a>, XmlError> {
         let markup = self.page.get(begin + 1..begin + 1 + length).unwrap_or_default();
-        let qualified = &markup[..name_end];
+        let qualified = markup.get(..name_end).unwrap_or_default();
         let mut tag = Tag { name: local(qualified), content, begin, ..Tag::default() };
         if name_end < markup.len() {
             self.attributes(&mut tag, markup, name_end)?;
