@@ -10,7 +10,7 @@ use super::record::Record;
 
 /// Says at each place where a fault could be that there is none.
 #[derive(Clone, Debug, Default)]
-pub struct Script;
+pub struct Script {}
 
 impl Script {
     pub(super) fn key_gap(&self) -> u32 {
