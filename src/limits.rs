@@ -79,7 +79,9 @@ pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 pub(crate) const CLOCK_STEP_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(25);
 /// Events of which an exact repeat within one reading is recognised.
 pub(crate) const RECENT_EVENTS_MAX: usize = 2048;
-/// The wait after a page that brought nothing but repeats.
+/// Pages in a row that may bring nothing but repeats before the source is asked more slowly.
+pub(crate) const REPEATED_PAGES_MAX: u32 = 3;
+/// The wait after another such page.
 pub(crate) const REPEATED_PAGE_WAIT: Duration = Duration::from_secs(1);
 /// Empty pages in a row after which a span of the history is read to its end.
 pub(crate) const SPAN_EMPTY_PAGES: u32 = 3;

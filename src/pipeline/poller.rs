@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::event::{Event, Position};
 use crate::limits::{
     CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_DISORDER_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT,
-    ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT,
+    ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT, REPEATED_PAGES_MAX,
 };
 use crate::observe::incident::DATED_AHEAD;
 use crate::observe::stats::Pulse;
@@ -55,6 +55,7 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse:
         start,
         ahead: None,
         caught_up_at: None,
+        repeated_pages: 0,
         key_warned: false,
         last_key: None,
         purged_after: None,
@@ -93,6 +94,8 @@ struct Poller<'a> {
     ahead: Option<Timestamp>,
     // Where the position was before the source's clock was set back, until that has come there again.
     caught_up_at: Option<Timestamp>,
+    // Pages in a row that brought nothing but repeats.
+    repeated_pages: u32,
     key_warned: bool,
     // Of the event that was new last.
     last_key: Option<i64>,
@@ -170,7 +173,7 @@ impl Poller<'_> {
             self.shared.stats.pages.add(1);
             let empty = page.items.is_empty();
             log::debug!(target: self.shared.who.as_str(), "page of {} events", page.items.len());
-            let mut repeats = 0;
+            let (events, mut repeats) = (page.items.len(), 0);
             for item in page.items {
                 match self.hand_over(item) {
                     Handed::New | Handed::Known => {}
@@ -178,7 +181,7 @@ impl Poller<'_> {
                     Handed::Stopped => return Ok(Ending::Stopped),
                 }
             }
-            self.brake(repeats);
+            self.brake(events, repeats);
             if let Some(position) = source.passed()
                 && !self.pass(position)
             {
@@ -197,18 +200,21 @@ impl Poller<'_> {
         Ok(Ending::Stopped)
     }
 
-    // A source that shows again what it showed in this very reading is not asked again at once.
-    fn brake(&self, repeats: usize) {
-        let incident = &self.shared.repeat_incident;
-        if repeats == 0 {
-            return incident.over();
+    // A source that shows page after page what it showed in this very reading is not asked again at
+    // once. Some show their last event once more, which is nothing.
+    fn brake(&mut self, events: usize, repeats: usize) {
+        if 0 < repeats && repeats == events {
+            self.repeated_pages = self.repeated_pages.saturating_add(1);
+        } else if repeats < events {
+            self.repeated_pages = 0;
+            self.shared.repeat_incident.over();
+        }
+        if repeats == 0 || self.repeated_pages < REPEATED_PAGES_MAX {
+            return;
         }
         let detail = format!("the source shows {repeats} events again that it showed just now");
-        incident.happened(
-            "repeated page",
-            &detail,
-            "they are not delivered again, and it is asked more slowly",
-        );
+        let consequence = "they are not delivered again, and it is asked more slowly";
+        self.shared.repeat_incident.happened("repeated page", &detail, consequence);
         self.shared.stop.wait(REPEATED_PAGE_WAIT);
     }
 

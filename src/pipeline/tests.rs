@@ -34,6 +34,8 @@ struct History {
     // Reading fails once before this key.
     lost_before: Option<i64>,
     broken: Option<i64>,
+    // At its end it shows its last events again and again.
+    repeats: bool,
     // Left out by the source, behind its last event.
     passed: Option<Position>,
 }
@@ -76,7 +78,10 @@ impl Source for History {
             });
             self.next += 1;
         }
-        page.more = self.next < self.events;
+        if page.items.is_empty() && self.repeats {
+            page.items.extend((self.events - 5..self.events).map(|key| Item::Event(nth(key))));
+        }
+        page.more = self.next < self.events || self.repeats;
         Ok(page)
     }
 
@@ -136,6 +141,7 @@ impl Bench {
             opened: opened.clone(),
             lost_before: None,
             broken: None,
+            repeats: false,
             passed: None,
         };
         let config = RouteConfig {
@@ -264,6 +270,20 @@ fn an_event_that_alone_is_refused_as_if_by_its_sender_is_a_dead_letter() {
     running.wait("the dead letter", |running| running.route.view().snapshot().counts.dead_lettered == 1);
     running.wait_acknowledged(39);
     assert!(!running.stop().contains(&3));
+}
+
+#[test]
+fn a_source_that_repeats_its_last_page_is_braked_and_said() {
+    let mut bench = Bench::new(250);
+    bench.history.repeats = true;
+    let running = bench.start(|_| Verdict::delivered());
+    running.wait_acknowledged(250);
+    running.wait("the incident", |running| {
+        running.route.view().snapshot().incidents.iter().any(|incident| incident.part == Part::Repeats)
+    });
+    let counts = running.route.view().snapshot().counts;
+    assert!(counts.pages < 20, "{} pages", counts.pages);
+    assert_eq!(sorted(running.stop()), (0..250).collect::<Vec<_>>());
 }
 
 #[test]
