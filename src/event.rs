@@ -16,6 +16,10 @@ pub struct Position {
     pub time: Timestamp,
 }
 
+/// The number of an event in its route's ledger, in order of reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Sequence(pub(crate) u64);
+
 /// Events of one lane stay in their order; different lanes proceed in parallel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(pub u64);

@@ -54,11 +54,7 @@ fn delivery() -> Delivery {
         extensions: [].into(),
     };
     let position = Position { key: 1, time: Timestamp::UNIX_EPOCH };
-    Delivery {
-        event: Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() },
-        attempts: 0,
-        pending: Vec::new(),
-    }
+    Delivery::new(Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() })
 }
 
 /// `200-299` and the like for statuses with the same outcome.

@@ -83,7 +83,7 @@ fn deliver(sender: &dyn Processor, event: &Event) -> (Verdict, Vec<String>) {
     let deadline = Instant::now() + READY_WAIT_MAX;
     loop {
         let mut lines = Vec::new();
-        let delivery = Delivery { event: event.clone(), attempts: 0, pending: Vec::new() };
+        let delivery = Delivery::new(event.clone());
         let verdict = sender.deliver_aloud(delivery, &mut lines).unwrap_or_else(Verdict::delivered);
         let waits = verdict.failures.iter().any(|failure| failure.retry == Retry::NotReady);
         if !waits || deadline < Instant::now() {

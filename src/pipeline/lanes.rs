@@ -15,48 +15,8 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Instant;
 
 use crate::config::Order;
-use crate::event::{Event, Lane};
-use crate::pipeline::ledger::Sequence;
-use crate::processor::Delivery;
-
-/// One event that waits for its turn.
-#[derive(Debug)]
-pub(crate) struct Task {
-    /// Its number in the ledger.
-    pub(crate) sequence: Sequence,
-    /// What the processor gets.
-    pub(crate) delivery: Delivery,
-    /// When its first delivery failed, for giving up.
-    pub(crate) failing_since: Option<Instant>,
-    /// When a target first refused the sender, for telling whether it is the event.
-    pub(crate) refused_since: Option<Instant>,
-    lane: Lane,
-}
-
-/// A task whose delivery is with the processor.
-#[derive(Debug)]
-pub(crate) struct OpenTask {
-    sequence: Sequence,
-    failing_since: Option<Instant>,
-    refused_since: Option<Instant>,
-    lane: Lane,
-}
-
-impl Task {
-    /// Lets the delivery go to the processor.
-    pub(crate) fn split(self) -> (OpenTask, Delivery) {
-        let Task { sequence, delivery, failing_since, refused_since, lane } = self;
-        (OpenTask { sequence, failing_since, refused_since, lane }, delivery)
-    }
-}
-
-impl OpenTask {
-    /// The delivery came back.
-    pub(crate) fn join(self, delivery: Delivery) -> Task {
-        let OpenTask { sequence, failing_since, refused_since, lane } = self;
-        Task { sequence, delivery, failing_since, refused_since, lane }
-    }
-}
+use crate::event::{Event, Lane, Sequence};
+use crate::processor::{Delivery, Ticket};
 
 /// Emptied lanes whose memory is kept.
 const SPARE_MAX: usize = 256;
@@ -67,10 +27,10 @@ const SPARE_EVENTS_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Lanes {
     order: Order,
-    lanes: HashMap<Lane, VecDeque<Task>>,
+    lanes: HashMap<Lane, VecDeque<Delivery>>,
     // Memory of lanes that are gone, for those to come: most lanes live for one event.
-    spare: Vec<VecDeque<Task>>,
-    // Lanes whose first task may be taken now, in the order in which they became free.
+    spare: Vec<VecDeque<Delivery>>,
+    // Lanes whose first event may be taken now, in the order in which they became free.
     ready: VecDeque<Lane>,
     parked: BinaryHeap<Reverse<(Instant, u64, Lane)>>,
     events: usize,
@@ -94,45 +54,46 @@ impl Lanes {
     }
 
     /// An event waits behind those of its lane.
-    pub(crate) fn push(&mut self, sequence: Sequence, delivery: Delivery) {
+    pub(crate) fn push(&mut self, sequence: Sequence, event: Event) {
         self.pushed += 1;
         self.events += 1;
-        self.bytes += delivery.event.bytes();
+        self.bytes += event.bytes();
         let lane = match self.order {
-            Order::Entity => delivery.event.lane,
+            Order::Entity => event.lane,
             Order::Strict => Lane::COMMON,
             Order::None => Lane(self.pushed),
         };
-        let task = Task { sequence, delivery, failing_since: None, refused_since: None, lane };
+        let mut delivery = Delivery::new(event);
+        (delivery.ticket.sequence, delivery.ticket.lane) = (sequence, lane);
         match self.lanes.get_mut(&lane) {
-            Some(waiting) => waiting.push_back(task),
+            Some(waiting) => waiting.push_back(delivery),
             None => {
                 // Most lanes never hold a second event.
                 let mut waiting = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(1));
-                waiting.push_back(task);
+                waiting.push_back(delivery);
                 self.lanes.insert(lane, waiting);
                 self.ready.push_back(lane);
             }
         }
     }
 
-    /// Takes the first tasks of at most `most` free lanes. Their lanes are busy until `finish` or
+    /// Takes the first events of at most `most` free lanes. Their lanes are busy until `finish` or
     /// `park`.
-    pub(crate) fn take(&mut self, now: Instant, most: usize, taken: &mut Vec<Task>) {
+    pub(crate) fn take(&mut self, now: Instant, most: usize, taken: &mut Vec<Delivery>) {
         self.wake_parked(now);
         for _ in 0..most {
             let Some(lane) = self.ready.pop_front() else { return };
-            if let Some(task) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
+            if let Some(delivery) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
                 self.events -= 1;
-                self.bytes -= task.delivery.event.bytes();
-                taken.push(task);
+                self.bytes -= delivery.event.bytes();
+                taken.push(delivery);
             }
         }
     }
 
-    /// A taken task is settled: its lane goes on. Gives back its event.
-    pub(crate) fn finish(&mut self, task: Task) -> (Sequence, Event) {
-        let Task { sequence, lane, delivery, .. } = task;
+    /// A taken event is settled: its lane goes on. Gives back its number and itself.
+    pub(crate) fn finish(&mut self, delivery: Delivery) -> (Sequence, Event) {
+        let Delivery { event, ticket: Ticket { sequence, lane, .. }, .. } = delivery;
         match self.lanes.get(&lane) {
             Some(waiting) if waiting.is_empty() => {
                 let emptied = self
@@ -144,16 +105,17 @@ impl Lanes {
             Some(_) => self.ready.push_back(lane),
             None => {}
         }
-        (sequence, delivery.event)
+        (sequence, event)
     }
 
-    /// A taken task must be delivered again, not before `due`: it stays the first of its lane.
-    pub(crate) fn park(&mut self, task: Task, due: Instant) {
+    /// A taken event must be delivered again, not before `due`: it stays the first of its lane.
+    pub(crate) fn park(&mut self, delivery: Delivery, due: Instant) {
         self.events += 1;
-        self.bytes += task.delivery.event.bytes();
+        self.bytes += delivery.event.bytes();
         self.pushed += 1;
-        self.parked.push(Reverse((due, self.pushed, task.lane)));
-        self.lanes.entry(task.lane).or_default().push_front(task);
+        let lane = delivery.ticket.lane;
+        self.parked.push(Reverse((due, self.pushed, lane)));
+        self.lanes.entry(lane).or_default().push_front(delivery);
     }
 
     /// When the next parked lane becomes free.
@@ -210,18 +172,18 @@ mod tests {
         fn push(&mut self, key: i64, object: &str) {
             let event = event(key, object);
             let sequence = self.ledger.issue(Some(event.position));
-            self.lanes.push(sequence, Delivery { event, attempts: 0, pending: Vec::new() });
+            self.lanes.push(sequence, event);
         }
 
-        fn take(&mut self, most: usize) -> Vec<Task> {
+        fn take(&mut self, most: usize) -> Vec<Delivery> {
             let mut taken = Vec::new();
             self.lanes.take(self.now, most, &mut taken);
             taken
         }
     }
 
-    fn keys(tasks: &[Task]) -> Vec<i64> {
-        tasks.iter().map(|task| task.delivery.event.position.key).collect()
+    fn keys(deliveries: &[Delivery]) -> Vec<i64> {
+        deliveries.iter().map(|delivery| delivery.event.position.key).collect()
     }
 
     #[test]
@@ -279,13 +241,15 @@ mod tests {
                     }
                     1 => flying.extend(bench.take(1 + random.below(3))),
                     2 if !flying.is_empty() => {
-                        let task = flying.swap_remove(random.below(flying.len()));
-                        delivered.push(task.delivery.event.clone());
-                        bench.lanes.finish(task);
+                        let delivery = flying.swap_remove(random.below(flying.len()));
+                        delivered.push(delivery.event.clone());
+                        bench.lanes.finish(delivery);
                     }
                     3 if !flying.is_empty() => {
-                        let task = flying.swap_remove(random.below(flying.len()));
-                        bench.lanes.park(task, bench.now + Duration::from_millis(random.below(50) as u64));
+                        let delivery = flying.swap_remove(random.below(flying.len()));
+                        bench
+                            .lanes
+                            .park(delivery, bench.now + Duration::from_millis(random.below(50) as u64));
                     }
                     _ => bench.now += Duration::from_millis(10),
                 }

@@ -10,12 +10,8 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cloudevents::CloudEvent;
-use crate::event::Position;
+use crate::event::{Position, Sequence};
 use crate::pipeline::window::Window;
-
-/// The number of an event in its ledger, in order of reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Sequence(u64);
 
 /// Issued events, oldest first, and the settled history before them.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config::Order;
 use crate::event::{Event, Position};
 use crate::limits::{OUTSTANDING_EVENTS_MAX, QUEUE_BYTES_MAX};
-use crate::pipeline::lanes::{Lanes, Task};
+use crate::pipeline::lanes::Lanes;
 use crate::pipeline::ledger::{EventName, Ledger, Progress};
 use crate::pipeline::window::Window;
 use crate::processor::Delivery;
@@ -21,7 +21,7 @@ const ENDING_TICK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    // Workers wait for tasks, one of them until the next parked lane is due; the poller waits for
+    // Workers wait for deliveries, one of them until the next parked lane is due; the poller waits for
     // room, the checkpointer for progress, the poller again for the checkpointer's first record.
     work: Condvar,
     alarm: Condvar,
@@ -61,13 +61,13 @@ pub(crate) enum Phase {
     Closed,
 }
 
-/// What a worker did with a task it had taken.
+/// What a worker did with a delivery it had taken.
 #[derive(Debug)]
 pub(crate) enum Done {
     /// The event is settled.
-    Settled(Task),
+    Settled(Delivery),
     /// It must be delivered again, not before this.
-    Parked(Task, Instant),
+    Parked(Delivery, Instant),
 }
 
 /// What the checkpointer has to write.
@@ -173,7 +173,7 @@ impl Queue {
     pub(crate) fn push(&self, event: Event) -> bool {
         let Some(mut state) = self.wait_room(event.bytes()) else { return false };
         let sequence = state.ledger.issue(Some(event.position));
-        state.lanes.push(sequence, Delivery { event, attempts: 0, pending: Vec::new() });
+        state.lanes.push(sequence, event);
         self.wake_worker(state);
         true
     }
@@ -198,9 +198,9 @@ impl Queue {
         (state.phase == Phase::Running).then_some(state)
     }
 
-    /// Hands back what a worker did, and takes its next tasks: waits until there are some. False
+    /// Hands back what a worker did, and takes its next deliveries: waits until there are some. False
     /// when the worker must end.
-    pub(crate) fn exchange(&self, done: &mut Vec<Done>, most: usize, taken: &mut Vec<Task>) -> bool {
+    pub(crate) fn exchange(&self, done: &mut Vec<Done>, most: usize, taken: &mut Vec<Delivery>) -> bool {
         let mut state = self.lock();
         self.settle(&mut state, done);
         loop {
@@ -210,12 +210,12 @@ impl Queue {
             let now = Instant::now();
             state.lanes.take(now, most, taken);
             if !taken.is_empty() {
-                // Pass on what this worker leaves behind: other tasks, or the watch for parked ones.
+                // Pass on what this worker leaves behind: other deliveries, or the watch for parked ones.
                 self.wake_worker(state);
                 return true;
             }
             if state.phase == Phase::Draining && state.lanes.events() == 0 {
-                // Others may have gone to rest while this worker had the last task.
+                // Others may have gone to rest while this worker had the last delivery.
                 self.work.notify_all();
                 self.alarm.notify_all();
                 return false;
@@ -248,14 +248,14 @@ impl Queue {
         let mut moved = false;
         for done in done.drain(..) {
             match done {
-                Done::Settled(task) => {
-                    let (sequence, event) = state.lanes.finish(task);
+                Done::Settled(delivery) => {
+                    let (sequence, event) = state.lanes.finish(delivery);
                     state.ledger.settle(sequence, Some(event.ce.into()));
                     moved = true;
                 }
-                Done::Parked(task, due) => {
-                    state.lanes.park(task, due);
-                    // Whoever watches computed its time without this task.
+                Done::Parked(delivery, due) => {
+                    state.lanes.park(delivery, due);
+                    // Whoever watches computed its time without this delivery.
                     if state.alarm_armed {
                         self.alarm.notify_one();
                     }

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
-use crate::pipeline::lanes::Task;
 use crate::pipeline::queue::Done;
 use crate::pipeline::retry::{self, Promise};
-use crate::processor::{Failure, Processor, Retry, Verdict};
+use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Deliveries that a worker has room for before it took any.
 const BATCH_ROOM_MAX: usize = 16;
@@ -20,23 +19,13 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
     let most = processor.batch_events_max().max(1);
     // Most processors take one delivery at a time, and there may be a thousand workers.
     let room = most.min(BATCH_ROOM_MAX);
-    let (mut done, mut tasks) = (Vec::with_capacity(room), Vec::with_capacity(room));
-    let (mut batch, mut verdicts) = (Vec::with_capacity(room), Vec::with_capacity(room));
-    let mut open = Vec::with_capacity(room);
-    let mut accepted = Vec::new();
-    while shared.queue.exchange(&mut done, most, &mut tasks) {
-        // The processor wants a slice of deliveries; the rest of each task waits beside it.
+    let (mut done, mut verdicts) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    let (mut batch, mut accepted) = (Vec::with_capacity(room), Vec::new());
+    while shared.queue.exchange(&mut done, most, &mut batch) {
         accepted.clear();
-        for task in tasks.drain(..) {
-            if task.refused_since.is_some() {
-                let targets = task.delivery.pending.iter();
-                accepted.extend(
-                    targets.filter_map(|target| Some((target.clone(), newest(shared, processor, target)?))),
-                );
-            }
-            let (rest, delivery) = task.split();
-            open.push(rest);
-            batch.push(delivery);
+        let refused = batch.iter().filter(|delivery: &&Delivery| delivery.ticket.refused_since.is_some());
+        for target in refused.flat_map(|delivery| &delivery.pending) {
+            accepted.extend(newest(shared, processor, target).map(|begun| (target.clone(), begun)));
         }
         verdicts.clear();
         let begun = Instant::now();
@@ -49,9 +38,8 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
         }
         // A missing verdict is no acknowledgement.
         verdicts.resize_with(batch.len(), || Verdict::failed(unanswered()));
-        for ((rest, delivery), verdict) in open.drain(..).zip(batch.drain(..)).zip(verdicts.drain(..)) {
-            done.push(conclude(shared, rest.join(delivery), verdict, &accepted));
-        }
+        let judged = batch.drain(..).zip(verdicts.drain(..));
+        done.extend(judged.map(|(delivery, verdict)| conclude(shared, delivery, verdict, &accepted)));
     }
 }
 
@@ -61,8 +49,13 @@ fn newest(shared: &Shared, processor: &Arc<dyn Processor>, target: &str) -> Opti
 }
 
 // `accepted`: by target, the begin of the newest delivery that was acknowledged before this attempt.
-fn conclude(shared: &Shared, mut task: Task, verdict: Verdict, accepted: &[(String, Instant)]) -> Done {
-    let name = task.delivery.event.ce.name();
+fn conclude(
+    shared: &Shared,
+    mut delivery: Delivery,
+    verdict: Verdict,
+    accepted: &[(String, Instant)],
+) -> Done {
+    let name = delivery.event.ce.name();
     if verdict.failures.is_empty() {
         shared.delivery_incident.over();
         if !verdict.unmatched {
@@ -70,23 +63,23 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict, accepted: &[(Stri
         }
         let counter = if verdict.unmatched { &shared.stats.unmatched } else { &shared.stats.delivered };
         counter.add(1);
-        let ce = &task.delivery.event.ce;
+        let ce = &delivery.event.ce;
         let said = if verdict.unmatched { "nobody wants event" } else { "successfully sent event" };
         log::trace!(target: shared.who.as_str(), eventID = ce.id, subject = ce.name(); "{said}");
-        return Done::Settled(task);
+        return Done::Settled(delivery);
     }
     let now = Instant::now();
     // What was not even tried must not age: neither towards giving up nor towards longer waits.
     let tried = verdict.failures.iter().any(|failure| failure.retry != Retry::NotReady);
-    let attempts = task.delivery.attempts.saturating_add(u32::from(tried));
+    let attempts = delivery.attempts.saturating_add(u32::from(tried));
     if tried {
         shared.stats.names.add(name, false);
-        task.failing_since.get_or_insert(now);
+        delivery.ticket.failing_since.get_or_insert(now);
     }
-    let failing = task.failing_since.map_or(Duration::ZERO, |since| now - since);
-    let refused_since = task.refused_since;
+    let failing = delivery.ticket.failing_since.map_or(Duration::ZERO, |since| now - since);
+    let refused_since = delivery.ticket.refused_since;
     if verdict.failures.iter().any(|failure| matches!(failure.retry, Retry::Sender { .. })) {
-        task.refused_since.get_or_insert(now);
+        delivery.ticket.refused_since.get_or_insert(now);
     }
     let is_at_fault = |target: &str| {
         let begun = accepted.iter().find(|(name, _)| name == target).map(|(_, begun)| *begun);
@@ -95,32 +88,32 @@ fn conclude(shared: &Shared, mut task: Task, verdict: Verdict, accepted: &[(Stri
     let (promise, config) = (shared.promise, &shared.config.retry);
     let decision = retry::decide(verdict, promise, config, attempts, failing, is_at_fault, jitter());
     if !decision.final_failures.is_empty()
-        && !to_dead_letters(shared, &task, attempts, &decision.final_failures)
+        && !to_dead_letters(shared, &delivery, attempts, &decision.final_failures)
     {
         let failures = decision.final_failures.into_iter().chain(decision.again);
-        task.delivery.attempts = attempts;
-        task.delivery.pending = failures.map(|failure| failure.target).collect();
-        return Done::Parked(task, now + DEAD_LETTER_HOLD);
+        delivery.attempts = attempts;
+        delivery.pending = failures.map(|failure| failure.target).collect();
+        return Done::Parked(delivery, now + DEAD_LETTER_HOLD);
     }
-    let Some(first) = decision.again.first() else { return Done::Settled(task) };
+    let Some(first) = decision.again.first() else { return Done::Settled(delivery) };
     let wait = decision.wait;
     let consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
     shared.delivery_incident.happened(first.reason, &first.detail, &consequence);
     if tried {
         shared.stats.retried.add(first.reason);
     }
-    log::debug!(target: shared.who.as_str(), "event {} attempt {attempts}: {}; again in {:.1} s", task.delivery.event.position.key,
+    log::debug!(target: shared.who.as_str(), "event {} attempt {attempts}: {}; again in {:.1} s", delivery.event.position.key,
         first.detail,
         wait.as_secs_f64());
-    task.delivery.attempts = attempts;
-    task.delivery.pending = decision.again.into_iter().map(|failure| failure.target).collect();
-    Done::Parked(task, now + wait)
+    delivery.attempts = attempts;
+    delivery.pending = decision.again.into_iter().map(|failure| failure.target).collect();
+    Done::Parked(delivery, now + wait)
 }
 
 // Failures that will not be tried again: a dead letter, or with at-most-once the log. False when
 // the letter could not be kept, so that the event must be held.
-fn to_dead_letters(shared: &Shared, task: &Task, attempts: u32, failures: &[Failure]) -> bool {
-    let ce = &task.delivery.event.ce;
+fn to_dead_letters(shared: &Shared, delivery: &Delivery, attempts: u32, failures: &[Failure]) -> bool {
+    let ce = &delivery.event.ce;
     let name = ce.name();
     let details = failures.iter().map(|failure| failure.detail.as_str()).collect::<Vec<_>>().join("; ");
     let Some(letters) = &shared.dead_letters else {

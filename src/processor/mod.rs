@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::event::Event;
+use crate::event::{Event, Lane, Sequence};
 use crate::http::client::{SendError, SendErrorKind};
 use crate::limits::DELIVERY_WAIT_MAX;
 use crate::observe::incident::Report;
@@ -69,6 +69,30 @@ pub struct Delivery {
     /// attempt, and always for processors with one target. Targets that are named before the first
     /// attempt are the only ones that are meant: a dead letter on its way back.
     pub pending: Vec<String>,
+    /// What its route knows it by.
+    pub(crate) ticket: Ticket,
+}
+
+/// The place of a delivery in its route. A processor has no use for it.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    /// Its number in the ledger.
+    pub(crate) sequence: Sequence,
+    /// With which deliveries it stays in order.
+    pub(crate) lane: Lane,
+    /// When its first attempt failed, for giving up.
+    pub(crate) failing_since: Option<Instant>,
+    /// When a target first refused the sender, for telling whether it is the event.
+    pub(crate) refused_since: Option<Instant>,
+}
+
+impl Delivery {
+    /// The first delivery of an event, for which nothing waits.
+    pub fn new(event: Event) -> Delivery {
+        let (sequence, lane) = (Sequence::default(), event.lane);
+        let ticket = Ticket { sequence, lane, failing_since: None, refused_since: None };
+        Delivery { event, attempts: 0, pending: Vec::new(), ticket }
+    }
 }
 
 /// What became of one delivery: delivered, if nothing failed.

@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::checkpoint::{self, Checkpoint};
 use super::super::clock::{SourceClock, gained_meanwhile, set_back, trusted};
-use super::super::ledger::{Ledger, Progress, Sequence};
+use super::super::ledger::{Ledger, Progress};
 use super::super::window::Window;
-use crate::event::Position;
+use crate::event::{Position, Sequence};
 use crate::testing::Random;
 
 const EVENTS: usize = 150;

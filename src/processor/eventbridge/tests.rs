@@ -109,8 +109,7 @@ fn refusal(code: &str, message: &str) -> Answer {
 }
 
 fn batch(keys: std::ops::Range<i64>) -> Vec<Delivery> {
-    let delivery = |key| Delivery { event: event(key, "vm-1"), attempts: 0, pending: Vec::new() };
-    keys.map(delivery).collect()
+    keys.map(|key| Delivery::new(event(key, "vm-1"))).collect()
 }
 
 fn deliver(sender: &Eventbridge, batch: &[Delivery]) -> Vec<Verdict> {

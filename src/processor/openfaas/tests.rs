@@ -108,7 +108,8 @@ fn openfaas(server: &TestServer) -> Openfaas {
 
 fn delivery(attempts: u32, pending: &[&str]) -> Delivery {
     let event = crate::testing::event(7, "vm-1");
-    Delivery { event, attempts, pending: pending.iter().map(|name| name.to_string()).collect() }
+    let pending = pending.iter().map(|name| name.to_string()).collect();
+    Delivery { attempts, pending, ..Delivery::new(event) }
 }
 
 fn deliver(openfaas: &Openfaas, delivery: &Delivery) -> Verdict {
