@@ -5,15 +5,17 @@
 //! are texts, and only the text `true` is true. Their order does not matter any more.
 
 use super::super::reader::{Table, Value};
-use super::old::{Account, Kind, Metrics, Old, Processor, Source, Text, strict_text};
+use super::output::Output;
 
-/// Reads the root of the tree.
-pub(super) fn read<'a>(root: &Table<'a>) -> Option<Old<'a>> {
-    let mut entries = Vec::new();
-    root.get("entry", |value| {
+const ACCOUNT: [&str; 2] = ["username", "password"];
+
+/// Reads the root of the tree and writes what it says.
+pub(super) fn read<'a>(root: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    let words = ["stream", "processor", "metrics"].map(|word| (word, word));
+    let entries = root.get("entry", |value| {
         value.list("an array of entries", |entry| {
-            entries.push((kind(entry)?, entry.clone()));
-            Some(())
+            let kind = open(entry, |table| table.required("type", |value| value.one_of(&words)))?;
+            Some((kind, entry.clone()))
         })
     })?;
     let last = |wanted: &str| {
@@ -24,113 +26,93 @@ pub(super) fn read<'a>(root: &Table<'a>) -> Option<Old<'a>> {
         found
     };
     let (stream, processor, metrics) = (last("stream"), last("processor"), last("metrics"));
-    let source = stream.and_then(|entry| entry.table(|table| self::stream(table, entry)));
-    let processor = processor.and_then(|entry| entry.table(|table| self::processor(table, entry)));
-    let metrics = metrics.and_then(|entry| entry.table(|table| self::metrics(table, entry)));
-    Some(Old { source: source?, processor: processor?, metrics: metrics? })
+    let source = stream.and_then(|entry| open(entry, |table| self::stream(table, entry, out)));
+    let name = processor.and_then(|entry| open(entry, |table| self::processor(table, entry, out)));
+    if let (Some(source), Some(name)) = (source, name) {
+        out.route(&source, &name, processor?);
+    }
+    out.section("metrics", metrics?);
+    open(metrics?, |table| self::metrics(table, out))
 }
 
-/// The type of an entry.
-fn kind(entry: &Value<'_>) -> Option<&'static str> {
-    entry.table(|table| {
-        let words = [("stream", "stream"), ("processor", "processor"), ("metrics", "metrics")];
-        let kind = table.required("type", |value| value.one_of(&words));
+/// A table, of which unknown members are passed over.
+fn open<'a, T>(value: &Value<'a>, read: impl FnOnce(&Table<'a>) -> Option<T>) -> Option<T> {
+    value.table(|table| {
         table.unjudged::<()>();
-        kind
+        read(table)
     })
 }
 
-fn stream<'a>(table: &Table<'a>, at: &Value<'a>) -> Option<Source<'a>> {
-    table.unjudged::<()>();
+fn stream<'a>(table: &Table<'a>, at: &Value<'a>, out: &mut Output<'a>) -> Option<String> {
     table.required("provider", |value| value.one_of(&[("vmware_vcenter", ())]));
-    let address = table.required("address", strict_text);
-    let account = table.required("auth", |value| secret(value, "user_password", ["username", "password"]));
-    Some(Source {
-        type_name: "vcenter",
-        name: None,
-        at: at.clone(),
-        address: address?,
-        account: account?,
-        insecure: option(table, "insecure").is_some_and(|value| value.text == "true"),
-        checkpoint: Some(false),
-        checkpoint_dir: None,
-        root_cas: Vec::new(),
-    })
+    let name = out.part("source", None, "vcenter", at);
+    out.required(table, "address", "address");
+    secret(table, "user_password", |table| out.pair(table, ACCOUNT, ACCOUNT));
+    out.checkpoint(false);
+    let insecure = option(table, "insecure", out)
+        .then_some(" and is sent the password: pin_sha256 or ca_file protect it");
+    out.tls(["source", &name], at, Vec::new(), insecure);
+    Some(name)
 }
 
-fn processor<'a>(table: &Table<'a>, at: &Value<'a>) -> Option<Processor<'a>> {
-    type Read = for<'b> fn(&Table<'b>) -> Option<Kind<'b>>;
-    const PROVIDERS: [(&str, Read); 2] = [("openfaas", openfaas), ("aws_event_bridge", eventbridge)];
-    table.unjudged::<()>();
-    let read = table.required("provider", |value| value.one_of(&PROVIDERS))?;
-    Some(Processor { name: None, at: at.clone(), kind: read(table)? })
+fn processor<'a>(table: &Table<'a>, at: &Value<'a>, out: &mut Output<'a>) -> Option<String> {
+    type Read = for<'b> fn(&Table<'b>, &mut Output<'b>);
+    const PROVIDERS: [(&str, (&str, Read)); 2] =
+        [("openfaas", ("openfaas", openfaas)), ("aws_event_bridge", ("eventbridge", eventbridge))];
+    let (type_name, read) = table.required("provider", |value| value.one_of(&PROVIDERS))?;
+    let name = out.part("processor", None, type_name, at);
+    read(table, out);
+    Some(name)
 }
 
-fn openfaas<'a>(table: &Table<'a>) -> Option<Kind<'a>> {
-    let address = table.required("address", strict_text);
-    let account = table.required("auth", |value| secret(value, "basic_auth", ["username", "password"]));
-    let asynchronous = option(table, "async").is_some_and(|value| value.text == "true");
-    // Two empty texts stood for a gateway without accounts.
-    let account = account.map(|account| {
-        let is_empty = account.username.text.is_empty() && account.password.text.is_empty();
-        (!is_empty).then_some(account)
+fn openfaas<'a>(table: &Table<'a>, out: &mut Output<'a>) {
+    out.required(table, "address", "address");
+    out.value("async", if option(table, "async", out) { "true" } else { "false" });
+    secret(table, "basic_auth", |table| {
+        // Two empty texts stood for a gateway without accounts.
+        let account = ACCOUNT.map(|key| (key, table.required(key, |value| out.read(value))));
+        if !account.iter().all(|(_, text)| text.as_ref().is_some_and(|(text, _)| text.is_empty())) {
+            account.into_iter().for_each(|(key, text)| out.text(key, text));
+        }
     });
-    Some(Kind::Openfaas { address: address?, asynchronous, account: account? })
 }
 
-fn eventbridge<'a>(table: &Table<'a>) -> Option<Kind<'a>> {
-    let keys = ["aws_access_key_id", "aws_secret_access_key"];
-    let keys = table.required("auth", |value| secret(value, "access_key", keys));
-    let options = table.required("options", |value| {
-        value.table(|table| {
-            table.unjudged::<()>();
-            let region = table.required("aws_region", strict_text);
-            let rule = table.required("aws_eventbridge_rule_arn", strict_text);
-            let bus = table.get("aws_eventbridge_event_bus", strict_text);
-            Some((region?, rule?, bus))
+fn eventbridge<'a>(table: &Table<'a>, out: &mut Output<'a>) {
+    table.required("options", |value| {
+        open(value, |table| {
+            out.required(table, "aws_region", "region");
+            out.optional(table, "aws_eventbridge_event_bus", "event_bus");
+            out.required(table, "aws_eventbridge_rule_arn", "rule_arn");
+            Some(())
         })
     });
-    let (region, rule, bus) = options?;
-    Some(Kind::Eventbridge { region, bus, rule, keys: Some(keys?) })
+    let (old, new) = (["aws_access_key_id", "aws_secret_access_key"], ["access_key_id", "secret_access_key"]);
+    secret(table, "access_key", |table| out.pair(table, old, new));
 }
 
-fn metrics<'a>(table: &Table<'a>, at: &Value<'a>) -> Option<Metrics<'a>> {
-    table.unjudged::<()>();
-    let bind = table.required("address", strict_text);
-    let is_open = table.required("auth", |value| {
-        value.table(|table| {
-            table.unjudged::<()>();
-            table.required("method", |value| value.one_of(&[("none", true), ("basic_auth", false)]))
+fn metrics<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    out.bind(table, "address");
+    let methods = [("none", false), ("basic_auth", true)];
+    let has_account = table.required("auth", |value| {
+        open(value, |table| table.required("method", |value| value.one_of(&methods)))
+    });
+    if has_account == Some(true) {
+        secret(table, "basic_auth", |table| out.pair(table, ACCOUNT, ACCOUNT));
+    }
+    Some(())
+}
+
+/// `auth` of one method, with its `secret`.
+fn secret<'a>(table: &Table<'a>, method: &'static str, read: impl FnOnce(&Table<'a>)) {
+    table.required("auth", |value| {
+        open(value, |table| {
+            table.required("method", |value| value.one_of(&[(method, ())]));
+            table.required("secret", |value| open(value, |table| Some(read(table))))
         })
     });
-    let account = match is_open? {
-        true => None,
-        false => Some(table.get("auth", |value| secret(value, "basic_auth", ["username", "password"]))?),
-    };
-    Some(Metrics { at: at.clone(), bind: bind?, account })
 }
 
-/// `auth` of one method, with the two texts of its `secret`.
-fn secret<'a>(auth: &Value<'a>, method: &'static str, keys: [&'static str; 2]) -> Option<Account<'a>> {
-    auth.table(|table| {
-        table.unjudged::<()>();
-        let method = table.required("method", |value| value.one_of(&[(method, ())]));
-        let secret = table.required("secret", |value| {
-            value.table(|table| {
-                table.unjudged::<()>();
-                let [username, password] = keys.map(|key| table.required(key, strict_text));
-                Some(Account { username: username?, password: password? })
-            })
-        });
-        method.and(secret)
-    })
-}
-
-fn option<'a>(table: &Table<'a>, key: &'static str) -> Option<Text<'a>> {
-    table.get("options", |value| {
-        value.table(|table| {
-            table.unjudged::<()>();
-            table.get(key, strict_text)
-        })
-    })
+fn option<'a>(table: &Table<'a>, key: &'static str, out: &Output<'a>) -> bool {
+    let text = table.get("options", |value| open(value, |table| table.get(key, |value| out.read(value))));
+    text.is_some_and(|(text, _)| text == "true")
 }

@@ -2,11 +2,8 @@
 //!
 //! serde_json checks the syntax; the place of a value is where its text lies in the whole.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
@@ -29,7 +26,10 @@ pub(super) fn parse(text: &str) -> Result<Tree<'_>, Mistake> {
 }
 
 fn mistake(text: &str, error: &serde_json::Error) -> Mistake {
-    let offset = offset_of(text, error.line(), error.column().saturating_sub(1));
+    wrong_part(offset_of(text, error.line(), error.column().saturating_sub(1)), error)
+}
+
+fn wrong_part(offset: usize, error: &serde_json::Error) -> Mistake {
     let full = error.to_string();
     // The place is told apart.
     let reason = full.split(" at line ").next().unwrap_or(&full);
@@ -39,19 +39,19 @@ fn mistake(text: &str, error: &serde_json::Error) -> Mistake {
 // None is null.
 fn value<'a>(text: &'a str, raw: &'a RawValue, depth: usize) -> Result<Option<Placed<'a>>, Mistake> {
     let part = raw.get();
-    let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-    let inner = |error: serde_json::Error| Mistake {
-        offset,
-        key: String::new(),
-        text: format!("not JSON: {}", error.to_string().split(" at line ").next().unwrap_or_default()),
-    };
+    let place = |part: &str| (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let offset = place(part);
+    let inner = |error| wrong_part(offset, &error);
     if CONFIG_DEPTH_MAX < depth {
         return Err(Mistake { offset, key: String::new(), text: "is nested too deep".to_string() });
     }
     let value = match part.as_bytes().first() {
         Some(b'{') => {
             let mut table = DeTable::new();
-            for (name, raw) in serde_json::from_str::<Members<'_>>(part).map_err(inner)?.0 {
+            let members = serde_json::from_str::<BTreeMap<String, &RawValue>>(part).map_err(inner)?;
+            let mut members: Vec<(String, &RawValue)> = members.into_iter().collect();
+            members.sort_by_key(|(_, raw)| place(raw.get()));
+            for (name, raw) in members {
                 let name = name.to_lowercase();
                 table.remove(name.as_str());
                 if let Some(member) = value(text, raw, depth + 1)? {
@@ -69,7 +69,7 @@ fn value<'a>(text: &'a str, raw: &'a RawValue, depth: usize) -> Result<Option<Pl
             }
             DeValue::Array(array)
         }
-        Some(b'"') => DeValue::String(serde_json::from_str::<Text<'_>>(part).map_err(inner)?.0),
+        Some(b'"') => DeValue::String(serde_json::from_str::<String>(part).map_err(inner)?.into()),
         Some(b't') => DeValue::Boolean(true),
         Some(b'f') => DeValue::Boolean(false),
         Some(b'n') => return Ok(None),
@@ -79,41 +79,16 @@ fn value<'a>(text: &'a str, raw: &'a RawValue, depth: usize) -> Result<Option<Pl
     Ok(Some(placed(offset, value)))
 }
 
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The members of an object in their order, equal names included.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect<'a>(std::marker::PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for Collect<'a> {
-            type Value = Members<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(name), raw)) = map.next_entry::<Text<'a>, &'a RawValue>()? {
-                    members.push((name, raw));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect(std::marker::PhantomData))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_first_value_counts_and_names_in_any_case() {
-        let tree = parse("[{\"Type\": \"a\", \"type\": \"b\\\"\", \"n\": null, \"x\": 5}] trailing").unwrap();
+        let tree = parse(
+            "[{\"type\": \"z\", \"Type\": \"a\", \"type\": \"b\\\"\", \"n\": null, \"x\": 5}] trailing",
+        )
+        .unwrap();
         let entry = tree.root.get("entry").unwrap().get_ref()[0].get_ref().as_table().unwrap();
         assert_eq!(entry.len(), 2);
         assert_eq!(entry.get("type").unwrap().get_ref().as_str(), Some("b\""));

@@ -7,8 +7,6 @@
 
 use std::path::Path;
 
-use toml::de::DeTable;
-
 use super::Config;
 use super::file::{self, Overrides};
 use super::problem::Problem;
@@ -19,15 +17,13 @@ use super::yaml;
 mod entries;
 mod escapes;
 mod json;
-mod old;
 mod output;
 mod router_config;
 #[cfg(test)]
 mod tests;
 mod uri;
-mod write;
 
-use old::Old;
+use output::Output;
 
 /// The forms that old configurations have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,15 +110,17 @@ pub fn convert(
     for Mistake { offset, key, text } in anomalies {
         document.warning(offset, &key, text);
     }
-    let old = understand(&document, &root, form);
+    // The Go router's JSON reader was strict about texts.
+    let mut output = Output::new(folder, form == Form::Yaml);
+    Table::root(&document, &root, |root| {
+        match form {
+            Form::Yaml => router_config::read(root, &mut output),
+            Form::Json => entries::read(root, &mut output),
+        };
+    });
     if document.has_problems() {
         return Err(document.finish().0);
     }
-    let Some(old) = old else {
-        document.problem_of_file("is no configuration of the VMware Event Router");
-        return Err(document.finish().0);
-    };
-    let output = write::write(&old, folder);
     let config = file::parse(&output.text, path, overrides, environment);
     let (problems, warnings) = match &config {
         Ok(config) => (&[][..], &config.warnings[..]),
@@ -130,22 +128,11 @@ pub fn convert(
     };
     output.tell(&document, problems, warnings);
     let toml = output.text.clone();
-    drop((output, old));
+    drop(output);
     let (problems, warnings) = document.finish();
     let config = match config {
         Ok(config) => Ok(Config { warnings: warnings.clone(), ..config }),
         Err(_) => Err(problems),
     };
     Ok(Converted { toml, config, warnings })
-}
-
-fn understand<'a>(document: &'a Document<'a>, root: &'a DeTable<'a>, form: Form) -> Option<Old<'a>> {
-    let mut old = None;
-    Table::root(document, root, |root| {
-        old = match form {
-            Form::Yaml => router_config::read(root),
-            Form::Json => entries::read(root),
-        }
-    });
-    old
 }

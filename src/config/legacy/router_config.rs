@@ -5,206 +5,175 @@
 //! name are passed over, and only the parts of `auth` count that were used.
 
 use super::super::reader::{Table, Value};
-use super::old::{
-    Account, Destination, Kind, Metrics, Old, Processor, Reference, Source, Text, text, unused,
-};
+use super::output::{Output, Text, quoted};
 use super::uri;
 
-/// Reads the root of the file.
-pub(super) fn read<'a>(root: &Table<'a>) -> Option<Old<'a>> {
-    root.get("apiVersion", unused);
-    root.get("kind", unused);
-    root.get("metadata", |value| {
-        value.table(|table| {
-            table.get("name", unused);
-            table.get("labels", unused)
-        })
-    });
-    let source = root.required("eventProvider", |value| value.table(provider));
-    let processor = root.required("eventProcessor", |value| value.table(processor));
-    let metrics = root.required("metricsProvider", |value| value.table(metrics));
+/// Reads the root of the file and writes what it says.
+pub(super) fn read<'a>(root: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    unused(root, &["apiVersion", "kind"]);
+    root.get("metadata", |value| value.table(|table| unused(table, &["name", "labels"])));
     let root_cas = root.get("certificates", |value| {
-        value.table(|table| table.get("rootCAs", |value| value.list("a list of files", text)))
+        value
+            .table(|table| table.get("rootCAs", |value| value.list("a list of files", |file| out.read(file))))
     });
-    let source = Source { root_cas: root_cas.unwrap_or_default(), ..source? };
-    Some(Old { source, processor: processor?, metrics: metrics? })
-}
-
-#[derive(Clone, Copy)]
-enum Provider {
-    Vcenter,
-    Vcsim,
-    Webhook,
-    Horizon,
-}
-
-fn provider<'a>(table: &Table<'a>) -> Option<Source<'a>> {
-    let name = table.get("name", text).map(|name| name.text);
-    for section in ["vcenter", "vcsim", "webhook", "horizon"] {
-        table.get(section, unused);
+    let root_cas = root_cas.unwrap_or_default();
+    let source = root.required("eventProvider", |value| value.table(|table| provider(table, root_cas, out)));
+    let processor = root.required("eventProcessor", |value| value.table(|table| processor(table, out)));
+    if let (Some(source), Some((processor, at))) = (source, processor) {
+        out.route(&source, &processor, &at);
     }
-    let words = [
-        ("vcenter", Provider::Vcenter),
-        ("vcsim", Provider::Vcsim),
-        ("webhook", Provider::Webhook),
-        ("horizon", Provider::Horizon),
-    ];
-    let source =
-        match table.required("type", |value| value.one_of(&words).map(|word| (word, value.clone())))? {
-            (Provider::Vcenter, _) => {
-                table.required("vcenter", |value| value.table(|table| vcenter(table, "vcenter", value)))
-            }
-            (Provider::Vcsim, _) => {
-                table.required("vcsim", |value| value.table(|table| vcenter(table, "vcsim", value)))
-            }
-            (Provider::Webhook, at) => missing_part(&at, "the webhook provider"),
-            (Provider::Horizon, at) => missing_part(&at, "the Horizon provider"),
-        };
-    Some(Source { name, ..source? })
+    root.required("metricsProvider", |value| value.table(|table| metrics(table, out)))
 }
 
-fn missing_part<T>(at: &Value<'_>, part: &str) -> Option<T> {
-    at.refuse(format!(
-        "this version of the router does not have {part} yet: keep the Go router for it, beside this one"
-    ))
-}
-
-/// vcsim had no checkpoints.
-fn vcenter<'a>(table: &Table<'a>, type_name: &'static str, at: &Value<'a>) -> Option<Source<'a>> {
-    let address = table.required("address", text);
-    let insecure = table.get("insecureSSL", Value::boolean).unwrap_or_default();
-    let (mut checkpoint, mut checkpoint_dir) = (None, None);
-    if type_name == "vcenter" {
-        checkpoint = Some(table.get("checkpoint", Value::boolean).unwrap_or_default());
-        checkpoint_dir = table.get("checkpointDir", text).filter(|folder| !folder.text.is_empty());
+/// Keys that are known and mean nothing here.
+fn unused(table: &Table<'_>, keys: &[&'static str]) -> Option<()> {
+    for key in keys {
+        table.get(key, |_| Some(()));
     }
-    let account = table.required("auth", |value| value.table(required_basic));
-    Some(Source {
-        type_name,
-        name: None,
-        at: at.clone(),
-        address: address?,
-        account: account?,
-        insecure,
-        checkpoint,
-        checkpoint_dir,
-        root_cas: Vec::new(),
+    Some(())
+}
+
+fn provider<'a>(table: &Table<'a>, root_cas: Vec<Text<'a>>, out: &mut Output<'a>) -> Option<String> {
+    let name = table.get("name", |value| out.read(value)).map(|(name, _)| name);
+    let words = ["vcenter", "vcsim", "webhook", "horizon"];
+    unused(table, &words);
+    let types = words.map(|word| (word, word));
+    let (type_name, at) = table.required("type", |value| Some((value.one_of(&types)?, value.clone())))?;
+    if let "webhook" | "horizon" = type_name {
+        let part = if type_name == "horizon" { "Horizon" } else { type_name };
+        return at.refuse(format!(
+            "this version of the router does not have the {part} provider yet: keep the Go router for it, beside \
+             this one"
+        ));
+    }
+    table.required(type_name, |at| {
+        at.table(|table| {
+            let insecure = table.get("insecureSSL", Value::boolean).unwrap_or_default();
+            // vcsim had no checkpoints.
+            let checkpoint = (type_name == "vcenter").then(|| {
+                let folder = table.get("checkpointDir", |value| out.read(value)).map(|(folder, _)| folder);
+                let checkpoint = table.get("checkpoint", Value::boolean).unwrap_or_default();
+                out.state_dir(checkpoint, folder.filter(|folder| !folder.is_empty()));
+                checkpoint
+            });
+            let name = out.part("source", name, type_name, at);
+            out.required(table, "address", "address");
+            table.required("auth", |value| value.table(|table| required_basic(table, out)));
+            if let Some(checkpoint) = checkpoint {
+                out.checkpoint(checkpoint);
+            }
+            let insecure = insecure.then_some(" and is sent the password: pin_sha256 or ca_file protect it");
+            out.tls(["source", &name], at, root_cas, insecure);
+            Some(name)
+        })
     })
 }
 
-fn processor<'a>(table: &Table<'a>) -> Option<Processor<'a>> {
-    type Read = for<'b> fn(&Table<'b>) -> Option<Kind<'b>>;
-    const PROCESSORS: [(&str, (&str, Read)); 3] = [
-        ("openfaas", ("openfaas", openfaas)),
-        ("aws_event_bridge", ("awsEventBridge", eventbridge)),
-        ("knative", ("knative", knative)),
-    ];
-    let name = table.get("name", text).map(|name| name.text);
-    for (_, (section, _)) in PROCESSORS {
-        table.get(section, unused);
+type ReadProcessor = for<'a> fn(&Table<'a>, &mut Output<'a>) -> bool;
+
+/// The name of the section, that of the type here, and the reader.
+const PROCESSORS: &[(&str, (&str, &str, ReadProcessor))] = &[
+    ("openfaas", ("openfaas", "openfaas", openfaas)),
+    ("aws_event_bridge", ("awsEventBridge", "eventbridge", eventbridge)),
+    ("knative", ("knative", "knative", knative)),
+];
+
+fn processor<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<(String, Value<'a>)> {
+    let name = table.get("name", |value| out.read(value)).map(|(name, _)| name);
+    for (_, (section, ..)) in PROCESSORS {
+        unused(table, &[section]);
     }
-    let (section, read) = table.required("type", |value| value.one_of(&PROCESSORS))?;
-    table.required(section, |value| {
-        let kind = value.table(read)?;
-        Some(Processor { name, at: value.clone(), kind })
+    let (section, type_name, read) = table.required("type", |value| value.one_of(PROCESSORS))?;
+    table.required(section, |at| {
+        at.table(|table| {
+            let name = out.part("processor", name, type_name, at);
+            let insecure = read(table, out).then_some(": pin_sha256 or ca_file protect the events");
+            out.tls(["processor", &name], at, Vec::new(), insecure);
+            Some((name, at.clone()))
+        })
     })
 }
 
-fn openfaas<'a>(table: &Table<'a>) -> Option<Kind<'a>> {
-    let address = table.required("address", text);
+fn openfaas<'a>(table: &Table<'a>, out: &mut Output<'a>) -> bool {
+    out.required(table, "address", "address");
     let asynchronous = table.get("async", Value::boolean).unwrap_or_default();
-    let account = table.get("auth", |value| {
+    out.value("async", if asynchronous { "true" } else { "false" });
+    table.get("auth", |value| {
         value.table(|table| {
             table.required("type", |value| value.one_of(&[("basic_auth", ())]));
-            required_basic(table)
+            required_basic(table, out)
         })
     });
-    let is_complete = !table.has("auth") || account.is_some();
-    is_complete.then_some(Kind::Openfaas { address: address?, asynchronous, account })
+    false
 }
 
-fn knative<'a>(table: &Table<'a>) -> Option<Kind<'a>> {
-    let encoding = table.required("encoding", text);
-    let insecure = table.get("insecureSSL", Value::boolean).unwrap_or_default();
+fn knative<'a>(table: &Table<'a>, out: &mut Output<'a>) -> bool {
+    table.required("destination", |value| value.table(|table| destination(table, out)));
+    out.required(table, "encoding", "encoding");
     // It was never used.
-    table.get("auth", unused);
-    let destination = table.required("destination", |value| value.table(destination));
-    Some(Kind::Knative { destination: destination?, encoding: encoding?, insecure })
+    unused(table, &["auth"]);
+    table.get("insecureSSL", Value::boolean).unwrap_or_default()
 }
 
-fn destination<'a>(table: &Table<'a>) -> Option<Destination<'a>> {
-    let reference = table.get("ref", |value| value.table(|table| reference(table, value)));
-    let uri = table.get("uri", |value| uri::read(value, !table.has("ref")));
+fn destination<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    table.get("ref", |value| {
+        let fields = value.table(|table| {
+            // Go looked up nothing without a namespace.
+            let field = |key| table.required(key, |value| out.read(value)).map(|(text, _)| (key, text));
+            Some(["apiVersion", "kind", "name", "namespace"].map(field))
+        })?;
+        let fields = fields.into_iter().flatten().map(|(key, text)| format!("{key} = {}", quoted(&text)));
+        out.line(&format!("ref = {{ {} }}", fields.collect::<Vec<_>>().join(", ")), Some(value));
+        Some(())
+    });
+    let uri = table.get("uri", |value| uri::read(value, !table.has("ref"), out));
+    out.text("uri", uri);
     if !table.has("ref") && !table.has("uri") {
         table.problem("needs `uri`, such as { scheme: http, host: sink.example.com }, or `ref`");
     }
-    Some(Destination { reference, uri })
+    Some(())
 }
 
-fn reference<'a>(table: &Table<'a>, at: &Value<'a>) -> Option<Reference<'a>> {
-    // Go looked up nothing without a namespace.
-    let fields = ["apiVersion", "kind", "name", "namespace"].map(|key| (key, table.required(key, text)));
-    let read = |(key, field): (_, Option<Text<'a>>)| Some((key, field?.text));
-    Some(Reference { at: at.clone(), fields: fields.into_iter().map(read).collect::<Option<_>>()? })
-}
-
-fn eventbridge<'a>(table: &Table<'a>) -> Option<Kind<'a>> {
-    #[derive(Clone, Copy)]
-    enum Auth {
-        Keys,
-        Role,
-    }
-    let region = table.required("region", text);
-    let bus = table.required("eventBus", text);
-    let rule = table.required("ruleARN", text);
-    let keys = table.required("auth", |value| {
+fn eventbridge<'a>(table: &Table<'a>, out: &mut Output<'a>) -> bool {
+    out.required(table, "region", "region");
+    out.required(table, "eventBus", "event_bus");
+    out.required(table, "ruleARN", "rule_arn");
+    table.required("auth", |value| {
         value.table(|table| {
-            table.get("basicAuth", unused);
-            table.get("activeDirectoryAuth", unused);
-            table.get("awsAccessKeyAuth", unused);
-            let words = [("aws_access_key", Auth::Keys), ("aws_iam_role", Auth::Role)];
-            match table.required("type", |value| value.one_of(&words))? {
-                Auth::Role => Some(None),
-                Auth::Keys => table
-                    .required("awsAccessKeyAuth", |value| {
-                        value.table(|table| pair(table, ["accessKey", "secretKey"]))
-                    })
-                    .map(Some),
+            unused(table, &["basicAuth", "activeDirectoryAuth", "awsAccessKeyAuth"]);
+            let words = [("aws_access_key", true), ("aws_iam_role", false)];
+            if !table.required("type", |value| value.one_of(&words))? {
+                out.comment("aws_iam_role: credentials come from the AWS credential chain.");
+                return Some(());
             }
+            let (old, new) = (["accessKey", "secretKey"], ["access_key_id", "secret_access_key"]);
+            table.required("awsAccessKeyAuth", |value| value.table(|table| Some(out.pair(table, old, new))))
         })
     });
-    Some(Kind::Eventbridge { region: region?, bus: Some(bus?), rule: rule?, keys: keys? })
+    false
 }
 
-fn metrics<'a>(table: &Table<'a>) -> Option<Metrics<'a>> {
-    table.get("name", unused);
+fn metrics<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    unused(table, &["name"]);
     table.required("type", |value| value.one_of(&[("default", ())]));
     table.required("default", |value| {
+        out.section("metrics", value);
         value.table(|table| {
-            let bind = table.required("bindAddress", text);
-            let account = table.get("auth", |value| value.table(|table| Some(basic(table))));
-            Some(Metrics { at: value.clone(), bind: bind?, account: account.flatten() })
+            out.bind(table, "bindAddress");
+            table.get("auth", |value| value.table(|table| basic(table, out)))
         })
     })
 }
 
 /// `auth` of a part that could not do without `basicAuth`; its `type` was not looked at.
-fn required_basic<'a>(table: &Table<'a>) -> Option<Account<'a>> {
-    if !table.has("basicAuth") {
-        table.required("basicAuth", unused);
-    }
-    basic(table)
+fn required_basic<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    table.required("basicAuth", |_| Some(()));
+    basic(table, out)
 }
 
 /// `auth` of a part that used nothing but `basicAuth`.
-fn basic<'a>(table: &Table<'a>) -> Option<Account<'a>> {
-    for key in ["type", "awsAccessKeyAuth", "activeDirectoryAuth"] {
-        table.get(key, unused);
-    }
-    table.get("basicAuth", |value| value.table(|table| pair(table, ["username", "password"])))
-}
-
-fn pair<'a>(table: &Table<'a>, keys: [&'static str; 2]) -> Option<Account<'a>> {
-    let [username, password] = keys.map(|key| table.required(key, text));
-    Some(Account { username: username?, password: password? })
+fn basic<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    unused(table, &["type", "awsAccessKeyAuth", "activeDirectoryAuth"]);
+    let keys = ["username", "password"];
+    table.get("basicAuth", |value| value.table(|table| Some(out.pair(table, keys, keys))))
 }

@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use toml::de::DeValue;
 
 use super::super::reader::{Table, Value};
-use super::old::{Text, text, unused};
+use super::output::{Output, Text};
 
 /// What Go escapes in a path (`net/url`, `URL.EscapedPath`).
 const PATH: &AsciiSet = &CONTROLS
@@ -25,20 +25,21 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// The URL, or beside a `ref` what comes after its address.
-pub(super) fn read<'a>(value: &Value<'a>, is_absolute: bool) -> Option<Text<'a>> {
+pub(super) fn read<'a>(value: &Value<'a>, is_absolute: bool, out: &Output<'a>) -> Option<Text<'a>> {
     match value.get_ref() {
         DeValue::Table(_) => {
-            value.table(|table| fields(table, is_absolute)).map(|text| Text { text, at: value.clone() })
+            value.table(|table| fields(table, is_absolute, out)).map(|text| (text, value.clone()))
         }
-        _ => text(value),
+        _ => out.read(value),
     }
 }
 
-fn fields(table: &Table<'_>, is_absolute: bool) -> Option<String> {
-    let field = |key| table.get(key, text).map(|field| field.text).filter(|text| !text.is_empty());
+fn fields<'a>(table: &Table<'a>, is_absolute: bool, out: &Output<'a>) -> Option<String> {
+    let text = |value: &Value<'a>| out.read(value).map(|(text, _)| text);
+    let field = |key| table.get(key, text).filter(|text| !text.is_empty());
     let place = if is_absolute {
         let (scheme, host) = (table.required("scheme", text), table.required("host", text));
-        scheme.zip(host).map(|(scheme, host)| format!("{}://{}", scheme.text, host.text))
+        scheme.zip(host).map(|(scheme, host)| format!("{scheme}://{host}"))
     } else {
         let (scheme, host) = (field("scheme"), field("host"));
         if scheme.is_some() || host.is_some() {
@@ -50,8 +51,9 @@ fn fields(table: &Table<'_>, is_absolute: bool) -> Option<String> {
     let query = field("rawquery");
     let force_query = table.get("forcequery", Value::boolean).unwrap_or_default();
     // No server ever sees a fragment.
-    table.get("fragment", unused);
-    table.get("rawfragment", unused);
+    for key in ["fragment", "rawfragment"] {
+        table.get(key, |_| Some(()));
+    }
     if field("opaque").is_some() {
         table.problem("`opaque` belongs to URLs without a host, and events cannot be posted to one");
     }
