@@ -74,6 +74,7 @@ fn openfaas<'a>(table: &Table<'a>, out: &mut Output<'a>) {
         if !account.iter().all(|(_, text)| text.as_ref().is_some_and(|(text, _)| text.is_empty())) {
             account.into_iter().for_each(|(key, text)| out.text(key, text));
         }
+        Some(())
     });
 }
 
@@ -103,11 +104,11 @@ fn metrics<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
 }
 
 /// `auth` of one method, with its `secret`.
-fn secret<'a>(table: &Table<'a>, method: &'static str, read: impl FnOnce(&Table<'a>)) {
+fn secret<'a>(table: &Table<'a>, method: &'static str, read: impl FnOnce(&Table<'a>) -> Option<()>) {
     table.required("auth", |value| {
         open(value, |table| {
             table.required("method", |value| value.one_of(&[(method, ())]));
-            table.required("secret", |value| open(value, |table| Some(read(table))))
+            table.required("secret", |value| open(value, read))
         })
     });
 }

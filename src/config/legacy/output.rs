@@ -73,9 +73,10 @@ impl<'a> Output<'a> {
     }
 
     /// Two keys that must be there.
-    pub(super) fn pair(&mut self, table: &Table<'a>, old: [&'static str; 2], new: [&str; 2]) {
+    pub(super) fn pair(&mut self, table: &Table<'a>, old: [&'static str; 2], new: [&str; 2]) -> Option<()> {
         self.required(table, old[0], new[0]);
         self.required(table, old[1], new[1]);
+        Some(())
     }
 
     /// A text, as the old form took one.

@@ -147,7 +147,7 @@ fn eventbridge<'a>(table: &Table<'a>, out: &mut Output<'a>) -> bool {
                 return Some(());
             }
             let (old, new) = (["accessKey", "secretKey"], ["access_key_id", "secret_access_key"]);
-            table.required("awsAccessKeyAuth", |value| value.table(|table| Some(out.pair(table, old, new))))
+            table.required("awsAccessKeyAuth", |value| value.table(|table| out.pair(table, old, new)))
         })
     });
     false
@@ -175,5 +175,5 @@ fn required_basic<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
 fn basic<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
     unused(table, &["type", "awsAccessKeyAuth", "activeDirectoryAuth"]);
     let keys = ["username", "password"];
-    table.get("basicAuth", |value| value.table(|table| Some(out.pair(table, keys, keys))))
+    table.get("basicAuth", |value| value.table(|table| out.pair(table, keys, keys)))
 }
