@@ -11,6 +11,7 @@ use ring::digest::{SHA256, digest};
 
 use super::registry::Registry;
 use super::snapshot::Snapshot;
+use super::status::Detail;
 use super::{expvar, metrics, page, status};
 use crate::config::{BasicAuth, MetricsConfig};
 use crate::error::{Context, Error, Result};
@@ -118,11 +119,16 @@ struct Asked<'a> {
 }
 
 /// Whether the process lives and is ready may be asked by everybody: those who ask it, such as a
-/// kubelet, often have no credentials.
+/// kubelet, often have no credentials. Why it is not ready is told in full to those who may see
+/// everything else.
 fn answer(asked: &Asked<'_>, guard: Option<&Guard>, snapshot: impl FnOnce() -> Snapshot) -> Answer {
     let answer = match asked.path {
         "/livez" | "/healthz" => verdict("alive", &status::hangs(&snapshot())),
-        "/readyz" => verdict("ready", &status::obstacles(&snapshot())),
+        "/readyz" => {
+            let is_stranger = guard.is_some_and(|guard| !guard.admits(asked.authorization));
+            let detail = if is_stranger { Detail::Class } else { Detail::Full };
+            verdict("ready", &status::obstacles_in(&snapshot(), detail))
+        }
         "/" | "/status" | "/metrics" | "/stats" => match guard {
             None => shown(asked, &snapshot()),
             Some(guard) => {
@@ -296,6 +302,14 @@ mod tests {
         }
         assert_eq!(status("/livez", None), 200);
         assert_eq!(status("/readyz", None), 503);
+        let reasons = |authorization| {
+            String::from_utf8(ask("GET", "/readyz", Some(&guard), authorization).body).unwrap()
+        };
+        let wrong = with("prometheus:a");
+        for stranger in [None, Some("Basic %"), Some(&wrong)] {
+            assert_eq!(reasons(stranger), "not ready\nroute power: source: 503\n");
+        }
+        assert!(reasons(Some(&good)).starts_with("not ready\nroute power: source: it failed: do this; "));
 
         std::fs::write(&path, "new").unwrap();
         assert_eq!(status("/metrics", Some(&good)), 401, "a rotated secret is good at once");

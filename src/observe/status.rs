@@ -77,8 +77,22 @@ pub(crate) fn hangs(snapshot: &Snapshot) -> Vec<String> {
     hanging.map(line).collect()
 }
 
+/// How much of what is wrong is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// All that is known, addresses and answers of sinks among it.
+    Full,
+    /// What strangers may know: which route, and a word for what kind of thing is wrong.
+    Class,
+}
+
 /// Why events do not flow as they should, a line each. Empty when the process is ready.
 pub(crate) fn obstacles(snapshot: &Snapshot) -> Vec<String> {
+    obstacles_in(snapshot, Detail::Full)
+}
+
+/// The same in the detail that who asks may have.
+pub(crate) fn obstacles_in(snapshot: &Snapshot, detail: Detail) -> Vec<String> {
     match snapshot.phase {
         Phase::Starting => return vec!["starting".to_string()],
         Phase::Stopping => return vec!["stopping".to_string()],
@@ -89,7 +103,11 @@ pub(crate) fn obstacles(snapshot: &Snapshot) -> Vec<String> {
         let about = &route.about;
         if state(route).0 == State::Connecting {
             let (source, address) = (&about.source, &about.source_address);
-            lines.push(format!("route {}: source {source} is not connected yet to {address}", about.route));
+            let told = match detail {
+                Detail::Full => format!("source {source} is not connected yet to {address}"),
+                Detail::Class => "source is not connected yet".to_string(),
+            };
+            lines.push(format!("route {}: {told}", about.route));
         }
         for incident in &route.incidents {
             let time = age(snapshot.now, incident.since);
@@ -99,7 +117,11 @@ pub(crate) fn obstacles(snapshot: &Snapshot) -> Vec<String> {
             let is_harmless =
                 matches!(incident.part, Part::Filter | Part::Repeats) || incident.reason == DATED_AHEAD;
             if !is_short && !is_harmless {
-                lines.push(format!("route {}: {}", about.route, describe(incident, time)));
+                let told = match detail {
+                    Detail::Full => describe(incident, time),
+                    Detail::Class => format!("{}: {}", incident.part.name(), incident.reason),
+                };
+                lines.push(format!("route {}: {told}", about.route));
             }
         }
     }
@@ -437,6 +459,10 @@ mod tests {
             obstacles(&all),
             ["route b: delivery: it failed: do this; trying again (for 10 s, 3 failures)"]
         );
+        assert_eq!(obstacles_in(&all, Detail::Class), ["route b: delivery: 503"]);
+        all.routes[0].incidents.clear();
+        all.routes[0].link.connected = false;
+        assert_eq!(obstacles_in(&all, Detail::Class), ["route b: source is not connected yet"]);
         all.phase = Phase::Stopping;
         assert_eq!(obstacles(&all), ["stopping"]);
         all.phase = Phase::Starting;
