@@ -38,5 +38,6 @@ pub mod source;
 mod stop;
 #[cfg(test)]
 mod testing;
+mod text_file;
 mod version;
 pub mod vim;

@@ -1,4 +1,4 @@
-//! PEM certificates that the configuration names, or that others hand to the router.
+//! Certificates that the configuration names, or that others hand to the router: PEM, or one as DER.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::error::{Context, Error, Result, io_text};
 use crate::limits::CA_FILE_BYTES_MAX;
+use crate::text_file::text_of;
 
 /// The content of a bundle.
 ///
@@ -24,21 +25,124 @@ pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>> {
 /// The certificates of a bundle that was read from `path`: at least one.
 ///
 /// # Errors
-/// When it is not PEM, or holds no certificate.
+/// When it holds no certificate; what it holds in place of one, and the command that makes PEM of it.
 pub(crate) fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    certificates_of(bundle).context(|| format!("read ca_file {}", path.display()))
+    let file = path.display().to_string();
+    read(bundle, &file).context(|| format!("read ca_file {file}"))
 }
 
-/// The certificates of a PEM text: at least one.
+/// The certificates of a text: at least one.
 ///
 /// # Errors
-/// When it is not PEM, or holds no certificate.
+/// When it holds no certificate.
 pub(crate) fn certificates_of(text: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(text)
+    read(text, "FILE")
+}
+
+/// Certificates as PEM, or one as DER.
+fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
+    if let Some(body) = der_body(bundle) {
+        return match body.first() {
+            // A certificate begins with what is signed, PKCS#7 with its type, PKCS#12 with its version.
+            Some(&SEQUENCE) => Ok(vec![CertificateDer::from(bundle.to_vec())]),
+            Some(&OBJECT) => Err(convert("PKCS#7", "pkcs7 -inform DER -print_certs", file)),
+            _ => Err(convert("PKCS#12 or another binary form", "pkcs12 -nokeys", file)),
+        };
+    }
+    let text = text_of(bundle)?;
+    // Blanks around a line, as they come with copies, are not PEM's.
+    let lines = text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty());
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|error| Error::new(error.to_string()))?;
-    if found.is_empty() {
-        return Err(Error::new("it holds no PEM certificate"));
+    if !found.is_empty() {
+        return Ok(found);
     }
-    Ok(found)
+    let holds = |kind: &str| text.contains(&format!("-----BEGIN {kind}-----"));
+    Err(match () {
+        () if holds("PKCS7") || holds("CMS") => convert("PKCS#7", "pkcs7 -print_certs", file),
+        () if holds("TRUSTED CERTIFICATE") => convert("a trusted certificate of OpenSSL", "x509", file),
+        () if text.contains("PRIVATE KEY-----") => {
+            Error::new("it holds a private key and no certificate: name the file of the certificate")
+        }
+        () if text.contains("-----BEGIN CERTIFICATE REQUEST-----") => {
+            Error::new("it holds a request and no certificate: name the file that the authority sent back")
+        }
+        () if text.starts_with("MI") => Error::new(
+            "it holds no PEM certificate: put a line -----BEGIN CERTIFICATE----- before its text and a line \
+             -----END CERTIFICATE----- behind it",
+        ),
+        () => Error::new("it holds no PEM certificate"),
+    })
+}
+
+fn convert(what: &str, command: &str, file: &str) -> Error {
+    Error::new(format!("it is {what}, make PEM of it: openssl {command} -in {file} -out {file}.pem"))
+}
+
+const SEQUENCE: u8 = 0x30;
+const OBJECT: u8 = 0x06;
+
+/// What a sequence of DER that is the whole of a file holds. Text never begins so.
+fn der_body(bytes: &[u8]) -> Option<&[u8]> {
+    let (SEQUENCE, rest) = bytes.split_first().map(|(tag, rest)| (*tag, rest))? else { return None };
+    let (length, rest) = rest.split_first()?;
+    let count = usize::from(length.checked_sub(0x80)?);
+    // 0x80 alone stands for a length that the end tells.
+    (count <= 4 && count < rest.len()).then(|| &rest[count..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate() -> (String, Vec<u8>) {
+        let made = rcgen::generate_simple_self_signed(["ca".to_string()]).unwrap();
+        (made.cert.pem(), made.cert.der().to_vec())
+    }
+
+    #[test]
+    fn certificates_come_as_any_system_writes_them() {
+        let (pem, der) = certificate();
+        let crlf = pem.replace('\n', "\r\n");
+        let mac = pem.trim_end().replace('\n', "\r");
+        let blanks = pem.replace('\n', " \n");
+        for text in
+            [&pem, &crlf, &mac, &blanks, &format!("\u{feff}{crlf}"), &format!("subject=CN = ca\n{pem}")]
+        {
+            assert_eq!(
+                certificates_of(text.as_bytes()).unwrap(),
+                [CertificateDer::from(der.clone())],
+                "{text:?}"
+            );
+        }
+        assert_eq!(certificates_of(pem.repeat(2).as_bytes()).unwrap().len(), 2);
+        assert_eq!(certificates_of(&der).unwrap(), [CertificateDer::from(der.clone())]);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_named_with_the_command_that_helps() {
+        let (pem, _) = certificate();
+        let utf_16: Vec<u8> =
+            [0xff, 0xfe].into_iter().chain(pem.bytes().flat_map(|byte| [byte, 0])).collect();
+        let bare: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let labelled = |label: &str| pem.replace("CERTIFICATE", label).into_bytes();
+        for (bytes, words) in [
+            (utf_16, "UTF-16"),
+            (bare.into_bytes(), "put a line -----BEGIN CERTIFICATE-----"),
+            (labelled("PKCS7"), "openssl pkcs7 -print_certs -in FILE -out FILE.pem"),
+            (labelled("PRIVATE KEY"), "private key"),
+            (labelled("TRUSTED CERTIFICATE"), "openssl x509 -in FILE"),
+            (labelled("CERTIFICATE REQUEST"), "a request"),
+            (b"\x30\x82\x01\x00\x06\x09\x2a".to_vec(), "openssl pkcs7 -inform DER -print_certs -in FILE"),
+            (b"\x30\x80\x06\x09\x2a".to_vec(), "openssl pkcs7 -inform DER -print_certs -in FILE"),
+            (b"\x30\x82\x01\x00\x02\x01\x03".to_vec(), "openssl pkcs12 -nokeys -in FILE"),
+            (b"# nothing\n".to_vec(), "it holds no PEM certificate"),
+            (b"0".to_vec(), "it holds no PEM certificate"),
+        ] {
+            let error = certificates_of(&bytes).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::secret::Secret;
 use super::url::Url;
 use super::{ConnectionConfig, TlsConfig, TlsIdentity};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, io_text};
+use crate::text_file::text_of;
 
 /// Where a pod finds its service account.
 pub(crate) const SERVICE_ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -90,9 +91,9 @@ pub fn of_pod(environment: &dyn Fn(&str) -> Option<String>, folder: &Path) -> Re
 /// When the file cannot be read or says what is not supported.
 pub(crate) fn of_kubeconfig(path: &Path) -> Result<ClusterConfig> {
     let intent = || format!("kubeconfig {}", path.display());
-    let text =
-        std::fs::read_to_string(path).map_err(|error| crate::error::io_text(&error)).context(intent)?;
-    let file = super::yaml::from_str::<Kubeconfig>(&text).context(intent)?;
+    let bytes = std::fs::read(path).map_err(|error| io_text(&error)).context(intent)?;
+    let text = text_of(&bytes).map_err(Error::from).context(intent)?;
+    let file = super::yaml::from_str::<Kubeconfig>(text).context(intent)?;
     file.resolve(path.parent().unwrap_or(Path::new(""))).context(intent)
 }
 

@@ -9,6 +9,7 @@ use super::legacy::{self, Converted, Surroundings};
 use super::problem::{Problem, line_of};
 use crate::error::io_text;
 use crate::limits::CONFIG_BYTES_MAX;
+use crate::text_file::text_of;
 
 /// Reads and checks a file, the secrets and certificates that it names included.
 ///
@@ -65,8 +66,9 @@ fn read(path: &Path) -> Result<String, Problem> {
     if bytes.len() as u64 > limit {
         return Err(Problem::of_file(path, format!("is larger than {} KiB", limit / 1024)));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = line_of(error.as_bytes(), error.utf8_error().valid_up_to());
-        Problem { line: Some(line), ..Problem::of_file(path, "is not UTF-8 text") }
-    })
+    let text = text_of(&bytes).map_err(|not| {
+        let line = line_of(&bytes, not.offset);
+        Problem { line: Some(line), ..Problem::of_file(path, not.reason) }
+    })?;
+    Ok(text.to_string())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 use crate::error::{Context, Error, Result, io_text};
+use crate::text_file::text_of;
 
 /// Where a secret comes from.
 #[derive(Clone)]
@@ -112,11 +113,7 @@ impl Secret {
 /// # Errors
 /// What is wrong with it, where it is not certain what the secret is.
 fn secret_text(bytes: &[u8]) -> std::result::Result<String, &'static str> {
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
-        return Err("is UTF-16 or holds NUL bytes: save it as UTF-8 text");
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text: save it as UTF-8")?;
+    let text = text_of(bytes).map_err(|not| not.reason)?;
     // Certificates and their keys.
     if text.starts_with("-----BEGIN ") {
         return Ok(text.to_string());

@@ -671,7 +671,7 @@ fn relative_paths_and_secret_files() {
     let SourceKind::Vcenter(vcenter) = &config.sources[0].kind;
     assert_eq!(vcenter.password, Secret::File(folder.join("password")));
     let file = file.display();
-    assert_eq!(binary.unwrap_err()[0].to_string(), format!("{file}:2: is not UTF-8 text"));
+    assert_eq!(binary.unwrap_err()[0].to_string(), format!("{file}:2: is not UTF-8 text: save it as UTF-8"));
     assert_eq!(large.unwrap_err()[0].to_string(), format!("{file}: is larger than 1024 KiB"));
     assert_eq!(
         missing.unwrap_err()[0].to_string(),

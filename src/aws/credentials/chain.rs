@@ -16,6 +16,7 @@ use crate::config::secret::Secret;
 use crate::error::{Context, Error, Result, io_text};
 use crate::http::client::{Client, Request};
 use crate::limits::{CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WAIT_MAX};
+use crate::text_file::text_of;
 
 /// All places, and what it takes to ask them.
 #[derive(Debug)]
@@ -125,9 +126,12 @@ impl Chain {
             let chosen = self.environment.get(variable).map(PathBuf::from);
             chosen.or_else(|| Some(PathBuf::from(self.environment.get("HOME")?).join(".aws").join(name)))
         };
-        let read = |path: Option<PathBuf>| match path.map(|path| (std::fs::read_to_string(&path), path)) {
+        let read = |path: Option<PathBuf>| match path.map(|path| (std::fs::read(&path), path)) {
             None => Ok(String::new()),
-            Some((Ok(text), _)) => Ok(text),
+            Some((Ok(bytes), path)) => {
+                let text = text_of(&bytes).map_err(Error::from);
+                text.map(str::to_string).context(|| format!("read {}", path.display()))
+            }
             Some((Err(error), _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
             Some((Err(error), path)) => {
                 Err(Error::new(io_text(&error)).context(format!("read {}", path.display())))

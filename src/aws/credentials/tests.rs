@@ -114,7 +114,8 @@ fn profiles_lead_to_keys_and_roles() {
         ),
     )
     .unwrap();
-    std::fs::write(path("credentials"), "[base]\naws_access_key_id=BASE\naws_secret_access_key=s\n").unwrap();
+    let keys = "\u{feff}[base]\r\naws_access_key_id=BASE\r\naws_secret_access_key=s\r\n";
+    std::fs::write(path("credentials"), keys).unwrap();
     let sts = serve_by(|request| {
         let form = String::from_utf8(request.body.clone()).unwrap();
         let signer = request.header("authorization").unwrap_or("nobody").to_string();

@@ -209,7 +209,8 @@ fn kubeconfigs_as_kubectl_writes_them() {
     let text = "apiVersion: v1\nclusters:\n- cluster:\n    insecure-skip-tls-verify: true\n    proxy-url: http://p:1\n\
                 \x20   server: https://127.0.0.1:6443\n    tls-server-name: api\n  name: k\ncontexts:\n- context:\n    cluster: k\n\
                 \x20   user: u\n  name: c\ncurrent-context: c\nkind: Config\npreferences: {}\nusers:\n- name: u\n  user:\n    token: '123'\n";
-    std::fs::write(&file, text).unwrap();
+    // As an editor of Windows saves it.
+    std::fs::write(&file, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
     let cluster = kubernetes::of_kubeconfig(&file).unwrap();
     assert_eq!((&*cluster.server, &*cluster.namespace), ("https://127.0.0.1:6443", "default"));
     assert_eq!(cluster.token, Some(Secret::Literal("123".into())));
@@ -225,6 +226,7 @@ fn kubeconfigs_as_kubectl_writes_them() {
         ("user: u", "user: v", "user \"v\" is not in it"),
         ("https://127", "ftp://127", "server: not an http or https URL"),
         ("kind: Config", "\tkind", "line "),
+        ("kind: Config", "\0", "is UTF-16 or holds NUL bytes: save it as UTF-8 text"),
     ] {
         std::fs::write(&file, text.replace(from, to)).unwrap();
         let error = kubernetes::of_kubeconfig(&file).unwrap_err().to_string();
