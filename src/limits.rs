@@ -144,6 +144,8 @@ pub(crate) const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 pub(crate) const TLS_SESSIONS_MAX: usize = 8;
 /// Bytes of a bundle of trusted certificates.
 pub(crate) const CA_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Deadline of one call to a source that has none of its own.
+pub(crate) const SOURCE_CALL_WAIT_DEFAULT: Duration = Duration::from_secs(30);
 /// Deadline of one call to vCenter, connect and body included.
 pub(crate) const VCENTER_CALL_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Elements of an XML answer that is read as a tree.

@@ -151,6 +151,8 @@ pub(crate) struct IncidentSnapshot {
     pub(crate) detail: String,
     /// What the router does about it.
     pub(crate) consequence: String,
+    /// What a person can do about it, where the part alone does not tell; otherwise empty.
+    pub(crate) cure: &'static str,
     /// Since when.
     pub(crate) since: Timestamp,
     /// Failures since then.

@@ -167,19 +167,15 @@ pub(crate) fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
 /// What a person can do about it, beside what the message itself says.
 pub(crate) fn cure(route: &str, incident: &IncidentSnapshot) -> String {
     match (incident.part, incident.reason.as_str()) {
+        _ if !incident.cure.is_empty() => incident.cure.to_string(),
         (Part::Source, LOGIN_REFUSED) => {
             "correct the account or its password file; a changed file is tried at once (a credential of systemd \
              is copied when the service starts: `systemctl restart event-router`)"
                 .to_string()
         }
-        (Part::Source, _) => {
+        (Part::Source | Part::Stall, _) => {
             "if it does not pass by itself, `router check` tries every step to the source and \
              names the one that fails"
-                .to_string()
-        }
-        (Part::Stall, _) => {
-            "give the account the role Read-only on the root object, with Propagate to children; \
-             if it has it, restart the vCenter service vpxd"
                 .to_string()
         }
         (Part::DeadLetters, _) => format!(
@@ -434,6 +430,14 @@ mod tests {
         one.incidents.clear();
         one.link.connected = false;
         assert_eq!(state(&one), (State::Connecting, at(NOW - 500)));
+    }
+
+    #[test]
+    fn the_source_knows_the_cure_of_its_stall_best() {
+        let mut stall = incident(Part::Stall, NOW - 100);
+        assert!(cure("a", &stall).contains("`router check`"));
+        stall.cure = "turn it off and on";
+        assert_eq!(cure("a", &stall), "turn it off and on");
     }
 
     #[test]

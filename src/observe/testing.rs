@@ -88,6 +88,7 @@ pub(crate) fn incident(part: Part, since: i64) -> IncidentSnapshot {
         reason: "503".into(),
         detail: "it failed: do this".into(),
         consequence: "trying again".into(),
+        cure: "",
         since: at(since),
         times: 3,
     }

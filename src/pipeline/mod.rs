@@ -175,6 +175,7 @@ impl Route {
             started: Timestamp::now(),
             processor: processor.clone(),
             source: source.watch(),
+            read_wait_max: source.call_wait_max(),
             pulses: Vec::new(),
         };
         let address = view.about.source_address.clone();

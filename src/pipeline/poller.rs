@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::event::{Event, Position};
 use crate::limits::{
-    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_DISORDER_MAX, KEY_SUSPICIOUS, LOGIN_REFUSED_WAIT,
+    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_DISORDER_MAX, LOGIN_REFUSED_WAIT,
     ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT, REPEATED_PAGES_MAX,
 };
 use crate::observe::incident::DATED_AHEAD;
@@ -56,7 +56,6 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse:
         ahead: None,
         caught_up_at: None,
         repeated_pages: 0,
-        key_warned: false,
         last_key: None,
         purged_after: None,
         oddities_told: HashSet::new(),
@@ -96,7 +95,6 @@ struct Poller<'a> {
     caught_up_at: Option<Timestamp>,
     // Pages in a row that brought nothing but repeats.
     repeated_pages: u32,
-    key_warned: bool,
     // Of the event that was new last.
     last_key: Option<i64>,
     // The source has purged what came after this time.
@@ -171,6 +169,9 @@ impl Poller<'_> {
             self.failures = 0;
             self.shared.source_incident.over();
             self.shared.stats.pages.add(1);
+            for notice in &page.notices {
+                log::warn!(target: self.shared.who.as_str(), "{notice}");
+            }
             let empty = page.items.is_empty();
             log::debug!(target: self.shared.who.as_str(), "page of {} events", page.items.len());
             let (events, mut repeats) = (page.items.len(), 0);
@@ -519,7 +520,7 @@ impl Poller<'_> {
         }
     }
 
-    // Both are only said: keys tell events apart, and nothing is concluded from their order.
+    // It is only said: keys tell events apart, and nothing is concluded from their order.
     fn warn_about_key(&mut self, position: Position) {
         let key = position.key;
         let reuse = self.mark_reuse(position);
@@ -527,11 +528,6 @@ impl Poller<'_> {
         if let Some(last) = self.last_key.replace(key).filter(|last| reuse || went_back(*last)) {
             log::warn!(target: self.shared.who.as_str(), "the source's event keys went back from {last} to {key}: its database was restored \
                  or began anew; going on by time, some events may be repeated");
-        }
-        if !self.key_warned && !(0..=KEY_SUSPICIOUS).contains(&key) {
-            self.key_warned = true;
-            log::warn!(target: self.shared.who.as_str(), "event key {key}: vCenter's event counter is about to overflow or has; a known vCenter \
-                 fault then hides new events from collectors: open a support request with VMware");
         }
     }
 

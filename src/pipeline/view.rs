@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Role, Shared};
-use crate::limits::{BUSY_MARGIN, VCENTER_CALL_WAIT_MAX};
+use crate::limits::BUSY_MARGIN;
 use crate::observe::incident::Report;
 use crate::observe::registry::Watched;
 use crate::observe::snapshot::{About, Busy, Counts, IncidentSnapshot, Part, RouteSnapshot};
@@ -22,6 +22,8 @@ pub struct View {
     pub(super) started: Timestamp,
     pub(super) processor: Arc<dyn Processor>,
     pub(super) source: SourceWatch,
+    // The longest call of the source.
+    pub(super) read_wait_max: Duration,
     pub(super) pulses: Vec<(Role, Arc<Pulse>)>,
 }
 
@@ -40,7 +42,7 @@ impl View {
             Role::Worker => "worker",
             Role::Checkpointer => "checkpointer of the checkpoint",
         };
-        let time_max = self.processor.deliver_wait_max().max(VCENTER_CALL_WAIT_MAX) + BUSY_MARGIN;
+        let time_max = self.processor.deliver_wait_max().max(self.read_wait_max) + BUSY_MARGIN;
         Busy { role, time, time_max }
     }
 
@@ -53,6 +55,7 @@ impl View {
                 reason: report.reason,
                 detail: report.detail,
                 consequence: report.consequence,
+                cure: "",
                 since: before(now, report.since.elapsed()),
                 times: report.times,
             })
@@ -63,6 +66,7 @@ impl View {
             reason: "stalled".to_string(),
             detail: stall.detail,
             consequence: format!("tried last: {}", stall.tried),
+            cure: self.source.stall_cure(),
             since,
             times: 1,
         });

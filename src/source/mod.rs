@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::event::{Event, Position};
+use crate::limits::SOURCE_CALL_WAIT_DEFAULT;
 use crate::observe::incident::LOGIN_REFUSED;
 use crate::stop::Stop;
 
@@ -49,6 +50,12 @@ pub trait Source: Send {
         SourceWatch::default()
     }
 
+    /// The longest that one call of `open` or `read` takes for one answer of the other side when all is
+    /// well: a thread that is at it for much longer hangs.
+    fn call_wait_max(&self) -> Duration {
+        SOURCE_CALL_WAIT_DEFAULT
+    }
+
     /// Gives back what the source holds at the other side (collector, session). Best effort.
     fn close(&mut self);
 }
@@ -76,6 +83,8 @@ pub struct Page {
     pub(crate) items: Vec<Item>,
     /// More is waiting: read again at once.
     pub(crate) more: bool,
+    /// What the source wants its operator to be warned of. Told once each.
+    pub(crate) notices: Vec<String>,
 }
 
 /// One entry of a page.

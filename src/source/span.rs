@@ -100,6 +100,10 @@ impl Source for Span {
         self.inner.watch()
     }
 
+    fn call_wait_max(&self) -> Duration {
+        self.inner.call_wait_max()
+    }
+
     fn close(&mut self) {
         self.inner.close();
     }
@@ -135,7 +139,7 @@ mod tests {
                     reason: String::new(),
                 })
             };
-            Ok(Page { items: times.iter().map(item).collect(), more: !self.0.is_empty() })
+            Ok(Page { items: times.iter().map(item).collect(), more: !self.0.is_empty(), ..Page::default() })
         }
 
         fn wait(&mut self, _: &Stop, longest: Duration) -> Result<(), SourceError> {

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 
 /// Shows what a source suffers from. Clones show the same.
 #[derive(Clone, Debug, Default)]
-pub struct SourceWatch(Arc<Mutex<StallReport>>);
+pub struct SourceWatch {
+    stall: Arc<Mutex<StallReport>>,
+    stall_cure: &'static str,
+}
 
 /// Whether a source is stalled: events are known that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,16 @@ pub(crate) struct StallReport {
 }
 
 impl SourceWatch {
+    /// A watch of a source for which this is what a person can do about a stall.
+    pub(super) fn with_stall_cure(stall_cure: &'static str) -> SourceWatch {
+        SourceWatch { stall_cure, ..SourceWatch::default() }
+    }
+
+    /// What a person can do about a stall; empty if the source does not know.
+    pub(crate) fn stall_cure(&self) -> &'static str {
+        self.stall_cure
+    }
+
     /// The report as it is now.
     pub(crate) fn stall(&self) -> StallReport {
         self.lock().clone()
@@ -32,6 +45,6 @@ impl SourceWatch {
     }
 
     fn lock(&self) -> MutexGuard<'_, StallReport> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.stall.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -24,7 +24,7 @@ impl Vcenter {
         } else {
             self.judge_silence()?;
         }
-        Ok(Page { items, more })
+        Ok(Page { items, more, ..Page::default() })
     }
 
     /// One step of a walk past a stall. It may hand over nothing: the next call goes on.
@@ -42,7 +42,7 @@ impl Vcenter {
                 let first = items.iter().find_map(position).filter(|_| walk.reading.is_none());
                 if first.is_some_and(|first| walk.hides(first)) {
                     self.walk = Some(walk);
-                    return Ok(Page { more: true, items: Vec::new() });
+                    return Ok(Page { more: true, ..Page::default() });
                 }
                 // A slice may hold more than a page.
                 if is_empty {
@@ -68,7 +68,7 @@ impl Vcenter {
                 log::debug!(target: self.who.as_str(), "the walk is over, reading from {begin}");
             }
         }
-        Ok(Page { more: true, items })
+        Ok(Page { more: true, items, ..Page::default() })
     }
 
     /// Remembers what was read, drops what is not new, and says so if the rest ends a stall.

@@ -14,7 +14,7 @@ use crate::event::Position;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{
     EVENT_BYTES_EXPECTED, PAGE_BYTES_AIM, POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP,
-    VCENTER_CONNECTIONS_MAX,
+    VCENTER_CALL_WAIT_MAX, VCENTER_CONNECTIONS_MAX,
 };
 use crate::source::watch::SourceWatch;
 use crate::source::{Broken, Item, Opened, Page, Source, SourceError};
@@ -26,6 +26,7 @@ mod collector;
 mod connection;
 mod convert;
 pub(crate) mod event_types;
+mod keys;
 mod ladder;
 mod link;
 mod long_poll;
@@ -38,6 +39,7 @@ mod walk;
 
 use connection::CallError;
 use convert::ServerIdentity;
+use keys::KeyWatch;
 use link::Link;
 use long_poll::{Ended, LongPoll};
 use session::Session;
@@ -70,6 +72,7 @@ pub struct Vcenter {
     event_bytes: usize,
     poll_wait: Duration,
     insecure_warned: Option<Instant>,
+    keys: KeyWatch,
     stall: Stall,
     seen: Seen,
     // Where a new collector has to begin to miss nothing, and the key of the event there.
@@ -115,6 +118,7 @@ impl Vcenter {
             witness: None,
             mark: None,
             passed: None,
+            keys: KeyWatch::default(),
             stall: Stall::new(StallTiming::default(), Instant::now()),
             seen: Seen::from(Timestamp::UNIX_EPOCH),
             resume: Timestamp::UNIX_EPOCH,
@@ -317,11 +321,11 @@ impl Source for Vcenter {
     }
 
     fn read(&mut self) -> Result<Page, SourceError> {
-        let result = if self.walk.is_some() { self.walk_on() } else { self.read_on() };
-        if result.is_err()
-            && let Some(link) = &mut self.link
-        {
-            link.fail();
+        let mut result = if self.walk.is_some() { self.walk_on() } else { self.read_on() };
+        match (&mut result, &mut self.link) {
+            (Ok(page), _) => page.notices.extend(self.keys.notice(&page.items)),
+            (Err(_), Some(link)) => link.fail(),
+            (Err(_), None) => {}
         }
         result
     }
@@ -367,6 +371,10 @@ impl Source for Vcenter {
 
     fn watch(&self) -> SourceWatch {
         self.stall.watch()
+    }
+
+    fn call_wait_max(&self) -> Duration {
+        VCENTER_CALL_WAIT_MAX
     }
 
     fn close(&mut self) {

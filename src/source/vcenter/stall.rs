@@ -88,6 +88,10 @@ pub(crate) enum Verdict {
     Settled,
 }
 
+/// What a person can do about a stall.
+const STALL_CURE: &str = "give the account the role Read-only on the root object, with Propagate to children; if it has it, \
+     restart the vCenter service vpxd";
+
 /// The state of the watch.
 #[derive(Debug)]
 pub(crate) struct Stall {
@@ -105,7 +109,7 @@ enum State {
 impl Stall {
     pub(crate) fn new(timing: StallTiming, now: Instant) -> Stall {
         let state = State::Quiet { compare_at: now + timing.compare };
-        Stall { timing, state, watch: SourceWatch::default() }
+        Stall { timing, state, watch: SourceWatch::with_stall_cure(STALL_CURE) }
     }
 
     /// The same watch with another patience.
@@ -303,6 +307,7 @@ mod tests {
         let start = Instant::now();
         let mut stall = Stall::new(TIMING, start);
         let watch = stall.watch();
+        assert!(watch.stall_cure().starts_with("give the account the role Read-only"));
         let mut climbed = Vec::new();
         for second in 0..800 {
             if stall.is_compare_due(false, at(start, second)) {
