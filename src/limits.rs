@@ -31,6 +31,16 @@ pub(crate) const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// Events of a route that are read but not settled, delivered out of order ones included.
 pub(crate) const OUTSTANDING_EVENTS_MAX: usize = 10_000;
+/// Those of them that have left the channel.
+pub(crate) const LEDGER_EVENTS_MAX: usize = OUTSTANDING_EVENTS_MAX - AROUND_CHANNEL * BATCH_ENTRIES_MAX;
+/// Batches in the channel between the poller and the workers.
+pub(crate) const BATCHES_AHEAD_MAX: usize = 14;
+/// Bytes of one batch; a larger event is a batch of its own and takes several places.
+pub(crate) const BATCH_BYTES_MAX: usize = 32 * 1024;
+/// Entries of one batch.
+pub(crate) const BATCH_ENTRIES_MAX: usize = 128;
+// One batch is being filled and one emptied beside those in the channel.
+const AROUND_CHANNEL: usize = BATCHES_AHEAD_MAX + 2;
 /// How often the page's address is tried that cannot be listened on.
 pub(crate) const BIND_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait while a sink refuses the sender: who corrects that wants to see it work.
@@ -39,6 +49,8 @@ pub(crate) const SENDER_WAIT_MAX: Duration = Duration::from_secs(30);
 pub(crate) const VERDICT_BODY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes of events of a route that wait for delivery; one event is always admitted.
 pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;
+/// Those of them that have left the channel.
+pub(crate) const LANES_BYTES_MAX: usize = QUEUE_BYTES_MAX / 2;
 /// Worker threads of one route.
 pub(crate) const WORKERS_MAX: usize = 1024;
 /// Worker threads of a route that does not say.
@@ -380,7 +392,8 @@ pub(crate) const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 
 // An element can make an array with an object in it.
 const _: () = assert!(2 * XML_DEPTH_MAX < JSON_DEPTH_MAX);
-const _: () = assert!(PAGE_EVENTS_MAX < OUTSTANDING_EVENTS_MAX);
+const _: () = assert!(AROUND_CHANNEL * BATCH_BYTES_MAX + LANES_BYTES_MAX <= QUEUE_BYTES_MAX);
+const _: () = assert!(PAGE_EVENTS_MAX < LEDGER_EVENTS_MAX);
 const _: () = assert!(EVENT_BYTES_EXPECTED < PAGE_BYTES_AIM && PAGE_BYTES_AIM < VCENTER_BODY_BYTES_MAX);
 const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 // Greeting, login, time, collector and the size of its page; before them the close of what was open.

@@ -1,15 +1,15 @@
 //! The pipeline of a route: one source joined to one processor.
 //!
 //! ```text
-//!  poller thread              queue (one lock)             worker threads (n)
-//!  open, read, filter  -->  lanes: who may go next  -->  deliver, judge, retry or bury
-//!                           ledger: what is settled  <--  settle
-//!                                  |
-//!                           checkpointer thread: checkpoint file
+//!  poller thread       bounded channel     queue (one lock)            worker threads (n)
+//!  open, read, filter --> batches --> lanes: who may go next  -->  deliver, judge, retry
+//!                                     ledger: what is settled <--  settle, or dead letter
+//!                                            |
+//!                                     checkpointer thread: checkpoint file
 //! ```
 //!
 //! The poller owns the source, the checkpointer owns the checkpoint file, the queue owns what is on its
-//! way. A full queue blocks the poller; nothing else ever waits for anything but work, time or stop.
+//! way. A full channel blocks the poller; nothing else ever waits for anything but work, time or stop.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,10 +28,13 @@ use crate::processor::Processor;
 use crate::source::Source;
 use crate::stop::{Stop, StopSource, stop_signal};
 
+mod accepted;
+pub(crate) mod batch;
 pub mod checkpoint;
 mod checkpointer;
 pub(crate) mod clock;
 pub mod dead_letter;
+pub(crate) mod dispatch;
 pub(crate) mod filter;
 pub(crate) mod go_checkpoint;
 pub(crate) mod lanes;
@@ -44,8 +47,6 @@ pub(crate) mod view;
 pub(crate) mod window;
 mod worker;
 
-mod accepted;
-
 #[cfg(test)]
 mod tests;
 
@@ -56,7 +57,7 @@ use filter::Filter;
 use go_checkpoint::GoCheckpoint;
 use ledger::Progress;
 use poller::Start;
-use queue::{Phase, Queue};
+use queue::Queue;
 use retry::Promise;
 use view::View;
 
@@ -148,8 +149,9 @@ impl Route {
         };
         let (stop, stop_seen) = stop_signal();
         let (end_checkpointer, end_seen) = stop_signal();
+        let (queue, feed) = Queue::new(config.order);
         let shared = Arc::new(Shared {
-            queue: Queue::new(config.order),
+            queue,
             stats: RouteStats::default(),
             accepted: LastAccepted::default(),
             promise: if file.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
@@ -194,7 +196,7 @@ impl Route {
             route.spawn(index, Role::Worker, exits, body)?;
         }
         let body = move |pulse: &Pulse| {
-            poller::run(&shared, source.as_mut(), start, pulse);
+            poller::run(&shared, source.as_mut(), start, feed, pulse);
             Ok(())
         };
         route.spawn(index, Role::Poller, exits, body)?;
@@ -215,15 +217,15 @@ impl Route {
     /// because nothing else remembers them.
     pub fn stop(&self) {
         self.stop.stop();
-        self.shared.queue.set_phase(match self.shared.promise {
-            Promise::AtLeastOnce => Phase::Closed,
-            Promise::AtMostOnce => Phase::Draining,
-        });
+        // Without a checkpoint the workers go on to the end of the stream, which is the poller's.
+        if self.shared.promise == Promise::AtLeastOnce {
+            self.shared.queue.close();
+        }
     }
 
     /// Gives up what still waits for delivery.
     pub(crate) fn close(&self) {
-        self.shared.queue.set_phase(Phase::Closed);
+        self.shared.queue.close();
     }
 
     /// Lets the checkpointer write its last record and end.

@@ -1,5 +1,5 @@
 //! The poller thread of a route: opens the source where the route stands, reads pages, filters, and
-//! hands events to the lanes. A full queue blocks it: that is the back-pressure.
+//! sends events to the workers. A full channel blocks it: that is the back-pressure.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use crate::limits::{
 use crate::observe::incident::DATED_AHEAD;
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
+use crate::pipeline::batch::{Entry, Feed};
 use crate::pipeline::clock::{SourceClock, gained_meanwhile, is_ahead, is_set_forward, set_back, trusted};
 use crate::pipeline::ledger::{Ledger, Progress};
 use crate::pipeline::recent::Recent;
@@ -44,9 +45,10 @@ impl Start {
 }
 
 /// Reads until stop.
-pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, pulse: &Pulse) {
+pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, feed: Feed, pulse: &Pulse) {
     let mut poller = Poller {
         shared,
+        feed,
         pulse,
         issued: None,
         clock: None,
@@ -81,8 +83,9 @@ enum Ending {
 
 struct Poller<'a> {
     shared: &'a Shared,
+    feed: Feed,
     pulse: &'a Pulse,
-    // What was handed to the lanes (or settled by an earlier run) around the newest event; none
+    // What was handed on (or settled by an earlier run) around the newest event; none
     // until the source was opened once.
     issued: Option<Issued>,
     clock: Option<SourceClock>,
@@ -182,7 +185,6 @@ impl Poller<'_> {
                     Handed::Stopped => return Ok(Ending::Stopped),
                 }
             }
-            self.brake(events, repeats);
             if let Some(position) = source.passed()
                 && !self.pass(position)
             {
@@ -191,6 +193,10 @@ impl Poller<'_> {
             if empty {
                 self.catch_up();
             }
+            if !self.feed.flush(stop) {
+                return Ok(Ending::Stopped);
+            }
+            self.brake(events, repeats);
             if self.is_clock_set_back(source)? {
                 return Ok(Ending::ClockSetBack);
             }
@@ -250,7 +256,7 @@ impl Poller<'_> {
             if changed {
                 issued.window.forget_keys();
                 self.last_key = None;
-                self.shared.queue.change_source(&opened.identity);
+                self.say(Entry::SourceChanged(opened.identity.clone()));
             }
             return Ok(Some(opened));
         }
@@ -269,7 +275,7 @@ impl Poller<'_> {
         let bounded = window.newest().is_none_or(|newest| window.overlap_before(newest) < start);
         let (known, recent) = (Window::default(), Recent::default());
         self.issued = Some(Issued { start, window, known, recent });
-        if self.shared.keeps_checkpoint && !self.shared.queue.wait_durable() {
+        if !self.wait_durable() {
             return Ok(None);
         }
         // The source may have been opened before a bound moved the start. What lies before it was
@@ -293,7 +299,7 @@ impl Poller<'_> {
         };
         self.clock = Some(SourceClock::new(present, now));
         self.shared.stats.source_clock(present);
-        self.shared.queue.see_present(present, offset);
+        self.say(Entry::Present(present, offset));
         // Time that a clock was set forward over has no events, and none that are gone.
         let is_purged = opened.is_purged && !is_set_forward(gained);
         let opened = Opened { is_purged, ..opened };
@@ -302,16 +308,15 @@ impl Poller<'_> {
         let to = trusted(position, present, set_back(gained));
         if to < position {
             issued.pull_back(to);
-            self.shared.queue.set_back(to);
-            // Before anything is read that is dated before the old position, a restart must know of it.
-            if self.shared.keeps_checkpoint && !self.shared.queue.wait_durable() {
-                return Ok(opened);
-            }
+        }
+        let begin = issued.resume();
+        // Before anything is read that is dated before the old position, a restart must know of it.
+        if to < position && !(self.say(Entry::ClockSetBack(to)) && self.wait_durable()) {
+            return Ok(opened);
         }
         if set_back(gained).is_none() && !is_ahead(position, present) {
             return Ok(opened);
         }
-        let begin = issued.resume();
         self.caught_up_at = Some(position);
         let detail = format!(
             "the position {position} is ahead of what the source's clock can have shown: its clock, now {present}, was \
@@ -330,7 +335,7 @@ impl Poller<'_> {
     fn catch_up(&mut self) {
         if let Some(issued) = self.issued.as_mut().filter(|issued| issued.window.is_held()) {
             issued.window.release();
-            self.shared.queue.catch_up();
+            self.say(Entry::CaughtUp);
         }
     }
 
@@ -349,7 +354,7 @@ impl Poller<'_> {
         }
         self.clock = Some(SourceClock::new(present, now));
         self.shared.stats.source_clock(present);
-        self.shared.queue.see_present(present, present.duration_since(Timestamp::now()));
+        self.say(Entry::Present(present, present.duration_since(Timestamp::now())));
         self.judge_dates(present);
         Ok(false)
     }
@@ -397,11 +402,11 @@ impl Poller<'_> {
             return true;
         }
         self.mark_reuse(position);
-        let pushed = self.shared.queue.push_settled(Some(position), None);
-        if pushed {
+        let sent = self.say(Entry::Settled(Some(position), None));
+        if sent {
             self.remember(position);
         }
-        pushed
+        sent
     }
 
     fn hand_over(&mut self, item: Item) -> Handed {
@@ -435,16 +440,16 @@ impl Poller<'_> {
         self.tell_oddities(&event);
         self.warn_about_key(position);
         log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
-        let pushed = if self.shared.wants(&event) {
-            self.shared.queue.push(event)
+        let sent = if self.shared.wants(&event) {
+            self.say(Entry::Event(event))
         } else {
             stats.filtered.add(1);
-            self.shared.queue.push_settled(Some(position), Some(event.ce.into()))
+            self.say(Entry::Settled(Some(position), Some(event.ce.into())))
         };
-        if pushed {
+        if sent {
             self.remember(position);
         }
-        pushed
+        sent
     }
 
     fn keep_broken(&mut self, broken: Broken) -> bool {
@@ -472,11 +477,11 @@ impl Poller<'_> {
         if let Some(position) = broken.position {
             self.mark_reuse(position);
         }
-        let pushed = self.shared.queue.push_settled(broken.position, None);
-        if let Some(position) = broken.position.filter(|_| pushed) {
+        let sent = self.say(Entry::Settled(broken.position, None));
+        if let Some(position) = broken.position.filter(|_| sent) {
             self.remember(position);
         }
-        pushed
+        sent
     }
 
     // Once per name; beyond the limit of names they are only counted.
@@ -509,8 +514,20 @@ impl Poller<'_> {
             return false;
         };
         issued.window.begin_again(position.time);
-        self.shared.queue.keys_begin_again(position.time);
+        self.say(Entry::KeysBeginAgain(position.time));
         true
+    }
+
+    // Waits while the channel is full. False when the route is to stop.
+    fn say(&mut self, entry: Entry) -> bool {
+        self.feed.push(entry, &self.shared.stop)
+    }
+
+    // Waits until everything that was said is on disk, where there is a checkpoint. False when the route
+    // is to stop.
+    fn wait_durable(&mut self) -> bool {
+        let is_sent = self.feed.flush(&self.shared.stop);
+        is_sent && (!self.shared.keeps_checkpoint || self.shared.queue.wait_durable(self.feed.sent()))
     }
 
     fn remember(&mut self, position: Position) {

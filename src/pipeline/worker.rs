@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
-use crate::pipeline::queue::Done;
+use crate::pipeline::dispatch::Done;
 use crate::pipeline::retry::{self, Promise};
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 

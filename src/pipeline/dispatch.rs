@@ -1,0 +1,318 @@
+//! Which worker does what: leader and followers, as a state machine without clock and thread.
+//!
+//! ```text
+//!             batch                 take
+//!   channel --------> inbox, lanes ------> a worker delivers --> settle or park --+
+//!      |                   ^ ledger                                              |
+//!      +-- one worker without work leads: it waits for the channel and the next retry
+//!          the others follow: they wait until they are called  <----------------+
+//! ```
+//!
+//! Only the leader receives, so the stream keeps its order. Whoever leaves with work passes on what is
+//! left: he calls a follower, who takes other work or leads in his place. The end of the stream is the
+//! poller's end of the channel that was dropped.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use crate::config::Order;
+use crate::limits::{LANES_BYTES_MAX, LEDGER_EVENTS_MAX};
+use crate::pipeline::batch::{Batch, Entry};
+use crate::pipeline::lanes::Lanes;
+use crate::pipeline::ledger::{Ledger, Progress};
+use crate::pipeline::window::Window;
+use crate::processor::Delivery;
+
+/// What a worker did with a delivery it had taken.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// The event is settled.
+    Settled(Delivery),
+    /// It must be delivered again, not before this.
+    Parked(Delivery, Instant),
+}
+
+/// What a worker is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Deliver what it took.
+    Deliver,
+    /// Wait for what the lead waits for, then say so by [`Dispatch::stop_leading`].
+    Lead(Lead),
+    /// Wait until it is called, then say so by [`Dispatch::stop_following`].
+    Follow,
+    /// End: nothing will come any more.
+    End,
+}
+
+/// What the leader waits for, beside a nudge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lead {
+    /// For a batch: there is room.
+    pub(crate) receives: bool,
+    /// For this moment, when the next parked lane is due.
+    pub(crate) due: Option<Instant>,
+}
+
+/// Whom to wake after a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    /// One follower.
+    pub(crate) follower: bool,
+    /// The leader, who waits for something else than what is due.
+    pub(crate) leader: bool,
+    /// Everybody: it is over.
+    pub(crate) all: bool,
+}
+
+/// What the checkpointer has to write.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// The source that it belongs to.
+    pub(crate) identity: String,
+    /// The state that the record tells.
+    pub(crate) progress: Progress,
+    /// To be handed back when it is durable.
+    pub(crate) version: u64,
+}
+
+/// The numbers of a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gauge {
+    /// Events read and not in the settled prefix.
+    pub(crate) outstanding: usize,
+    /// Events that wait for a worker.
+    pub(crate) waiting: usize,
+    /// The time up to which everything is settled.
+    pub(crate) time: Timestamp,
+}
+
+/// The events of a route between the channel and the workers.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    lanes: Lanes,
+    ledger: Ledger,
+    // The source that the ledger's positions belong to.
+    identity: String,
+    // What was received and has not found room.
+    inbox: VecDeque<Entry>,
+    received: u64,
+    lead: Option<Lead>,
+    // Was the leader told to look again since it began to wait?
+    nudged: bool,
+    followers: usize,
+    // Followers that were called and have not come yet: nobody needs to call them again.
+    called: usize,
+    // The stream has ended.
+    ended: bool,
+    closed: bool,
+    // Counts everything that a checkpoint must tell.
+    version: u64,
+}
+
+impl Dispatch {
+    /// Nothing waits; nothing is settled; nobody is there.
+    pub(crate) fn new(order: Order) -> Dispatch {
+        Dispatch {
+            lanes: Lanes::new(order),
+            ledger: Ledger::new(Timestamp::MIN, Window::default(), None),
+            identity: String::new(),
+            inbox: VecDeque::new(),
+            received: 0,
+            lead: None,
+            nudged: false,
+            followers: 0,
+            called: 0,
+            ended: false,
+            closed: false,
+            version: 0,
+        }
+    }
+
+    /// Sets the source and where the route stands in it, before its first event.
+    pub(crate) fn begin(&mut self, identity: &str, ledger: Ledger) {
+        self.identity = identity.to_string();
+        self.ledger = ledger;
+        self.version += 1;
+    }
+
+    /// Takes a batch out of the channel.
+    pub(crate) fn receive(&mut self, batch: Batch) {
+        self.received += 1;
+        match self.inbox.is_empty() {
+            true => self.inbox = batch.into(),
+            false => self.inbox.extend(batch),
+        }
+        self.admit();
+    }
+
+    /// The poller has dropped its end of the channel.
+    pub(crate) fn end_stream(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether a batch should be taken out of the channel.
+    pub(crate) fn is_receiving(&self) -> bool {
+        !self.ended && !self.closed && self.inbox.is_empty() && self.has_room(0)
+    }
+
+    /// A worker hands back what it did.
+    pub(crate) fn settle(&mut self, done: &mut Vec<Done>) {
+        for done in done.drain(..) {
+            match done {
+                // What is settled ahead of its turn is recorded too: while one object is held for hours, a
+                // restart must not repeat all the others.
+                Done::Settled(delivery) => {
+                    let (sequence, event) = self.lanes.finish(delivery);
+                    self.ledger.settle(sequence, Some(event.ce.into()));
+                    self.version += 1;
+                }
+                Done::Parked(delivery, due) => self.lanes.park(delivery, due),
+            }
+        }
+        self.admit();
+    }
+
+    /// A worker that has nothing to do takes its next deliveries, or is told what to wait for.
+    pub(crate) fn step(&mut self, now: Instant, most: usize, taken: &mut Vec<Delivery>) -> Step {
+        if self.closed {
+            return Step::End;
+        }
+        self.lanes.take(now, most, taken);
+        if !taken.is_empty() {
+            self.admit();
+            return Step::Deliver;
+        }
+        if self.is_drained() {
+            return Step::End;
+        }
+        if self.lead.is_some() {
+            self.followers += 1;
+            return Step::Follow;
+        }
+        let lead = Lead { receives: self.is_receiving(), due: self.lanes.next_due() };
+        (self.lead, self.nudged) = (Some(lead), false);
+        Step::Lead(lead)
+    }
+
+    /// The leader woke up. Whoever has nothing to do next leads again.
+    pub(crate) fn stop_leading(&mut self) {
+        self.lead = None;
+    }
+
+    /// A follower woke up.
+    pub(crate) fn stop_following(&mut self) {
+        self.followers -= 1;
+        self.called = self.called.saturating_sub(1);
+    }
+
+    /// Whom to wake now. Each answer counts as done.
+    pub(crate) fn calls(&mut self) -> Calls {
+        if self.closed || self.is_drained() {
+            return Calls { all: true, ..Calls::default() };
+        }
+        let is_work = 0 < self.lanes.ready();
+        let mut calls = Calls::default();
+        if (is_work || self.lead.is_none()) && self.called < self.followers {
+            self.called += 1;
+            calls.follower = true;
+        }
+        if let Some(lead) = self.lead.filter(|_| !self.nudged) {
+            let is_earlier = self.lanes.next_due().is_some_and(|next| lead.due.is_none_or(|due| next < due));
+            let has_room_now = !lead.receives && self.is_receiving();
+            calls.leader = is_earlier || has_room_now || (is_work && self.called == 0);
+            self.nudged = calls.leader;
+        }
+        calls
+    }
+
+    /// Nothing more is to be done but to finish what is in flight.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether that was said.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// How many batches were received.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Counts what a checkpoint must tell.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What a checkpoint must tell now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { identity: self.identity.clone(), progress: self.ledger.progress(), version: self.version }
+    }
+
+    /// The numbers of this moment, but for what is in the channel.
+    pub(crate) fn gauge(&self) -> Gauge {
+        let inbox = self.inbox.iter();
+        Gauge {
+            outstanding: self.ledger.outstanding() + inbox.clone().filter(|entry| entry.is_event()).count(),
+            waiting: self.lanes.events() + inbox.filter(|entry| matches!(entry, Entry::Event(_))).count(),
+            time: self.ledger.time(),
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.ended && self.inbox.is_empty() && self.lanes.events() == 0
+    }
+
+    // One event is always admitted where none waits.
+    fn has_room(&self, bytes: usize) -> bool {
+        let waiting = self.lanes.bytes();
+        self.ledger.outstanding() < LEDGER_EVENTS_MAX
+            && (waiting == 0 || waiting.saturating_add(bytes) <= LANES_BYTES_MAX)
+    }
+
+    fn admit(&mut self) {
+        while let Some(entry) = self.inbox.front() {
+            let has_room = match entry {
+                Entry::Event(event) => self.has_room(event.bytes()),
+                Entry::Settled(..) => self.has_room(0),
+                _ => true,
+            };
+            if !has_room {
+                return;
+            }
+            if let Some(entry) = self.inbox.pop_front() {
+                self.apply(entry);
+            }
+        }
+    }
+
+    fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Event(event) => {
+                let sequence = self.ledger.issue(Some(event.position));
+                self.lanes.push(sequence, event);
+                return;
+            }
+            Entry::KeysBeginAgain(time) => return self.ledger.begin_again(time),
+            Entry::Present(present, offset) => return self.ledger.see_present(present, offset),
+            Entry::Settled(position, name) => {
+                let sequence = self.ledger.issue(position);
+                self.ledger.settle(sequence, name);
+            }
+            Entry::SourceChanged(identity) => {
+                self.identity = identity;
+                self.ledger.change_source();
+            }
+            Entry::ClockSetBack(to) => self.ledger.set_back(to),
+            Entry::CaughtUp => self.ledger.catch_up(),
+        }
+        self.version += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;
