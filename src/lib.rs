@@ -36,6 +36,7 @@ pub mod processor;
 mod router;
 pub mod source;
 mod stop;
+mod sync;
 #[cfg(test)]
 mod testing;
 mod text_file;

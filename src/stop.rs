@@ -33,7 +33,7 @@ impl StopSource {
     pub(crate) fn stop(&self) {
         self.raised.store(true, Ordering::SeqCst);
         // A poisoned lock only means that another thread panicked: the process is ending anyway.
-        self.sender.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        crate::sync::lock(&self.sender).take();
     }
 }
 

@@ -46,7 +46,7 @@ impl LiveSecret {
     /// From now on it comes from there; true when that is elsewhere or something else.
     pub(crate) fn replace(&self, origin: &Secret) -> bool {
         let origin = origin.origin();
-        let mut current = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut current = crate::sync::unpoisoned(self.0.write());
         let changed = *current != origin;
         *current = origin;
         changed
@@ -75,9 +75,7 @@ impl Secret {
     /// Where it comes from at this moment: never a live one.
     pub(crate) fn origin(&self) -> Secret {
         match self {
-            Secret::Live(LiveSecret(origin)) => {
-                origin.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-            }
+            Secret::Live(LiveSecret(origin)) => crate::sync::unpoisoned(origin.read()).clone(),
             other => other.clone(),
         }
     }

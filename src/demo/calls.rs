@@ -41,7 +41,7 @@ pub(super) struct Done {
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.state)
     }
 
     /// Counts a call, whatever becomes of it.
@@ -362,7 +362,7 @@ fn wait_for_updates(shared: &Shared, call: &Call, context: &Context<'_>) -> Resu
             return Ok(String::new());
         }
         let slice = left.min(limits::SERVER_ABANDONED_CHECK_INTERVAL);
-        state = shared.changed.wait_timeout(state, slice).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        state = crate::sync::unpoisoned(shared.changed.wait_timeout(state, slice)).0;
         if context.request.stop.is_stopped() {
             return Err(Fault::RequestCanceled);
         }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::calls::{self, Context, Shared};
@@ -247,12 +247,7 @@ impl Simulator {
                 return false;
             }
             let slice = left.min(Duration::from_millis(10));
-            drop(
-                self.shared
-                    .changed
-                    .wait_timeout(self.shared.lock(), slice)
-                    .unwrap_or_else(PoisonError::into_inner),
-            );
+            drop(crate::sync::unpoisoned(self.shared.changed.wait_timeout(self.shared.lock(), slice)));
         }
     }
 

@@ -198,12 +198,12 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.connections)
     }
 
     fn wait<'g>(&self, guard: MutexGuard<'g, Connections>, until: Instant) -> MutexGuard<'g, Connections> {
         let time = until.saturating_duration_since(Instant::now());
-        self.changed.wait_timeout(guard, time).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+        crate::sync::unpoisoned(self.changed.wait_timeout(guard, time)).0
     }
 
     /// Notes what a connection is about; one that is to be closed stays so.

@@ -127,7 +127,7 @@ impl Tls {
     /// The configuration for the next connection. The files are read each time; while their content
     /// is the same so is the configuration, and sessions can be resumed.
     fn config(&self) -> Result<Arc<ClientConfig>> {
-        let mut trust = self.trust.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut trust = crate::sync::lock(&self.trust);
         match Files::read(&self.setting) {
             Ok(files) if files == trust.files => trust.complaint = None,
             Ok(files) => *trust = Trust { files, complaint: None, config: None },

@@ -55,7 +55,7 @@ impl Outcomes {
 
     // Poisoned or not: these are plain numbers, nothing can be half done.
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Outcome>> {
-        self.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.names)
     }
 }
 

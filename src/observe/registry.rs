@@ -50,7 +50,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, (Phase, Vec<Arc<dyn Watched>>)> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.state)
     }
 }
 

@@ -181,7 +181,7 @@ impl Guard {
     }
 
     fn admits(&self, authorization: Option<&str>) -> bool {
-        let mut good = self.good.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut good = crate::sync::lock(&self.good);
         // A rotated secret is good at once; while its file is away, the old one stays.
         if let Ok(digest) = read(&self.auth) {
             *good = digest;

@@ -86,7 +86,7 @@ impl Counters {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, u64>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.0)
     }
 }
 
@@ -234,7 +234,7 @@ impl RouteStats {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Times> {
         // Plain numbers: nothing can be half done.
-        self.times.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.times)
     }
 }
 

@@ -87,7 +87,7 @@ impl DeadLetters {
 
     fn append(&self, lines: &[u8]) -> Result<()> {
         // A panic of another appender cannot leave the file worse than a crash would.
-        let _alone = self.appending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _alone = crate::sync::lock(&self.appending);
         let intent = || format!("write dead letters {}", self.path.display());
         let mut file =
             self.open_locked().map_err(|error| owned::text_of(&error, &self.path)).context(intent)?;

@@ -580,5 +580,5 @@ fn reconnect_wait(failures: u32) -> Duration {
         max: RECONNECT_WAIT_MAX,
         give_up_after: None,
     };
-    super::retry::wait(&config, failures, None, super::worker::jitter())
+    super::retry::wait(&config, failures, None, crate::sync::jitter())
 }

@@ -1,6 +1,5 @@
 //! A worker thread: takes the next events, has them delivered, and acts on the verdicts.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,7 +85,8 @@ fn conclude(
         refused_since.zip(begun).is_some_and(|(since, begun)| since < begun)
     };
     let (promise, config) = (shared.promise, &shared.config.retry);
-    let decision = retry::decide(verdict, promise, config, attempts, failing, is_at_fault, jitter());
+    let decision =
+        retry::decide(verdict, promise, config, attempts, failing, is_at_fault, crate::sync::jitter());
     if !decision.final_failures.is_empty()
         && !to_dead_letters(shared, &delivery, attempts, &decision.final_failures)
     {
@@ -143,21 +143,5 @@ fn unanswered() -> Failure {
         retry: Retry::Later { after: None, unsent: false },
         reason: "unanswered",
         detail: "the processor gave no verdict".to_string(),
-    }
-}
-
-// A number from 0 to 1 for jitter: the standard library's hasher seeds are random.
-pub(crate) fn jitter() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn jitters_fall_between_zero_and_one_and_differ() {
-        let thrown: Vec<f64> = (0..100).map(|_| super::jitter()).collect();
-        assert!(thrown.iter().all(|jitter| (0.0..1.0).contains(jitter)));
-        assert!(thrown.windows(2).any(|pair| pair[0] != pair[1]));
     }
 }

@@ -145,7 +145,7 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
         is_done: impl Fn(&State<T>) -> bool,
     ) -> MutexGuard<'a, State<T>> {
         let waited = self.shared.changed.wait_timeout_while(state, wait, |state| !is_done(state));
-        waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+        crate::sync::unpoisoned(waited).0
     }
 }
 
@@ -159,7 +159,7 @@ impl<T> Drop for Refreshed<T> {
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         // Every change of the state is one assignment.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.state)
     }
 
     fn run<R: Refresh<Value = T>>(&self, renew: &R) {
@@ -221,7 +221,7 @@ impl<T> Shared<T> {
                 return state.stopped;
             }
             let changed = self.changed.wait_timeout(state, left);
-            state = changed.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            state = crate::sync::unpoisoned(changed).0;
         }
     }
 }

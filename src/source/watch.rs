@@ -45,6 +45,6 @@ impl SourceWatch {
     }
 
     fn lock(&self) -> MutexGuard<'_, StallReport> {
-        self.stall.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.stall)
     }
 }

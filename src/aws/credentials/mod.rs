@@ -123,7 +123,7 @@ impl Drop for Store {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        crate::sync::lock(&self.state)
     }
 
     fn valid(&self) -> Option<Arc<Credentials>> {
@@ -133,7 +133,7 @@ impl Shared {
 
     /// Fetches, unless another thread did meanwhile or failed a moment ago.
     fn fetch(&self, refused: Option<&Credentials>) -> Result<Arc<Credentials>> {
-        let _one = self.fetching.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _one = crate::sync::lock(&self.fetching);
         if let Some(valid) = self.valid().filter(|valid| refused != Some(&**valid)) {
             return Ok(valid);
         }
@@ -192,7 +192,7 @@ impl Shared {
             if self.pause(wait) {
                 return;
             }
-            let _one = self.fetching.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let _one = crate::sync::lock(&self.fetching);
             renewed = self.fetch_now();
         }
     }
@@ -204,11 +204,11 @@ impl Shared {
         match wait {
             Some(wait) => {
                 let waited = self.changed.wait_timeout_while(state, wait, stopped);
-                waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0.stopped
+                crate::sync::unpoisoned(waited).0.stopped
             }
             None => {
                 let waited = self.changed.wait_while(state, stopped);
-                waited.unwrap_or_else(|poisoned| poisoned.into_inner()).stopped
+                crate::sync::unpoisoned(waited).stopped
             }
         }
     }

@@ -221,18 +221,11 @@ fn failure(error: CallError, delivery: &Delivery) -> Failure {
     let retry = match error.class {
         Class::Never => Retry::Never,
         class => {
-            let own = wait_of(class, delivery.attempts, jitter(delivery));
+            let own = wait_of(class, delivery.attempts, crate::sync::jitter());
             Retry::Later { after: own.max(error.after), unsent: error.unsent }
         }
     };
     Failure { target: String::new(), retry, reason: error.reason, detail: error.text }
-}
-
-/// Spreads the events of a batch that failed together, from 0 to 1.
-fn jitter(delivery: &Delivery) -> f64 {
-    let mixed = (delivery.event.position.key as u64 ^ u64::from(delivery.attempts) << 32)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// What calls the EventBridge of a configuration, and has begun to look for credentials.

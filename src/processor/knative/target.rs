@@ -71,7 +71,7 @@ impl Target {
             Bearer::None => Ok(None),
             Bearer::Made { token, .. } => Ok(Some(token.text.clone())),
             Bearer::Own { secret, read } => {
-                let mut read = read.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut read = crate::sync::lock(read);
                 if let Some((at, token)) = &*read
                     && at.elapsed() < TOKEN_FILE_AGE_MAX
                 {
@@ -89,7 +89,7 @@ impl Target {
         match &self.bearer {
             Bearer::None => false,
             Bearer::Own { read, .. } => {
-                *read.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+                *crate::sync::lock(read) = None;
                 self.token().is_ok_and(|now| now.as_deref() != Some(token))
             }
             Bearer::Made { token: own, made, refused, .. } => {

@@ -122,7 +122,7 @@ impl Openfaas {
     }
 
     fn note_accepted(&self, target: &Target, began: Instant) {
-        let mut accepted = self.accepted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut accepted = crate::sync::lock(&self.accepted);
         match accepted.get_mut(target) {
             Some(newest) => *newest = began.max(*newest),
             // Functions come and go: those that are called get their place again.
@@ -232,7 +232,7 @@ impl Processor for Openfaas {
     }
 
     fn last_accepted(&self, target: &str) -> Option<Instant> {
-        self.accepted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(target).copied()
+        crate::sync::lock(&self.accepted).get(target).copied()
     }
 
     fn target_counts(&self) -> Vec<(String, Outcome)> {
