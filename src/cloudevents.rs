@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -21,6 +22,9 @@ pub struct CloudEvent {
     pub source: Arc<str>,
     /// `type`.
     pub ty: Cow<'static, str>,
+    /// Where the name of the event stands in `type`, if it does not stand in `subject`. It travels with
+    /// the event, not in its encodings.
+    pub name_in_type: Option<Range<usize>>,
     /// `subject`, if there is one.
     pub subject: Option<String>,
     /// `time` as RFC 3339 text, if known.
@@ -35,10 +39,10 @@ pub struct CloudEvent {
 }
 
 impl CloudEvent {
-    /// What people call the event: its subject, which is the name in the router's shape. In the shape
-    /// of the VSphereSource, which has no subject, the name stands in the type.
+    /// What people call the event: its subject, which is the name in the router's shape. In shapes
+    /// without a subject the name may stand in the type.
     pub(crate) fn name(&self) -> &str {
-        let in_type = || self.ty.strip_prefix("com.vmware.vsphere.")?.strip_suffix(".v0");
+        let in_type = || self.ty.get(self.name_in_type.clone()?);
         self.subject.as_deref().or_else(in_type).unwrap_or(&self.ty)
     }
 }
@@ -198,6 +202,7 @@ pub(crate) fn read_json(text: &str) -> Result<CloudEvent> {
         id,
         source: source.into(),
         ty: ty.into(),
+        name_in_type: None,
         subject: attributes.remove("subject"),
         time: attributes.remove("time"),
         datacontenttype: datacontenttype.map(Cow::Owned),
@@ -247,6 +252,7 @@ mod tests {
             id: "i".to_string(),
             source: "https://vc/sdk?a=1&b=<2>".into(),
             ty: "t".into(),
+            name_in_type: None,
             subject: Some("a\"\\\u{2028}\u{1}ü".to_string()),
             time: None,
             datacontenttype: Some("application/json".into()),
@@ -295,8 +301,11 @@ mod tests {
         assert_eq!(ce.name(), "VmPoweredOnEvent");
         ce.subject = None;
         assert_eq!(ce.name(), "t");
-        ce.ty = "com.vmware.vsphere.com.vmware.sso.LoginFailure.v0".into();
-        assert_eq!(ce.name(), "com.vmware.sso.LoginFailure");
+        ce.ty = "com.example.LoginFailure.v0".into();
+        ce.name_in_type = Some(12..24);
+        assert_eq!(ce.name(), "LoginFailure");
+        ce.name_in_type = Some(12..99);
+        assert_eq!(ce.name(), ce.ty);
     }
 
     #[test]

@@ -60,6 +60,17 @@ pub struct Anomaly {
     pub(crate) name: String,
 }
 
+/// One type of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// The name by which routes and functions ask for it.
+    pub(crate) id: String,
+    /// The source's word for how grave it is, such as `info`.
+    pub(crate) category: String,
+    /// A few words for people.
+    pub(crate) description: String,
+}
+
 impl Event {
     /// Bytes that the event holds in memory, near enough for queue limits.
     pub(crate) fn bytes(&self) -> usize {

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`cli`] | turns arguments into a command and runs it |
 //! | [`config`] | `router.toml` to resolved settings, with all problems of the file at once |
+//! | [`kinds`] | the table of sources and processors: one row for each kind |
 //! | [`source`] | reads events: vCenter over SOAP |
 //! | [`vim`] | XML of a page to JSON of its events |
 //! | [`event`], [`cloudevents`] | what travels through the router |
@@ -24,7 +25,9 @@ pub mod config;
 pub mod demo;
 mod error;
 pub mod event;
+mod finding;
 pub mod http;
+pub mod kinds;
 pub mod kubernetes;
 pub mod limits;
 pub mod observe;

@@ -9,12 +9,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded, select};
 use jiff::Timestamp;
 
-use crate::config::{Config, ProcessorConfig, ProcessorKind, RouteConfig, SourceConfig, SourceKind};
+use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result, io_text};
-use crate::http::client::url_text;
-use crate::limits::{
-    CHECKPOINTER_END_MAX, SERVER_FILTER_TYPES_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL,
-};
+use crate::kinds::{self, Config};
+use crate::limits::{CHECKPOINTER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
 use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::PageServer;
 use crate::observe::snapshot::About;
@@ -23,14 +21,6 @@ use crate::observe::systemd::ServiceManager;
 use crate::owned;
 use crate::pipeline::checkpoint::CheckpointFile;
 use crate::pipeline::{Exit, Role, Route, RouteParts};
-use crate::processor::Processor;
-use crate::processor::eventbridge::Eventbridge;
-use crate::processor::knative::Knative;
-use crate::processor::knative::target::text_of as knative_text;
-use crate::processor::openfaas::Openfaas;
-use crate::processor::stdout::Stdout;
-use crate::source::Source;
-use crate::source::vcenter::Vcenter;
 use crate::stop::Stop;
 
 /// All routes of a configuration, running.
@@ -240,14 +230,11 @@ impl Router {
 
 /// Says where a route comes from and goes to, in the words of the Go router.
 fn announce(about: &About) {
-    let (who, address) = (format!("route {}", about.route), about.source_address.as_str());
-    log::info!(target: who.as_str(), address; "connecting to vCenter");
-    let sink = about.processor_address.as_str();
-    match about.processor_type {
-        "knative" => log::info!(target: who.as_str(), sink; "created Knative processor"),
-        "eventbridge" => log::info!(target: who.as_str(), sink; "created AWS EventBridge processor"),
-        "openfaas" => log::info!(target: who.as_str(), sink; "created OpenFaaS processor"),
-        _ => {}
+    let who = format!("route {}", about.route);
+    let (address, sink) = (about.source_address.as_str(), about.processor_address.as_str());
+    log::info!(target: who.as_str(), address; "connecting to {}", about.source_product);
+    if let Some(product) = about.processor_product {
+        log::info!(target: who.as_str(), sink; "created {product} processor");
     }
 }
 
@@ -262,88 +249,28 @@ fn forget(running: &mut [Vec<Role>], exit: &Exit) {
 /// # Errors
 /// When its settings cannot be used.
 pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
-    let source = config.sources.iter().find(|source| source.name == route.from);
-    let processor = config.processors.iter().find(|processor| processor.name == route.to);
-    let (Some(source), Some(processor)) = (source, processor) else {
-        return Err(Error::new(format!("route {}: its source or processor is missing", route.name)));
-    };
-    let (reader, source_address) = make_source(source, route)?;
-    let (processor_type, processor_address) = target_of(processor);
+    let (source, processor) = kinds::ends(config, route)?;
     let about = About {
         route: route.name.clone(),
         source: source.name.clone(),
         source_type: source.type_name,
-        source_address,
+        source_product: source.settings.product(),
+        source_address: source.settings.address().to_string(),
         processor: processor.name.clone(),
-        processor_type,
-        processor_address,
+        processor_type: processor.type_name,
+        processor_product: processor.settings.product(),
+        processor_address: processor.settings.address(),
         at_least_once: source.checkpoint,
     };
     Ok(RouteParts {
         config: route.clone(),
-        source: reader,
+        source: source.settings.make(&source.name, route)?,
         about,
         replay_max: source.replay_max,
         overlap: source.overlap,
-        processor: make_processor(processor, source.checkpoint)?,
+        processor: processor.settings.make(&processor.name, source.checkpoint)?,
         state_dir: source.checkpoint.then(|| config.state_dir.clone()),
     })
-}
-
-fn make_source(source: &SourceConfig, route: &RouteConfig) -> Result<(Box<dyn Source>, String)> {
-    match &source.kind {
-        SourceKind::Vcenter(vcenter) => {
-            let reader = Vcenter::new(&source.name, vcenter, route.format)
-                .context(|| format!("source {}", source.name))?;
-            // Names alone are for vCenter to filter, which then sends nothing else.
-            let is_plain = !route.types.iter().any(|name| name.contains('*'));
-            let fits = route.types.len() <= SERVER_FILTER_TYPES_MAX;
-            let types = if is_plain && fits { route.types.as_slice() } else { &[] };
-            Ok((Box::new(reader.with_types(types)), vcenter.address.clone()))
-        }
-    }
-}
-
-/// Type and address of a processor, for people.
-fn target_of(processor: &ProcessorConfig) -> (&'static str, String) {
-    match &processor.kind {
-        ProcessorKind::Stdout => ("stdout", "standard output".to_string()),
-        ProcessorKind::Knative(knative) => ("knative", knative_text(&knative.destination)),
-        ProcessorKind::Openfaas(openfaas) => ("openfaas", url_text(&openfaas.address)),
-        // As the Go router: its rule says what is sent where.
-        ProcessorKind::Eventbridge(bridge) => (
-            "eventbridge",
-            match (&bridge.rule, &bridge.event_bus) {
-                (Some(rule), _) => rule.text.clone(),
-                (None, bus) => format!("bus {} in {}", bus.as_deref().unwrap_or("default"), bridge.region),
-            },
-        ),
-    }
-}
-
-/// The processor that a configuration describes.
-///
-/// # Errors
-/// When its settings cannot be used.
-pub(crate) fn make_processor(processor: &ProcessorConfig, at_least_once: bool) -> Result<Arc<dyn Processor>> {
-    match &processor.kind {
-        ProcessorKind::Stdout => Ok(Arc::new(Stdout::new())),
-        ProcessorKind::Knative(knative) => {
-            let sender = Knative::new(&processor.name, knative, at_least_once)
-                .context(|| format!("processor {}", processor.name))?;
-            Ok(Arc::new(sender))
-        }
-        ProcessorKind::Eventbridge(eventbridge) => {
-            let sender = Eventbridge::new(&processor.name, eventbridge, at_least_once)
-                .context(|| format!("processor {}", processor.name))?;
-            Ok(Arc::new(sender))
-        }
-        ProcessorKind::Openfaas(openfaas) => {
-            let invoker = Openfaas::new(&processor.name, openfaas, at_least_once)
-                .context(|| format!("processor {}", processor.name))?;
-            Ok(Arc::new(invoker))
-        }
-    }
 }
 
 /// Why a router does not start.

@@ -20,6 +20,7 @@ pub(crate) fn event(key: i64, object: &str) -> crate::event::Event {
         id: format!("id-{key}"),
         source: "https://vc01.corp.local/sdk".into(),
         ty: "com.vmware.event.router/event".into(),
+        name_in_type: None,
         subject: Some("VmPoweredOnEvent".to_string()),
         time: Some(position.time.to_string()),
         datacontenttype: Some("application/json".into()),
@@ -27,6 +28,11 @@ pub(crate) fn event(key: i64, object: &str) -> crate::event::Event {
         extensions: [].into(),
     };
     crate::event::Event { position, lane: crate::event::Lane::of_object(object), ce, anomalies: Vec::new() }
+}
+
+/// Settings of this kind.
+pub(crate) fn settings<T: std::any::Any>(settings: &dyn std::any::Any) -> &T {
+    settings.downcast_ref().expect("settings of another kind")
 }
 
 /// A folder of its own, removed at the end.

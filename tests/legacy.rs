@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use event_router::config::Config;
-use event_router::config::file::{self, Overrides};
-use event_router::config::legacy::{self, Converted, Form, Surroundings};
+use event_router::config::file::Overrides;
+use event_router::config::legacy::{self, Form, Surroundings};
 use event_router::config::problem::Problem;
+use event_router::kinds::{self, Config, Converted};
 
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ fn every_old_configuration_is_read_and_means_the_same_as_its_conversion() {
         let converted = convert(&test, &old).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
         compare_golden(&old.with_extension("toml"), &from_folder(&test, &converted.toml));
         let path = Path::new(old.file_name().unwrap());
-        let again = file::parse(&converted.toml, path, &Overrides::default(), &no_environment);
+        let again = kinds::parse(&converted.toml, path, &Overrides::default(), &no_environment);
         match (converted.config, again) {
             (Ok(config), Ok(again)) => {
                 assert_eq!(said(&config), said(&again), "{}", old.display());
@@ -134,7 +134,7 @@ fn convert(test: &Test, old: &Path) -> Result<Converted, Vec<Problem>> {
         folder: &test.path(""),
         environment: &no_environment,
     };
-    legacy::convert(&text, form, &around, &Overrides::default())
+    kinds::convert(&text, form, &around, &Overrides::default())
 }
 
 fn no_environment(_: &str) -> Option<String> {

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use event_router::config::secret::Secret;
-use event_router::config::{
-    ConnectionConfig, Format, MetricsConfig, Order, RetryConfig, RouteConfig, VcenterConfig,
-};
+use event_router::config::{ConnectionConfig, Format, MetricsConfig, Order, RetryConfig, RouteConfig};
 use event_router::demo::faults::{self, Step};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
@@ -18,6 +16,7 @@ use event_router::observe::snapshot::About;
 use event_router::pipeline::{Route, RouteParts};
 use event_router::processor::stdout::Stdout;
 use event_router::source::vcenter::Vcenter;
+use event_router::source::vcenter::settings::VcenterConfig;
 use event_router::source::vcenter::stall::StallTiming;
 use serde_json::Value;
 

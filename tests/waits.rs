@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use event_router::cloudevents::CloudEvent;
-use event_router::config::{KnativeConfig, RetryConfig};
+use event_router::config::RetryConfig;
 use event_router::event::{Event, Lane, Position};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings};
 use event_router::pipeline::retry::{Promise, decide};
 use event_router::processor::knative::Knative;
+use event_router::processor::knative::settings::KnativeConfig;
 use event_router::processor::{Delivery, Processor};
 use jiff::Timestamp;
 
@@ -47,6 +48,7 @@ fn delivery() -> Delivery {
         id: "1".into(),
         source: "https://vc/sdk".into(),
         ty: "t".into(),
+        name_in_type: None,
         subject: None,
         time: None,
         datacontenttype: Some("application/json".into()),

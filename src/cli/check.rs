@@ -1,39 +1,27 @@
 //! `router check`: everything that is wrong with a configuration, and with what it names.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Exit;
-use crate::aws::credentials::environment::Environment;
+use crate::config::RouteConfig;
 use crate::config::file::Overrides;
-use crate::config::load;
 use crate::config::nearest::nearest;
 use crate::config::secret::SecretUse;
-use crate::config::{
-    Config, EventbridgeConfig, KnativeConfig, OpenfaasConfig, ProcessorConfig, ProcessorKind, RouteConfig,
-    SourceConfig, SourceKind,
-};
-use crate::error::{Error, io_text};
-use crate::http::client::{Request, SendErrorKind, url_text};
+use crate::error::io_text;
+use crate::finding::Finding;
+use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
 use crate::observe::registry::Registry;
 use crate::observe::server::ObserveServer;
 use crate::pipeline::filter::fits;
-use crate::processor::eventbridge::failure::Class;
-use crate::processor::eventbridge::{self, rules};
-use crate::processor::knative::target::Finder;
-use crate::processor::openfaas::gateway::Gateway;
-use crate::processor::openfaas::topics::TopicMap;
-use crate::source::vcenter::event_types::event_types;
-use crate::source::vcenter::probe::{Outcome, probe};
+use crate::processor::KnownEvents;
 
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
 pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut dyn Write) -> Exit {
     let mut report = Report { out, failed: false, broken: None };
     let secrets = if offline { SecretUse::Checked } else { SecretUse::Needed };
-    let config = match load::load(path, &Overrides { secrets, ..*overrides }) {
+    let config = match kinds::load(path, &Overrides { secrets, ..*overrides }) {
         Ok(config) => config,
         Err(problems) => {
             problems.iter().for_each(|problem| report.fail("config", &problem.to_string()));
@@ -73,6 +61,14 @@ impl Report<'_> {
     fn fail(&mut self, subject: &str, text: &str) {
         self.failed = true;
         self.line("FAIL", subject, text);
+    }
+
+    fn add(&mut self, subject: &str, finding: &Finding) {
+        match finding {
+            Finding::Good(text) => self.ok(subject, text),
+            Finding::Doubtful(text) => self.warn(subject, text),
+            Finding::Failed(text) => self.fail(subject, text),
+        }
     }
 
     fn line(&mut self, verdict: &str, subject: &str, text: &str) {
@@ -148,18 +144,10 @@ fn state_dir(config: &Config, report: &mut Report<'_>) {
 
 fn check_source(source: &SourceConfig, report: &mut Report<'_>) {
     let subject = format!("source {}", source.name);
-    match &source.kind {
-        SourceKind::Vcenter(config) => {
-            probe(config, &mut |step| match step.outcome {
-                Outcome::Good(text) => report.ok(&subject, &format!("{}: {text}", step.what)),
-                Outcome::Doubtful(text) => report.warn(&subject, &format!("{}: {text}", step.what)),
-                Outcome::Failed(error) => report.fail(&subject, &format!("{}: {error}", step.what)),
-            });
-        }
-    }
+    source.settings.probe(&mut |finding| report.add(&subject, &finding));
 }
 
-/// Which names of a route's `types` are no event of its vCenter: mistyped, most likely, and then nothing
+/// Which names of a route's `types` are no event of its source: mistyped, most likely, and then nothing
 /// would ever arrive and all would look well.
 fn check_names(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
     if route.types.is_empty() {
@@ -167,7 +155,7 @@ fn check_names(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
     }
     let source = config.sources.iter().find(|source| source.name == route.from);
     // Where it does not tell them, the check of the source has the reason.
-    let Some(known) = source.and_then(event_names_of) else { return };
+    let Some(KnownEvents { product, names: known }) = source.and_then(known_events) else { return };
     let subject = format!("route {}", route.name);
     let unknown = route.types.iter().filter(|name| !known.iter().any(|known| fits(name, known)));
     let mut all_known = true;
@@ -175,165 +163,36 @@ fn check_names(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
         all_known = false;
         let near = nearest(name, known.iter().map(String::as_str));
         let hint = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
-        report.warn(&subject, &format!("types: vCenter has no events of the name {name}{hint}"));
+        report.warn(&subject, &format!("types: {product} has no events of the name {name}{hint}"));
     }
     if all_known {
-        report.ok(&subject, "types: vCenter has events of each name");
+        report.ok(&subject, &format!("types: {product} has events of each name"));
     }
 }
 
 /// The names of all events of a source; none when it does not tell them.
-fn event_names_of(source: &SourceConfig) -> Option<BTreeSet<String>> {
-    let SourceKind::Vcenter(vcenter) = &source.kind;
-    let types = event_types(vcenter).ok().filter(|types| !types.is_empty())?;
-    Some(types.into_iter().map(|known| known.id).collect())
+fn known_events(source: &SourceConfig) -> Option<KnownEvents> {
+    let types = source.settings.event_types().ok().filter(|types| !types.is_empty())?;
+    let names = types.into_iter().map(|known| known.id).collect();
+    Some(KnownEvents { product: source.settings.product(), names })
 }
 
 fn check_processor(processor: &ProcessorConfig, config: &Config, report: &mut Report<'_>) {
     let subject = format!("processor {}", processor.name);
-    match &processor.kind {
-        ProcessorKind::Stdout => report.ok(&subject, "prints on standard output"),
-        ProcessorKind::Knative(config) => check_knative(&processor.name, &subject, config, report),
-        ProcessorKind::Openfaas(openfaas) => {
-            if let Some(topics) = check_openfaas(&subject, openfaas, report) {
-                check_topics(&subject, &topics, &event_types_for(&processor.name, config), report);
-            }
-        }
-        ProcessorKind::Eventbridge(config) => check_eventbridge(&processor.name, &subject, config, report),
-    }
+    let known = || known_events_for(&processor.name, config);
+    processor.settings.probe(&processor.name, &known, &mut |finding| report.add(&subject, &finding));
 }
 
-/// The names of all events that can reach a processor; none when a vCenter does not tell its own,
+/// The names of all events that can reach a processor; none when a source does not tell its own,
 /// for which the check of the source has the reason.
-fn event_types_for(processor: &str, config: &Config) -> Option<BTreeSet<String>> {
-    let routes = config.routes.iter().filter(|route| route.to == processor);
-    let mut names = BTreeSet::new();
-    for route in routes {
-        let source = config.sources.iter().find(|source| source.name == route.from)?;
-        names.extend(event_names_of(source)?);
-    }
-    Some(names)
-}
-
-/// Who wants what, and which topics are no event of any vCenter: mistyped, most likely.
-fn check_topics(subject: &str, map: &TopicMap, known: &Option<BTreeSet<String>>, report: &mut Report<'_>) {
-    for topic in map.topics() {
-        let line = format!("topic {topic}: {}", map.targets(topic).join(", "));
-        match known {
-            Some(known) if !known.contains(topic) => {
-                let near = nearest(topic, known.iter().map(String::as_str));
-                let hint = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
-                report.warn(subject, &format!("{line}; vCenter has no events of this name{hint}"));
-            }
-            _ => report.ok(subject, &line),
+fn known_events_for(processor: &str, config: &Config) -> Option<KnownEvents> {
+    let mut all: Option<KnownEvents> = None;
+    for route in config.routes.iter().filter(|route| route.to == processor) {
+        let known = known_events(kinds::ends(config, route).ok()?.0)?;
+        match &mut all {
+            Some(all) => all.names.extend(known.names),
+            None => all = Some(known),
         }
     }
-}
-
-/// Looks up the address as a run would, resolves, connects, shakes hands and asks for the methods of
-/// the address: no event is sent. Many sinks know no OPTIONS, so that most refusals are as good an
-/// answer as any.
-fn check_knative(name: &str, subject: &str, config: &KnativeConfig, report: &mut Report<'_>) {
-    let target = Finder::new(name, config)
-        .and_then(|finder| finder.find(None).map_err(|failure| Error::new(failure.text)));
-    let target = match target {
-        Ok(target) => target,
-        Err(error) => return report.fail(subject, &error.to_string()),
-    };
-    if config.cluster.is_some() {
-        report.ok(subject, &format!("events go to {}", target.text()));
-    }
-    let authorization = match target.token() {
-        Ok(token) => token.map(|token| format!("Bearer {token}")),
-        Err(error) => return report.fail(subject, &error.to_string()),
-    };
-    let headers: Vec<_> =
-        authorization.as_deref().map(|value| ("authorization", value)).into_iter().collect();
-    let answer = target.client.send(&Request {
-        method: "OPTIONS",
-        url: &target.url,
-        headers: &headers,
-        body: b"",
-        timeout: config.timeout,
-        body_bytes_max: 0,
-        repeat_if_stale: true,
-        head_suffices: false,
-    });
-    let url = url_text(&target.url);
-    match answer.map(|response| response.status) {
-        Ok(404) => report.warn(subject, &format!("{url} answers 404: is its path right?")),
-        Ok(status @ (401 | 403 | 407)) => {
-            report.warn(subject, &format!("{url} answers {status}: it may refuse events likewise"));
-        }
-        Ok(status) if status >= 500 && status != 501 => {
-            report.warn(subject, &format!("{url} answers {status}: while it does, events wait"));
-        }
-        Ok(_) if config.connection.tls.insecure && url.starts_with("https:") => {
-            report.warn(subject, &format!("{url} answers; insecure = true: anybody could be answering"));
-        }
-        Ok(status) => report.ok(subject, &format!("{url} answers ({status} to OPTIONS)")),
-        Err(error) => report.fail(subject, &format!("{error}{}", cure(error.kind))),
-    }
-}
-
-/// Lists the functions as a run would. No function is invoked.
-fn check_openfaas(subject: &str, config: &OpenfaasConfig, report: &mut Report<'_>) -> Option<TopicMap> {
-    let listed = Gateway::new(config, true)
-        .and_then(|gateway| gateway.list(&|| false).map_err(|failure| failure.error));
-    let map = match listed {
-        Ok(map) => map,
-        Err(error) => {
-            report.fail(subject, &error.to_string());
-            return None;
-        }
-    };
-    let address = url_text(&config.address);
-    match map.functions() {
-        0 => report
-            .warn(subject, &format!("{address}: no function has an annotation topic: no event has a taker")),
-        count => report.ok(subject, &format!("{address}: functions that subscribe: {count}")),
-    }
-    map.anomalies().iter().for_each(|anomaly| report.warn(subject, &format!("{anomaly}; left out")));
-    Some(map)
-}
-
-/// Looks for credentials and the rule as a run would, and puts an empty list of events on the bus:
-/// AWS refuses it, but only after it has looked at the signature.
-fn check_eventbridge(name: &str, subject: &str, config: &EventbridgeConfig, report: &mut Report<'_>) {
-    let api = match eventbridge::api(name, config, &Environment::of_process(), true) {
-        Ok(api) => api,
-        Err(error) => return report.fail(subject, &error.to_string()),
-    };
-    match api.credentials.current() {
-        Ok(credentials) => report.ok(subject, &format!("credentials from {}", credentials.origin)),
-        Err(error) => return report.fail(subject, &error.to_string()),
-    }
-    let deadline = Instant::now() + api.timeout;
-    match api.call("PutEvents", br#"{"Entries":[]}"#, deadline) {
-        Err(error) if error.class != Class::Never => return report.fail(subject, &error.text),
-        _ => report.ok(subject, &format!("{} takes the signature", url_text(&api.url))),
-    }
-    let Some(arn) = &config.rule else { return };
-    let bus = config.event_bus.as_deref().unwrap_or(&arn.bus);
-    match rules::read(&api, arn, bus) {
-        Err(error) => report.fail(subject, &error.text),
-        Ok(rule) => match rule.pattern() {
-            Err(error) => report.fail(subject, &format!("rule {}: {error}", arn.text)),
-            Ok(pattern) if rule.is_enabled() => {
-                report.ok(subject, &format!("rule {} forwards what matches {}", arn.text, pattern.text()));
-            }
-            Ok(_) => report.warn(subject, &format!("rule {} is disabled: its targets get nothing", arn.text)),
-        },
-    }
-}
-
-/// What to do where the error itself does not know.
-fn cure(kind: SendErrorKind) -> &'static str {
-    match kind {
-        SendErrorKind::Resolve => "; is the name right, and does this machine ask the right DNS server?",
-        SendErrorKind::Connect => "; is the sink running, is the port right, does a firewall refuse it?",
-        SendErrorKind::Timeout => "; is it reachable from here, or is `timeout` too short?",
-        SendErrorKind::Broken => "; is there an HTTP server at this port?",
-        SendErrorKind::Proxy | SendErrorKind::Tls | SendErrorKind::Request => "",
-    }
+    all
 }

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::config::{Config, RouteConfig, SourceKind};
+use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
+use crate::kinds::Config;
 use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
 use crate::pipeline::clock::is_ahead;
 use crate::pipeline::go_checkpoint::GoCheckpoint;
@@ -86,8 +87,7 @@ fn inherited(config: &Config, route: &RouteConfig) -> String {
     else {
         return String::new();
     };
-    let SourceKind::Vcenter(vcenter) = &source.kind;
-    let file = GoCheckpoint::new(&config.state_dir, &vcenter.address);
+    let file = GoCheckpoint::new(&config.state_dir, source.settings.address());
     match file.read() {
         Ok(None) => String::new(),
         Ok(Some(time)) => format!("  starts at {time}, as the Go router's {} says\n", file.path().display()),
@@ -104,9 +104,9 @@ fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> 
     let file = CheckpointFile::new(&config.state_dir, &route.name);
     // The old record may be damaged: then its identity is learnt again at the next start.
     let identity = file.read().ok().flatten().map(|found| found.checkpoint.identity).unwrap_or_default();
-    let SourceKind::Vcenter(vcenter) = &source.kind;
+    let address = source.settings.address().to_string();
     let progress = Progress::from_start(time);
-    file.write(&Checkpoint { address: vcenter.address.clone(), identity, progress })?;
+    file.write(&Checkpoint { address, identity, progress })?;
     Ok(format!(
         "route {}: the next start delivers everything from {time} on ({})\n",
         route.name,

@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use crate::cli::{Exit, Failure};
-use crate::config::{Config, ProcessorConfig, RouteConfig};
+use crate::cloudevents::CloudEvent;
+use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::{Event, Lane, Position};
+use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
 use crate::pipeline::dead_letter::{DeadLetters, Letter, read};
 use crate::processor::{Delivery, Processor, Verdict};
-use crate::router::make_processor;
 
 /// What to do with the letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +47,14 @@ pub(super) fn dead_letters(
 fn list(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Result<()> {
     let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
     let (found, unreadable) = read(letters.path())?;
+    let (source, _) = kinds::ends(config, route)?;
     for letter in &found {
         say(
             out,
             &format!(
                 "{} {} {} attempts: {}",
                 letter.time,
-                name(route, letter),
+                name(route, source, letter),
                 letter.attempts,
                 letter.detail
             ),
@@ -66,16 +68,14 @@ fn list(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Result<()
 
 fn redeliver(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Result<usize> {
     let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
-    let Some(processor) = config.processors.iter().find(|processor| processor.name == route.to) else {
-        return Err(Error::new(format!("route {}: its processor is missing", route.name)));
-    };
-    let sender = make_processor(processor, true)?;
+    let (source, processor) = kinds::ends(config, route)?;
+    let sender = processor.settings.make(&processor.name, true)?;
     let (mut refused, mut broken_pipe) = (0, Ok(()));
     letters.redeliver(|letter| {
-        let outcome = deliver(sender.as_ref(), processor, letter);
+        let outcome = deliver(sender.as_ref(), processor, source, letter);
         let line = match &outcome {
-            Ok(()) => format!("delivered {}", name(route, letter)),
-            Err(reason) => format!("FAILED    {}: {reason}", name(route, letter)),
+            Ok(()) => format!("delivered {}", name(route, source, letter)),
+            Err(reason) => format!("FAILED    {}: {reason}", name(route, source, letter)),
         };
         broken_pipe = say(out, &line);
         refused += usize::from(outcome.is_err());
@@ -87,9 +87,10 @@ fn redeliver(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Resu
 fn deliver(
     sender: &dyn Processor,
     processor: &ProcessorConfig,
+    source: &SourceConfig,
     letter: &Letter,
 ) -> std::result::Result<(), String> {
-    let Some(ce) = letter.event.clone() else {
+    let Some(ce) = event_of(source, letter) else {
         return Err("it could not be converted to an event, so there is nothing to send".to_string());
     };
     // Where it stood in the source matters no more.
@@ -107,9 +108,16 @@ fn deliver(
     }
 }
 
-fn name(route: &RouteConfig, letter: &Letter) -> String {
+/// The event with the name that its source gave it, which the letter does not hold.
+fn event_of(source: &SourceConfig, letter: &Letter) -> Option<CloudEvent> {
+    let ce = letter.event.clone()?;
+    let name_in_type = source.settings.name_in_type(&ce.ty);
+    Some(CloudEvent { name_in_type, ..ce })
+}
+
+fn name(route: &RouteConfig, source: &SourceConfig, letter: &Letter) -> String {
     let target = if letter.target.is_empty() { String::new() } else { format!(" for {}", letter.target) };
-    match &letter.event {
+    match event_of(source, letter) {
         Some(ce) => {
             format!("route {}: {} {}{target}", route.name, ce.name(), ce.id)
         }

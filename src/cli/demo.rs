@@ -12,12 +12,12 @@ use crate::cli::checkpoint::{self, Action};
 use crate::cli::folder::Folder;
 use crate::cli::run::{self, run_with};
 use crate::cli::{Failure, printing};
-use crate::config::Config;
-use crate::config::file::{self, Overrides};
+use crate::config::file::Overrides;
 use crate::demo::history::History;
 use crate::demo::simulator::{Settings, Simulator};
 use crate::demo::stream::Stream;
 use crate::error::{Error, Result};
+use crate::kinds::{self, Config};
 use crate::observe;
 use crate::pipeline::view::View;
 use crate::router::Router;
@@ -77,7 +77,7 @@ fn configure(simulator: &Simulator, state_dir: &Path, overrides: &Overrides) -> 
         simulator.username(),
         simulator.password()
     );
-    file::parse(&text, &path, overrides, &|_| None).map_err(|problems| {
+    kinds::parse(&text, &path, overrides, &|_| None).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Error::new(problems.join("; "))
     })

@@ -1,12 +1,12 @@
-//! `router events`: the types of events that a vCenter knows.
+//! `router events`: the types of events that a source knows.
 
 use std::fmt::Write;
 
 use serde_json::json;
 
-use crate::config::{SourceConfig, SourceKind};
 use crate::error::Result;
-use crate::source::vcenter::event_types::{EventType, event_types};
+use crate::event::EventType;
+use crate::kinds::SourceConfig;
 
 /// How the list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,8 +29,7 @@ pub(super) const FORMATS: &[(&str, Format)] =
 /// # Errors
 /// When the source cannot be reached or refuses the account.
 pub(super) fn events(source: &SourceConfig, format: Format) -> Result<String> {
-    let SourceKind::Vcenter(vcenter) = &source.kind;
-    Ok(listed(&event_types(vcenter)?, format))
+    Ok(listed(&source.settings.event_types()?, format))
 }
 
 fn listed(types: &[EventType], format: Format) -> String {
@@ -48,7 +47,7 @@ fn table(types: &[EventType]) -> String {
     let (ids, categories) = (width(|known| &known.id, "ID"), width(|known| &known.category, "CATEGORY"));
     let mut out = format!("{:ids$}  {:categories$}  DESCRIPTION\n", "ID", "CATEGORY");
     for EventType { id, category, description } in types {
-        // A terminal is safe from what a vCenter sends, and a line is a line.
+        // A terminal is safe from what a source sends, and a line is a line.
         let description = description.replace(|c: char| c.is_control(), " ");
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{}", format!("{id:ids$}  {category:categories$}  {description}").trim_end());

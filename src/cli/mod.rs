@@ -5,13 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::config::RouteConfig;
 use crate::config::file::Overrides;
-use crate::config::legacy::Converted;
-use crate::config::load;
 use crate::config::problem::Problem;
 use crate::config::secret::SecretUse;
-use crate::config::{Config, RouteConfig, SourceConfig};
 use crate::error::{Error, io_text};
+use crate::kinds::{self, Config, Converted, SourceConfig};
 use crate::observe;
 use crate::router::StartError;
 
@@ -92,7 +91,7 @@ fn execute(invocation: &Invocation) -> Exit {
         Command::Demo(options) => end(demo::demo(options, &invocation.overrides)),
         Command::Run => with_config(invocation, |config| {
             let (path, overrides) = (config.file.clone(), invocation.overrides);
-            run::run(config, move || load::load(&path, &overrides))
+            run::run(config, move || kinds::load(&path, &overrides))
         }),
         Command::Events { source, format } => with_config(invocation, |config| {
             let source = source_of(&config, source.as_deref())
@@ -105,7 +104,7 @@ fn execute(invocation: &Invocation) -> Exit {
         Command::Replay(options) => {
             with_config(invocation, |config| replay::replay(config, options, &mut io::stdout()))
         }
-        Command::Convert { old } => match load::convert(old) {
+        Command::Convert { old } => match kinds::convert_file(old) {
             Ok(converted) => end(convert(&converted)),
             Err(problems) => refuse(&problems),
         },
@@ -180,7 +179,7 @@ fn with_secrets(
 }
 
 fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
-    let config = load::load(path, overrides)?;
+    let config = kinds::load(path, overrides)?;
     observe::log::init(&config.log);
     for warning in &config.warnings {
         log::warn!(target: "config", "{warning}");

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cli::{Exit, Failure};
-use crate::config::Config;
 use crate::config::problem::Problem;
 use crate::error::{Context, Error, Result};
+use crate::kinds::Config;
 use crate::limits::SIGNAL_ECHO_MAX;
 use crate::observe::log::{announce_level, step_level};
 use crate::observe::systemd::ServiceManager;

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::cli::{Exit, Failure};
-use crate::config::{Config, RouteConfig, SourceKind};
+use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
+use crate::kinds::{self, Config, SourceConfig};
 use crate::processor::{Delivery, Processor, Retry, Verdict};
-use crate::router::make_processor;
-use crate::source::vcenter::sample::sample;
 
 /// How long a processor may take until it is ready to send.
 const READY_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -33,12 +32,10 @@ pub(super) fn send(
         let error = Error::new("say which route to send on, with --route NAME");
         return Err(Failure { exit: Exit::Refused, error });
     };
-    let Some(processor) = config.processors.iter().find(|processor| processor.name == route.to) else {
-        return Err(Error::new(format!("route {}: its processor is missing", route.name)).into());
-    };
-    let event = make_event(config, route, name, data)?;
+    let (source, processor) = kinds::ends(config, route)?;
+    let event = make_event(source, route, name, data)?;
     say(out, &format!("sending {} {} to processor {}", event.ce.name(), event.ce.id, processor.name))?;
-    let sender = make_processor(processor, true)?;
+    let sender = processor.settings.make(&processor.name, true)?;
     let begun = Instant::now();
     let (verdict, lines) = deliver(sender.as_ref(), &event);
     for line in &lines {
@@ -59,16 +56,11 @@ pub(super) fn send(
     Ok(say(out, &format!("acknowledged after {took} ms"))?)
 }
 
-fn make_event(config: &Config, route: &RouteConfig, name: &str, data: Option<&Path>) -> Result<Event> {
-    let source = config.sources.iter().find(|source| source.name == route.from);
-    let address = match source.map(|source| &source.kind) {
-        Some(SourceKind::Vcenter(vcenter)) => vcenter.address.as_str(),
-        None => return Err(Error::new(format!("route {}: its source is missing", route.name))),
-    };
+fn make_event(source: &SourceConfig, route: &RouteConfig, name: &str, data: Option<&Path>) -> Result<Event> {
     let now = Timestamp::now();
     // Each sample is an event of its own: its identity comes from the time.
     let key = (now.as_millisecond() % i64::from(i32::MAX)) as i32;
-    let mut event = sample(name, address, route.format, key, &now.to_string())?;
+    let mut event = source.settings.sample(name, route.format, key, &now.to_string())?;
     if let Some(path) = data {
         let text = std::fs::read(path).context(|| format!("read {}", path.display()))?;
         serde_json::from_slice::<serde::de::IgnoredAny>(&text)

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use crate::cli::folder::Folder;
 use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, printing};
-use crate::config::{
-    Config, Format, Order, ProcessorConfig, ProcessorKind, RetryConfig, RouteConfig, SourceConfig,
-};
+use crate::config::{Format, Order, RetryConfig, RouteConfig};
 use crate::error::Context;
+use crate::kinds::{self, Config, SourceConfig};
 use crate::limits;
 use crate::pattern::Pattern;
 use crate::router::Router;
@@ -37,7 +36,7 @@ pub(super) fn tail(
     }
     let folder = Folder::new("tail")?;
     config.routes = config.sources.iter().map(|source| route(source, pattern.as_ref())).collect();
-    config.processors = vec![ProcessorConfig { name: SCREEN.into(), kind: ProcessorKind::Stdout }];
+    config.processors = vec![kinds::screen(SCREEN)];
     config.state_dir = folder.path().to_path_buf();
     config.metrics = None;
     // What cannot be printed is kept until it is known why.

@@ -62,7 +62,7 @@ impl RuleArn {
 
 impl Value<'_> {
     /// The ARN of a rule.
-    pub(super) fn rule_arn(&self) -> Option<RuleArn> {
+    pub(crate) fn rule_arn(&self) -> Option<RuleArn> {
         match RuleArn::parse(self.string()?) {
             Ok(arn) => Some(arn),
             Err(error) => self.refuse(error.to_string()),
@@ -70,7 +70,7 @@ impl Value<'_> {
     }
 
     /// The name of a region, such as `eu-central-1`: it becomes a part of host names.
-    pub(super) fn region(&self) -> Option<String> {
+    pub(crate) fn region(&self) -> Option<String> {
         let text = self.string()?;
         let fits = !text.is_empty()
             && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
@@ -82,7 +82,7 @@ impl Value<'_> {
     }
 
     /// A string that is not empty.
-    pub(super) fn word(&self) -> Option<String> {
+    pub(crate) fn word(&self) -> Option<String> {
         match self.string()? {
             "" => self.refuse("is empty"),
             text => Some(text.to_string()),

@@ -10,7 +10,8 @@ use super::problem::Problem;
 use super::reader::{Document, Environment, Table, Value};
 use super::routes::Names;
 use super::secret::SecretUse;
-use super::{Config, LogConfig, LogFormat, kinds, routes};
+use super::sections::{self, Kinds};
+use super::{Config, LogConfig, LogFormat, routes};
 use crate::limits;
 
 /// What the command line says in place of the file.
@@ -47,23 +48,24 @@ pub(crate) const LOG_LEVELS: &[(&str, LevelFilter)] = &[
 pub(crate) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// Checks the text of a file. Relative paths are relative to the folder of `path`; environment
-/// variables are asked of `environment`.
+/// variables are asked of `environment`; what its sections can be, `kinds` says.
 ///
 /// # Errors
 /// All problems of the text, in its order.
-pub fn parse(
+pub(crate) fn parse<S, P>(
     text: &str,
     path: &Path,
     overrides: &Overrides,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Config, Vec<Problem>> {
+    kinds: &Kinds<S, P>,
+) -> Result<Config<S, P>, Vec<Problem>> {
     let (tree, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(syntax_problems(text, path, environment, &errors));
     }
     let document = Document::new(path, text, environment).with_secrets(overrides.secrets);
     let mut config = None;
-    Table::root(&document, tree.get_ref(), |root| config = root_section(root, path, overrides));
+    Table::root(&document, tree.get_ref(), |root| config = root_section(root, path, overrides, kinds));
     let (problems, warnings) = document.finish();
     match config {
         Some(config) if problems.is_empty() => Ok(Config { warnings, ..config }),
@@ -89,14 +91,21 @@ fn syntax_problems(
     problems
 }
 
-fn root_section(root: &Table<'_>, path: &Path, overrides: &Overrides) -> Option<Config> {
+fn root_section<S, P>(
+    root: &Table<'_>,
+    path: &Path,
+    overrides: &Overrides,
+    kinds: &Kinds<S, P>,
+) -> Option<Config<S, P>> {
     let state_dir = root.get("state_dir", Value::path);
     let shutdown_grace = root.get("shutdown_grace", |value| value.duration(Duration::ZERO));
-    let (source_names, sources) = named(root, "source", kinds::source);
-    let (processor_names, processors) = named(root, "processor", kinds::processor);
+    let (source_names, sources) =
+        named(root, "source", |name, table| sections::source(name, table, kinds.sources));
+    let (processor_names, processors) =
+        named(root, "processor", |name, table| sections::processor(name, table, kinds.processors));
     let (route_names, routes) =
         named(root, "route", |name, table| routes::route(name, table, &source_names, &processor_names));
-    let metrics = root.get("metrics", |value| value.table(kinds::metrics));
+    let metrics = root.get("metrics", |value| value.table(sections::metrics));
     let log = root.get("log", |value| value.table(|table| Some(log_section(table, overrides))));
 
     let document = root.document();

@@ -259,7 +259,7 @@ fn decode(name: &str, data: &str) -> Result<String> {
 }
 
 /// A part of a DNS name, as Kubernetes wants it.
-pub(super) fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
@@ -268,6 +268,6 @@ pub(super) fn is_label(text: &str) -> bool {
 }
 
 /// A DNS name of one or more parts.
-pub(super) fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }

@@ -7,6 +7,7 @@ use super::Config;
 use super::file::{Overrides, parse};
 use super::legacy::{self, Converted, Surroundings};
 use super::problem::{Problem, line_of};
+use super::sections::Kinds;
 use crate::error::io_text;
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::text_file::text_of;
@@ -15,14 +16,18 @@ use crate::text_file::text_of;
 ///
 /// # Errors
 /// All problems of the file, in its order.
-pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+pub(crate) fn load<S, P>(
+    path: &Path,
+    overrides: &Overrides,
+    kinds: &Kinds<S, P>,
+) -> Result<Config<S, P>, Vec<Problem>> {
     let text = read(path).map_err(|problem| vec![problem])?;
     let Some(form) = legacy::form_of(&text) else {
-        return parse(&text, path, overrides, &environment);
+        return parse(&text, path, overrides, &environment, kinds);
     };
     let folder = folder();
     let around = Surroundings { file: path, folder: &folder, environment: &environment };
-    let mut config = legacy::convert(&text, form, &around, overrides)?.config?;
+    let mut config = legacy::convert(&text, form, &around, overrides, kinds)?.config?;
     let note = format!(
         "is a configuration of the VMware Event Router and is used as it is; `router convert {}` prints it as \
          router.toml, with what means something else than before",
@@ -36,7 +41,7 @@ pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Pro
 ///
 /// # Errors
 /// All problems of the file, in its order, if it is not an old one or cannot be understood.
-pub(crate) fn convert(path: &Path) -> Result<Converted, Vec<Problem>> {
+pub(crate) fn convert<S, P>(path: &Path, kinds: &Kinds<S, P>) -> Result<Converted<S, P>, Vec<Problem>> {
     let text = read(path).map_err(|problem| vec![problem])?;
     let Some(form) = legacy::form_of(&text) else {
         let text = "is no configuration of the VMware Event Router, which is YAML or a JSON array: there is nothing \
@@ -45,7 +50,7 @@ pub(crate) fn convert(path: &Path) -> Result<Converted, Vec<Problem>> {
     };
     let folder = folder();
     let around = Surroundings { file: path, folder: &folder, environment: &environment };
-    legacy::convert(&text, form, &around, &Overrides::default())
+    legacy::convert(&text, form, &around, &Overrides::default(), kinds)
 }
 
 fn environment(name: &str) -> Option<String> {

@@ -7,34 +7,31 @@ use std::time::Duration;
 
 pub(crate) mod aws;
 pub mod file;
-mod kinds;
-mod knative;
 pub mod kubernetes;
 pub mod legacy;
 pub(crate) mod load;
 pub(crate) mod nearest;
 mod pattern;
 pub mod problem;
-mod reader;
+pub(crate) mod reader;
 mod reload;
 mod routes;
 pub mod secret;
+pub(crate) mod sections;
 mod tree;
 pub(crate) mod url;
-mod values;
+pub(crate) mod values;
 mod yaml;
 
-use aws::{AwsKeys, RuleArn};
-use kubernetes::{ClusterConfig, ObjectRef};
 use problem::Problem;
 use secret::{LiveSecret, Secret};
 
-use crate::limits;
 use crate::pattern::Pattern;
 
-/// Everything a run needs.
+/// Everything a run needs. `S` and `P` are the settings of sources and processors: which kinds of them
+/// there are is not the reader's to know, but the table's of whoever reads.
 #[derive(Debug)]
-pub struct Config {
+pub struct Config<S, P> {
     /// The file it came from, for messages.
     pub(crate) file: PathBuf,
     /// Checkpoints, dead letters and the lock.
@@ -42,9 +39,9 @@ pub struct Config {
     /// Time for in-flight deliveries when stopping.
     pub(crate) shutdown_grace: Duration,
     /// Where events come from, by name in the file's order.
-    pub sources: Vec<SourceConfig>,
+    pub sources: Vec<SourceConfig<S>>,
     /// Where they go, likewise.
-    pub processors: Vec<ProcessorConfig>,
+    pub processors: Vec<ProcessorConfig<P>>,
     /// Which goes where, likewise.
     pub routes: Vec<RouteConfig>,
     /// Where the router can be watched, if anywhere.
@@ -59,7 +56,7 @@ pub struct Config {
 
 /// `[source.NAME]`.
 #[derive(Clone, Debug)]
-pub struct SourceConfig {
+pub struct SourceConfig<S> {
     /// The name in the file.
     pub(crate) name: String,
     /// At-least-once (true) or at-most-once.
@@ -70,30 +67,8 @@ pub struct SourceConfig {
     pub(crate) overlap: Duration,
     /// The word of its `type`.
     pub(crate) type_name: &'static str,
-    /// What kind it is.
-    pub(crate) kind: SourceKind,
-}
-
-/// The kinds of sources.
-#[derive(Clone, Debug)]
-pub(crate) enum SourceKind {
-    /// `vcenter` or `vcsim`.
-    Vcenter(VcenterConfig),
-}
-
-/// Settings of a vCenter.
-#[derive(Clone, Debug)]
-pub struct VcenterConfig {
-    /// `https://host/sdk`: scheme and path filled in, user information refused.
-    pub address: String,
-    /// The account.
-    pub username: Secret,
-    /// Its password.
-    pub password: Secret,
-    /// Events per page, 1 to 1000.
-    pub page_size: usize,
-    /// How the connection is made.
-    pub connection: ConnectionConfig,
+    /// What its kind alone has.
+    pub(crate) settings: S,
 }
 
 /// How an endpoint is reached.
@@ -144,159 +119,13 @@ pub struct TlsIdentity {
 
 /// `[processor.NAME]`.
 #[derive(Clone, Debug)]
-pub struct ProcessorConfig {
+pub struct ProcessorConfig<P> {
     /// The name in the file.
     pub(crate) name: String,
-    /// What kind it is.
-    pub(crate) kind: ProcessorKind,
-}
-
-/// The kinds of processors.
-#[derive(Clone, Debug)]
-pub(crate) enum ProcessorKind {
-    /// One JSON line per event on standard output.
-    Stdout,
-    /// A Knative destination or any CloudEvents endpoint.
-    Knative(KnativeConfig),
-    /// A bus of AWS EventBridge.
-    Eventbridge(EventbridgeConfig),
-    /// The functions of an OpenFaaS gateway.
-    Openfaas(OpenfaasConfig),
-}
-
-/// Settings of a bus of AWS EventBridge.
-#[derive(Clone, Debug)]
-pub(crate) struct EventbridgeConfig {
-    /// The region of the bus.
-    pub(crate) region: String,
-    /// Name or ARN of the bus; none means that of the rule, or the default bus.
-    pub(crate) event_bus: Option<String>,
-    /// Only what this rule matches is sent.
-    pub(crate) rule: Option<RuleArn>,
-    /// How often the rule is read again.
-    pub(crate) refresh: Duration,
-    /// Keys; none means the AWS credential chain.
-    pub(crate) keys: Option<AwsKeys>,
-    /// The profile of the shared files, in place of what the environment says.
-    pub(crate) profile: Option<String>,
-    /// Address in place of the region's.
-    pub(crate) endpoint: Option<String>,
-    /// Use the endpoint with FIPS 140 cryptography.
-    pub(crate) fips: bool,
-    /// Use the endpoint with IPv4 and IPv6.
-    pub(crate) dual_stack: bool,
-    /// Bytes of one request, as EventBridge counts them.
-    pub(crate) bytes_max: u64,
-    /// Deadline of one delivery.
-    pub(crate) timeout: Duration,
-    /// How the connection is made.
-    pub(crate) connection: ConnectionConfig,
-}
-
-/// Settings of a Knative destination.
-#[derive(Clone, Debug)]
-pub struct KnativeConfig {
-    /// Where events are posted.
-    pub destination: Destination,
-    /// The cluster that is asked for addresses and tokens; none if it need not be asked.
-    pub cluster: Option<Box<ClusterConfig>>,
-    /// How often it is asked again.
-    pub refresh: Duration,
-    /// The bearer token that every event carries, read again and again.
-    pub token: Option<Secret>,
-    /// Whom the cluster makes tokens for, in place of the address's own audience.
-    pub audience: Option<String>,
-    /// The service account whose tokens they are; none means that of the token for the cluster.
-    pub service_account: Option<String>,
-    /// Extension attributes that every event gets, in place of its own of the same name.
-    pub extensions: Vec<(Arc<str>, Arc<str>)>,
-    /// How events are encoded.
-    pub encoding: Encoding,
-    /// Deadline of one delivery.
-    pub timeout: Duration,
-    /// How the connection is made.
-    pub connection: ConnectionConfig,
-}
-
-impl KnativeConfig {
-    /// A fixed URL, and nothing else set.
-    pub fn to(uri: impl Into<String>) -> KnativeConfig {
-        KnativeConfig {
-            destination: Destination::Uri(uri.into()),
-            cluster: None,
-            refresh: limits::RESOLVE_INTERVAL_DEFAULT,
-            token: None,
-            audience: None,
-            service_account: None,
-            extensions: Vec::new(),
-            encoding: Encoding::default(),
-            timeout: limits::DELIVERY_WAIT_MAX,
-            connection: ConnectionConfig::default(),
-        }
-    }
-}
-
-/// Where events are posted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// At a fixed URL.
-    Uri(String),
-    /// At the address of an object of the cluster.
-    Ref {
-        /// The object.
-        reference: ObjectRef,
-        /// A URL relative to its address.
-        uri: Option<String>,
-    },
-}
-
-/// Settings of an OpenFaaS gateway.
-#[derive(Clone, Debug)]
-pub(crate) struct OpenfaasConfig {
-    /// `http://host:port` of the gateway, with a path in front of its routes or without.
-    pub(crate) address: String,
-    /// Functions are invoked through the gateway's queue: an acknowledgement means queued, not run.
-    pub(crate) asynchronous: bool,
-    /// How the router proves itself where the functions are listed.
-    pub(crate) auth: GatewayAuth,
-    /// Deadline of one invocation.
-    pub(crate) timeout: Duration,
-    /// How often the functions are listed.
-    pub(crate) refresh: Duration,
-    /// `Content-Type` of invocations; absent where there is none, which functions of the Go router
-    /// rely on.
-    pub(crate) content_type: Option<String>,
-    /// Where the gateway's queue posts what a function answered.
-    pub(crate) callback_url: Option<String>,
-    /// How the connection is made.
-    pub(crate) connection: ConnectionConfig,
-}
-
-/// Who the router is for a gateway's `/system` routes.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum GatewayAuth {
-    /// Nobody.
-    #[default]
-    None,
-    /// Basic authentication.
-    Basic {
-        /// The account, mostly `admin`.
-        username: Secret,
-        /// Its password.
-        password: Secret,
-    },
-    /// A bearer token.
-    Bearer(Secret),
-}
-
-/// The CloudEvents HTTP content modes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// Attributes in headers, data as the body.
-    #[default]
-    Binary,
-    /// All in one JSON document.
-    Structured,
+    /// The word of its `type`.
+    pub(crate) type_name: &'static str,
+    /// What its kind alone has.
+    pub(crate) settings: P,
 }
 
 /// `[route.NAME]`.

@@ -11,7 +11,7 @@ use crate::pattern::Pattern;
 
 impl Value<'_> {
     /// An event pattern over CloudEvents.
-    pub(super) fn pattern(&self) -> Option<Arc<Pattern>> {
+    pub(crate) fn pattern(&self) -> Option<Arc<Pattern>> {
         let text = match self.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Table(_) => match to_json(self.get_ref()) {

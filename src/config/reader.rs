@@ -15,10 +15,10 @@ use super::problem::{Problem, line_of};
 use super::secret::{LiveSecret, Secret, SecretUse};
 
 /// Looks up an environment variable.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The file that is read, and what was found wrong in it.
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     file: &'a Path,
     text: &'a str,
     environment: Environment<'a>,
@@ -30,55 +30,55 @@ pub(super) struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// A file without problems so far.
-    pub(super) fn new(file: &'a Path, text: &'a str, environment: Environment<'a>) -> Document<'a> {
+    pub(crate) fn new(file: &'a Path, text: &'a str, environment: Environment<'a>) -> Document<'a> {
         let (problems, warnings, secrets) = Default::default();
         Document { file, text, environment, problems, warnings, secrets, secret_use: SecretUse::Needed }
     }
 
     /// The same file, for a command that does this with its secrets.
-    pub(super) fn with_secrets(self, secret_use: SecretUse) -> Document<'a> {
+    pub(crate) fn with_secrets(self, secret_use: SecretUse) -> Document<'a> {
         Document { secret_use, ..self }
     }
 
     /// What is done with the secrets that the file names.
-    pub(super) fn secret_use(&self) -> SecretUse {
+    pub(crate) fn secret_use(&self) -> SecretUse {
         self.secret_use
     }
 
     /// The path as meant in the file: relative to the file's folder.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+    pub(crate) fn resolve(&self, path: &str) -> PathBuf {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// The value of an environment variable.
-    pub(super) fn environment(&self, name: &str) -> Option<String> {
+    pub(crate) fn environment(&self, name: &str) -> Option<String> {
         (self.environment)(name)
     }
 
     /// The secrets that were read, each with its key.
-    pub(super) fn take_secrets(&self) -> Vec<(String, LiveSecret)> {
+    pub(crate) fn take_secrets(&self) -> Vec<(String, LiveSecret)> {
         self.secrets.take()
     }
 
     /// Notes a problem of the file as a whole.
-    pub(super) fn problem_of_file(&self, text: impl Into<String>) {
+    pub(crate) fn problem_of_file(&self, text: impl Into<String>) {
         self.problems.borrow_mut().push((0, Problem::of_file(self.file, text)));
     }
 
     /// Notes an error of syntax at a byte of the text.
-    pub(super) fn syntax_error(&self, offset: usize, text: String) {
+    pub(crate) fn syntax_error(&self, offset: usize, text: String) {
         let mut problem = self.place(offset, "", text);
         problem.column = Some(self.column(offset));
         self.problems.borrow_mut().push((offset, problem));
     }
 
     /// Whether the file cannot be used.
-    pub(super) fn has_problems(&self) -> bool {
+    pub(crate) fn has_problems(&self) -> bool {
         !self.problems.borrow().is_empty()
     }
 
     /// The problems and the warnings, each in the order of the file.
-    pub(super) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
+    pub(crate) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
         let in_order = |mut list: Vec<(usize, Problem)>| {
             list.sort_by_key(|(offset, _)| *offset);
             list.into_iter().map(|(_, problem)| problem).collect()
@@ -87,13 +87,13 @@ impl<'a> Document<'a> {
     }
 
     /// Notes a problem at a byte of the text.
-    pub(super) fn problem(&self, offset: usize, key: &str, text: String) {
+    pub(crate) fn problem(&self, offset: usize, key: &str, text: String) {
         let problem = self.place(offset, key, text);
         self.problems.borrow_mut().push((offset, problem));
     }
 
     /// Notes something odd at a byte of the text.
-    pub(super) fn warning(&self, offset: usize, key: &str, text: String) {
+    pub(crate) fn warning(&self, offset: usize, key: &str, text: String) {
         let warning = self.place(offset, key, text);
         self.warnings.borrow_mut().push((offset, warning));
     }
@@ -112,7 +112,7 @@ impl<'a> Document<'a> {
 }
 
 /// A section while it is read.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     document: &'a Document<'a>,
     path: String,
     offset: usize,
@@ -124,7 +124,7 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// Reads the whole file.
-    pub(super) fn root(document: &'a Document<'a>, table: &'a DeTable<'a>, read: impl FnOnce(&Table<'a>)) {
+    pub(crate) fn root(document: &'a Document<'a>, table: &'a DeTable<'a>, read: impl FnOnce(&Table<'a>)) {
         let root = Table::new(document, String::new(), 0, table);
         read(&root);
         root.finish();
@@ -147,13 +147,13 @@ impl<'a> Table<'a> {
     }
 
     /// The value of a key that may be absent.
-    pub(super) fn get<T>(&self, key: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
+    pub(crate) fn get<T>(&self, key: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
         self.asked.borrow_mut().push(key);
         self.entry(key).and_then(read)
     }
 
     /// The value of a key that must be there.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &self,
         key: &'static str,
         read: impl FnOnce(&Value<'a>) -> Option<T>,
@@ -165,34 +165,34 @@ impl<'a> Table<'a> {
     }
 
     /// Whether the key is in the file, whatever its value.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
     }
 
     /// All entries of a section whose keys are names that the user chose, in the order of the file.
-    pub(super) fn entries(&self) -> &[Value<'a>] {
+    pub(crate) fn entries(&self) -> &[Value<'a>] {
         self.open.set(true);
         &self.entries
     }
 
     /// Gives up a section whose keys cannot be judged, because what they depend on is unknown.
-    pub(super) fn unjudged<T>(&self) -> Option<T> {
+    pub(crate) fn unjudged<T>(&self) -> Option<T> {
         self.open.set(true);
         None
     }
 
     /// Notes a problem of the section as a whole.
-    pub(super) fn problem(&self, text: impl Into<String>) {
+    pub(crate) fn problem(&self, text: impl Into<String>) {
         self.document.problem(self.offset, &self.path, text.into());
     }
 
     /// Notes something odd that does not keep the router from running.
-    pub(super) fn warning(&self, text: impl Into<String>) {
+    pub(crate) fn warning(&self, text: impl Into<String>) {
         self.document.warning(self.offset, &self.path, text.into());
     }
 
     /// The file.
-    pub(super) fn document(&self) -> &'a Document<'a> {
+    pub(crate) fn document(&self) -> &'a Document<'a> {
         self.document
     }
 
@@ -223,7 +223,7 @@ impl<'a> Table<'a> {
 
 /// A value and its place.
 #[derive(Clone)]
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     document: &'a Document<'a>,
     name: &'a str,
     path: String,
@@ -233,39 +233,39 @@ pub(super) struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// The last part of its key.
-    pub(super) fn name(&self) -> &'a str {
+    pub(crate) fn name(&self) -> &'a str {
         self.name
     }
 
     /// The bare value.
-    pub(super) fn get_ref(&self) -> &'a DeValue<'a> {
+    pub(crate) fn get_ref(&self) -> &'a DeValue<'a> {
         self.value
     }
 
     /// The file.
-    pub(super) fn document(&self) -> &'a Document<'a> {
+    pub(crate) fn document(&self) -> &'a Document<'a> {
         self.document
     }
 
     /// Notes a problem of this value.
-    pub(super) fn problem(&self, text: impl Into<String>) {
+    pub(crate) fn problem(&self, text: impl Into<String>) {
         self.document.problem(self.offset, &self.path, text.into());
     }
 
     /// Notes something odd that does not keep the router from running.
-    pub(super) fn warning(&self, text: impl Into<String>) {
+    pub(crate) fn warning(&self, text: impl Into<String>) {
         self.document.warning(self.offset, &self.path, text.into());
     }
 
     /// The secret as the running router is to hold it: under the key it can be replaced.
-    pub(super) fn live(&self, secret: Secret) -> Secret {
+    pub(crate) fn live(&self, secret: Secret) -> Secret {
         let live = LiveSecret::new(secret);
         self.document.secrets.borrow_mut().push((self.path.clone(), live.clone()));
         Secret::Live(live)
     }
 
     /// Notes that the value has the wrong type. The value is not printed: it may be a secret.
-    pub(super) fn wrong_type(&self, expected: &str) {
+    pub(crate) fn wrong_type(&self, expected: &str) {
         let found = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -279,7 +279,7 @@ impl<'a> Value<'a> {
     }
 
     /// Reads a table, its unknown and missing keys included.
-    pub(super) fn table<T>(&self, read: impl FnOnce(&Table<'a>) -> Option<T>) -> Option<T> {
+    pub(crate) fn table<T>(&self, read: impl FnOnce(&Table<'a>) -> Option<T>) -> Option<T> {
         let DeValue::Table(table) = self.value else {
             self.wrong_type("a table");
             return None;
@@ -291,7 +291,7 @@ impl<'a> Value<'a> {
     }
 
     /// Reads each element of an array; none if one of them cannot be used.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         expected: &str,
         mut read: impl FnMut(&Value<'a>) -> Option<T>,

@@ -1,19 +1,21 @@
 //! What a running router takes over of its configuration when the file is read again: secrets and the
 //! log level. The files of certificates are read at every connect anyway.
 
+use std::fmt::Debug;
+
 use super::Config;
 use super::secret::Secret;
 
-impl Config {
+impl<S: Debug, P: Debug> Config<S, P> {
     /// Takes over the secrets of a newer reading of the file; gives how many are others now.
-    pub(crate) fn take_secrets(&self, newer: &Config) -> usize {
+    pub(crate) fn take_secrets(&self, newer: &Config<S, P>) -> usize {
         let newer = |key: &str| newer.secrets.iter().find(|(name, _)| name == key);
         let pairs = self.secrets.iter().filter_map(|(key, secret)| Some((secret, &newer(key)?.1)));
         pairs.filter(|(secret, newer)| secret.replace(&Secret::Live((*newer).clone()))).count()
     }
 
     /// Whether a newer reading, whose secrets were taken over, asks for nothing that needs a restart.
-    pub(crate) fn runs_like(&self, newer: &Config) -> bool {
+    pub(crate) fn runs_like(&self, newer: &Config<S, P>) -> bool {
         // Two that print the same are the same: everything but secrets is printed, and of these where
         // they come from.
         self.what_needs_a_restart() == newer.what_needs_a_restart()
@@ -33,9 +35,9 @@ impl Config {
 mod tests {
     use std::path::Path;
 
-    use super::*;
-    use crate::config::SourceKind;
-    use crate::config::file::{self, Overrides};
+    use crate::config::file::Overrides;
+    use crate::kinds::{self, Config};
+    use crate::source::vcenter::settings::VcenterConfig;
 
     const FILE: &str = "[source.vc]\ntype = \"vcenter\"\naddress = \"vc\"\nusername = \"u\"\npassword = \"old\"\n\
         [processor.bus]\ntype = \"eventbridge\"\nregion = \"eu-central-1\"\naccess_key_id = \"id\"\n\
@@ -44,7 +46,7 @@ mod tests {
         [route.a]\nfrom = \"vc\"\nto = \"bus\"\npattern = { source = [\"a\"] }\n[route.b]\nfrom = \"vc\"\nto = \"of\"\n";
 
     fn config(text: &str) -> Config {
-        file::parse(text, Path::new("router.toml"), &Overrides::default(), &|_| None).unwrap()
+        kinds::parse(text, Path::new("router.toml"), &Overrides::default(), &|_| None).unwrap()
     }
 
     #[test]
@@ -63,7 +65,7 @@ mod tests {
         assert_eq!((running.take_secrets(&again), running.runs_like(&again)), (0, true));
         let newer = config(&format!("{}[log]\nlevel = \"debug\"\n", FILE.replace("\"old\"", "\"new\"")));
         assert_eq!((running.take_secrets(&newer), running.runs_like(&newer)), (1, true));
-        let SourceKind::Vcenter(vcenter) = &running.sources[0].kind;
+        let vcenter: &VcenterConfig = crate::testing::settings(&*running.sources[0].settings);
         assert_eq!(vcenter.password.read().unwrap(), "new");
         for (old, new) in [
             ("[\"a\"]", "[\"b\"]"),

@@ -1,8 +1,8 @@
 //! The routes of a file: those it names, or every source to every processor.
 
-use super::kinds::WAIT_MIN;
 use super::nearest::nearest;
 use super::reader::{Document, Table, Value};
+use super::sections::WAIT_MIN;
 use super::{Format, Order, RetryConfig, RouteConfig};
 use crate::limits;
 

@@ -1,11 +1,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{Overrides, parse};
-use super::load::load;
+use super::file::Overrides;
 use super::secret::Secret;
 use super::*;
-use crate::testing::{Random, folder};
+use crate::kinds::{Config, load, parse};
+use crate::processor::eventbridge::settings::EventbridgeConfig;
+use crate::processor::knative::settings::{Destination, Encoding, KnativeConfig};
+use crate::processor::openfaas::settings::{GatewayAuth, OpenfaasConfig};
+use crate::source::vcenter::settings::VcenterConfig;
+use crate::testing::{Random, folder, settings};
 
 mod schema;
 
@@ -132,7 +136,7 @@ fn example_is_read() {
     let [vc01, lab] = &config.sources[..] else { panic!("two sources") };
     assert!(vc01.checkpoint && !lab.checkpoint);
     assert_eq!(vc01.replay_max, Some(Duration::from_secs(12 * 3600)));
-    let SourceKind::Vcenter(vcenter) = &vc01.kind;
+    let vcenter: &VcenterConfig = settings(&*vc01.settings);
     assert_eq!(vcenter.address, "https://vc01.corp.local/sdk");
     assert_eq!(vcenter.username, Secret::Literal("svc-router@vsphere.local".to_string()));
     assert_eq!(vcenter.password, Secret::Env("VC01_PASSWORD".to_string()));
@@ -140,16 +144,16 @@ fn example_is_read() {
     assert_eq!(vcenter.connection.proxy.as_deref(), Some("http://user:pass@proxy:3128"));
     assert_eq!(vcenter.connection.tls.pin_sha256[0][31], 15);
     assert_eq!(vcenter.connection.tls.server_name.as_deref(), Some("vc01"));
-    let SourceKind::Vcenter(vcenter) = &lab.kind;
+    let vcenter: &VcenterConfig = settings(&*lab.settings);
     assert_eq!(vcenter.address, "https://127.0.0.1:8989/sdk");
     assert!(vcenter.connection.tls.insecure);
 
-    let ProcessorKind::Knative(knative) = &config.processors[0].kind else { panic!("knative") };
+    let knative: &KnativeConfig = settings(&*config.processors[0].settings);
     let broker = "http://broker-ingress.knative-eventing.svc.cluster.local/default/default";
     assert_eq!(knative.destination, Destination::Uri(broker.to_string()));
     assert_eq!((knative.encoding, knative.timeout), (Encoding::Structured, Duration::from_secs(5)));
 
-    let ProcessorKind::Openfaas(openfaas) = &config.processors[1].kind else { panic!("openfaas") };
+    let openfaas: &OpenfaasConfig = settings(&*config.processors[1].settings);
     assert_eq!(openfaas.address, "http://127.0.0.1:8080");
     assert!(openfaas.asynchronous && matches!(openfaas.auth, GatewayAuth::Basic { .. }));
     assert_eq!((openfaas.timeout, openfaas.refresh), (Duration::from_secs(15), Duration::from_secs(60)));
@@ -199,7 +203,7 @@ const BUS: &str = "[processor.screen]\ntype = 'eventbridge'\n";
 fn buses_of_aws() {
     let bus = |keys: &str| {
         let config = parsed(&format!("{VCENTER}{BUS}{keys}")).unwrap();
-        let ProcessorKind::Eventbridge(bus) = &config.processors[0].kind else { panic!("eventbridge") };
+        let bus: &EventbridgeConfig = settings(&*config.processors[0].settings);
         bus.clone()
     };
     let plain = bus("region = 'eu-central-1'");
@@ -252,7 +256,7 @@ fn addresses_are_completed() {
     ] {
         let text = VCENTER.replace("\"vc01\"", &format!("{address:?}"));
         let config = parsed(&format!("{text}{STDOUT}")).unwrap();
-        let SourceKind::Vcenter(vcenter) = &config.sources[0].kind;
+        let vcenter: &VcenterConfig = settings(&*config.sources[0].settings);
         assert_eq!(vcenter.address, full, "{address}");
     }
 }
@@ -668,7 +672,7 @@ fn relative_paths_and_secret_files() {
 
     let config = config.unwrap();
     assert_eq!(config.state_dir, folder.join("state"));
-    let SourceKind::Vcenter(vcenter) = &config.sources[0].kind;
+    let vcenter: &VcenterConfig = settings(&*config.sources[0].settings);
     assert_eq!(vcenter.password, Secret::File(folder.join("password")));
     let file = file.display();
     assert_eq!(binary.unwrap_err()[0].to_string(), format!("{file}:2: is not UTF-8 text: save it as UTF-8"));

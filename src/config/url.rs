@@ -11,18 +11,18 @@ pub(crate) fn check_sink(text: &str) -> Result<(), String> {
 }
 
 /// The parts of an `http` or `https` URL.
-pub(super) struct Url {
-    pub(super) scheme: String,
+pub(crate) struct Url {
+    pub(crate) scheme: String,
     /// Host and port, and user information if there is any.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     has_user: bool,
-    pub(super) path: String,
-    pub(super) has_query: bool,
+    pub(crate) path: String,
+    pub(crate) has_query: bool,
 }
 
 impl Url {
     /// The message never repeats the text, which may hold a password.
-    pub(super) fn parse(text: &str) -> Result<Url, String> {
+    pub(crate) fn parse(text: &str) -> Result<Url, String> {
         let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err("not an absolute URL, expected http://HOST or https://HOST".to_string());
@@ -46,7 +46,7 @@ impl Url {
     }
 
     /// Refuses user information; `instead` says where it belongs.
-    pub(super) fn without_user(self, instead: &str) -> Result<Url, String> {
+    pub(crate) fn without_user(self, instead: &str) -> Result<Url, String> {
         if self.has_user {
             return Err(format!("must not hold a user or password{instead}"));
         }

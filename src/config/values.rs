@@ -16,12 +16,12 @@ use crate::pem;
 
 impl<'a> Value<'a> {
     /// Any string.
-    pub(super) fn string(&self) -> Option<&'a str> {
+    pub(crate) fn string(&self) -> Option<&'a str> {
         self.string_as("a string")
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub(crate) fn boolean(&self) -> Option<bool> {
         match self.get_ref() {
             DeValue::Boolean(value) => Some(*value),
             _ => {
@@ -32,7 +32,7 @@ impl<'a> Value<'a> {
     }
 
     /// A whole number within bounds.
-    pub(super) fn integer(&self, bounds: RangeInclusive<usize>) -> Option<usize> {
+    pub(crate) fn integer(&self, bounds: RangeInclusive<usize>) -> Option<usize> {
         let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
         let DeValue::Integer(integer) = self.get_ref() else {
             self.wrong_type(&expected);
@@ -46,7 +46,7 @@ impl<'a> Value<'a> {
     }
 
     /// A time such as `"30s"`, not shorter than `least`.
-    pub(super) fn duration(&self, least: Duration) -> Option<Duration> {
+    pub(crate) fn duration(&self, least: Duration) -> Option<Duration> {
         let text = self.string_as(DURATION)?;
         match parse_duration(text) {
             Some(time) if time > limits::CONFIG_DURATION_MAX => {
@@ -61,7 +61,7 @@ impl<'a> Value<'a> {
     }
 
     /// A time, none at all included.
-    pub(super) fn duration_up_to(&self, most: Duration) -> Option<Duration> {
+    pub(crate) fn duration_up_to(&self, most: Duration) -> Option<Duration> {
         match self.duration(Duration::ZERO)? {
             time if time <= most => Some(time),
             _ => self.refuse(format!("is too long, the longest is \"{}h\"", most.as_secs() / 3600)),
@@ -69,7 +69,7 @@ impl<'a> Value<'a> {
     }
 
     /// A time, or `"never"`.
-    pub(super) fn duration_or_never(&self, least: Duration) -> Option<Option<Duration>> {
+    pub(crate) fn duration_or_never(&self, least: Duration) -> Option<Option<Duration>> {
         match self.get_ref() {
             DeValue::String(text) if text == "never" => Some(None),
             _ => self.duration(least).map(Some),
@@ -77,7 +77,7 @@ impl<'a> Value<'a> {
     }
 
     /// A number of bytes such as `"64MiB"`, not smaller than `least`.
-    pub(super) fn size(&self, least: u64) -> Option<u64> {
+    pub(crate) fn size(&self, least: u64) -> Option<u64> {
         let text = self.string_as(SIZE)?;
         match parse_size(text) {
             Some(size) if size < least => {
@@ -89,7 +89,7 @@ impl<'a> Value<'a> {
     }
 
     /// One of a few words, to what each means.
-    pub(super) fn one_of<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn one_of<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let known = || words.iter().map(|(word, _)| *word);
         let list = known().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
         let text = self.string_as(&list)?;
@@ -103,7 +103,7 @@ impl<'a> Value<'a> {
     }
 
     /// A path, relative to the folder of the file.
-    pub(super) fn path(&self) -> Option<PathBuf> {
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         match self.string_as("a path")? {
             "" => self.refuse("is empty, expected a path"),
             text => Some(self.document().resolve(text)),
@@ -111,7 +111,7 @@ impl<'a> Value<'a> {
     }
 
     /// A file of PEM certificates, or several; they must be readable now.
-    pub(super) fn certificates(&self) -> Option<Vec<PathBuf>> {
+    pub(crate) fn certificates(&self) -> Option<Vec<PathBuf>> {
         match self.get_ref() {
             DeValue::Array(_) => self.list("an array of paths", Value::certificate_file),
             _ => self.certificate_file().map(|path| vec![path]),
@@ -127,7 +127,7 @@ impl<'a> Value<'a> {
     }
 
     /// A secret, which must be readable now.
-    pub(super) fn secret(&self) -> Option<Secret> {
+    pub(crate) fn secret(&self) -> Option<Secret> {
         let secret = match self.get_ref() {
             DeValue::String(text) => Secret::Literal(text.to_string()),
             DeValue::Table(_) => self.table(|table| {
@@ -167,7 +167,7 @@ impl<'a> Value<'a> {
     }
 
     /// Where events are sent: an absolute `http` or `https` URL without user information.
-    pub(super) fn http_url(&self) -> Option<String> {
+    pub(crate) fn http_url(&self) -> Option<String> {
         let text = self.string()?;
         match Url::parse(text).and_then(|url| url.without_user("")) {
             Ok(_) => Some(text.to_string()),
@@ -175,36 +175,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The address of a vCenter: scheme `https` and path `/sdk` are filled in.
-    pub(super) fn vcenter_address(&self) -> Option<String> {
-        let text = self.string()?;
-        let full = if text.contains("://") { text.to_string() } else { format!("https://{text}") };
-        let url =
-            Url::parse(&full).and_then(|url| url.without_user(", write `username` and `password` instead"));
-        match url {
-            Ok(url) if url.has_query => self.refuse("must not have a query"),
-            Ok(url) => {
-                let path = url.path.trim_end_matches('/');
-                let path = if path.is_empty() { "/sdk" } else { path };
-                Some(format!("{}://{}{path}", url.scheme, url.authority))
-            }
-            Err(error) => self.refuse(error),
-        }
-    }
-
-    /// The address of an OpenFaaS gateway, without `/` at its end: a second one there would make the
-    /// gateway redirect.
-    pub(super) fn gateway_address(&self) -> Option<String> {
-        let text = self.string()?;
-        match Url::parse(text).and_then(|url| url.without_user(", write `username` and `password` instead")) {
-            Ok(url) if url.has_query => self.refuse("must not have a query"),
-            Ok(_) => Some(text.trim_end_matches('/').to_string()),
-            Err(error) => self.refuse(error),
-        }
-    }
-
     /// `host:port` to listen on; port 0 means any free one.
-    pub(super) fn bind_address(&self) -> Option<String> {
+    pub(crate) fn bind_address(&self) -> Option<String> {
         const EXPECTED: &str = "expected \"HOST:PORT\" such as \"127.0.0.1:8082\"";
         let text = self.string()?;
         let Some((host, port)) = text.rsplit_once(':') else {
@@ -226,7 +198,7 @@ impl<'a> Value<'a> {
     }
 
     /// A media type such as `application/json`.
-    pub(super) fn media_type(&self) -> Option<String> {
+    pub(crate) fn media_type(&self) -> Option<String> {
         let text = self.string()?;
         let is_text = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if !is_text || !text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty())
@@ -237,7 +209,7 @@ impl<'a> Value<'a> {
     }
 
     /// `http://[user:password@]host:port` of a proxy.
-    pub(super) fn proxy(&self) -> Option<String> {
+    pub(crate) fn proxy(&self) -> Option<String> {
         const EXPECTED: &str = "expected a proxy such as \"http://user:password@proxy:3128\"";
         let text = self.string()?;
         match Url::parse(text) {
@@ -252,7 +224,7 @@ impl<'a> Value<'a> {
     }
 
     /// The SHA-256 of a certificate as hexadecimal digits, with or without colons.
-    pub(super) fn pin(&self) -> Option<[u8; 32]> {
+    pub(crate) fn pin(&self) -> Option<[u8; 32]> {
         let text = self.string()?;
         parse_pin(text).or_else(|| {
             self.refuse(format!("{text:?} is not a SHA-256, expected 32 bytes such as \"AA:BB:..:FF\""))
@@ -260,7 +232,7 @@ impl<'a> Value<'a> {
     }
 
     /// A host name or address that a certificate can be for.
-    pub(super) fn server_name(&self) -> Option<String> {
+    pub(crate) fn server_name(&self) -> Option<String> {
         let text = self.string()?;
         match ServerName::try_from(text) {
             Ok(_) => Some(text.to_string()),
@@ -269,7 +241,7 @@ impl<'a> Value<'a> {
     }
 
     /// Whether the name that the user chose can be the name of a file.
-    pub(super) fn name_is_valid(&self) -> bool {
+    pub(crate) fn name_is_valid(&self) -> bool {
         let name = self.name();
         let fits = name.len() <= limits::NAME_BYTES_MAX
             && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -284,7 +256,7 @@ impl<'a> Value<'a> {
     }
 
     /// Notes a problem and gives up the value.
-    pub(super) fn refuse<T>(&self, text: impl Into<String>) -> Option<T> {
+    pub(crate) fn refuse<T>(&self, text: impl Into<String>) -> Option<T> {
         self.problem(text);
         None
     }
@@ -333,7 +305,7 @@ impl<'a> Value<'a> {
 }
 
 /// Notes a problem of a table and gives it up.
-pub(super) fn refuse_table<T>(table: &Table<'_>, text: impl Into<String>) -> Option<T> {
+pub(crate) fn refuse_table<T>(table: &Table<'_>, text: impl Into<String>) -> Option<T> {
     table.problem(text);
     None
 }

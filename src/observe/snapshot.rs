@@ -61,12 +61,16 @@ pub struct About {
     pub source: String,
     /// The source's type, such as `vcenter`.
     pub source_type: &'static str,
+    /// What people call sources of that type.
+    pub source_product: &'static str,
     /// Where the source is; no user information.
     pub source_address: String,
     /// The name of its processor.
     pub processor: String,
     /// The processor's type, such as `knative`.
     pub processor_type: &'static str,
+    /// What the log calls processors of that type, if anything.
+    pub processor_product: Option<&'static str>,
     /// Where the processor sends to; no user information.
     pub processor_address: String,
     /// When nothing gets lost in a crash.

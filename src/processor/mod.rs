@@ -1,9 +1,15 @@
 //! What a processor promises: it sends events and judges the answers. It never retries, waits or
 //! forgets on its own: that is the pipeline's.
 
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::error::Result;
 use crate::event::{Event, Lane, Sequence};
+use crate::finding::Tell;
 use crate::http::client::{SendError, SendErrorKind};
 use crate::limits::DELIVERY_WAIT_MAX;
 use crate::observe::incident::Report;
@@ -56,6 +62,35 @@ pub trait Processor: Send + Sync {
     fn target_counts(&self) -> Vec<(String, Outcome)> {
         Vec::new()
     }
+}
+
+/// A processor as a section of the configuration describes it: what a kind of processors is to the
+/// router.
+pub trait ProcessorSettings: Any + Debug + Send + Sync {
+    /// Where events go, for people. No secret is in it.
+    fn address(&self) -> String;
+
+    /// What the log calls processors of this kind; none where there is nothing to say.
+    fn product(&self) -> Option<&'static str>;
+
+    /// The processor, which is not connected yet.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>>;
+
+    /// Tries every step to the sink that delivers nothing. `known` gives the events that can come; none
+    /// when they are not known.
+    fn probe(&self, name: &str, known: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>);
+}
+
+/// The names of all events that can reach a processor.
+#[derive(Debug)]
+pub struct KnownEvents {
+    /// What people call their source.
+    pub(crate) product: &'static str,
+    /// By name.
+    pub(crate) names: BTreeSet<String>,
 }
 
 /// One event on its way to a sink.

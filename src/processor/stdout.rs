@@ -1,12 +1,46 @@
 //! The processor `stdout`: one JSON line per event.
 
 use std::io::{ErrorKind, Write};
+use std::sync::Arc;
 
 use crate::cloudevents;
-use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
+use crate::config::reader::Table;
+use crate::error::Result;
+use crate::finding::{Finding, Tell};
+use crate::processor::{Delivery, Failure, KnownEvents, Processor, ProcessorSettings, Retry, Verdict};
 
 /// The reason of a failure when nobody reads standard output any more.
 pub(crate) const CLOSED: &str = "closed";
+
+/// Its word in the configuration.
+pub(crate) const WORD: &str = "stdout";
+
+/// Its section has no keys of its own.
+pub(crate) fn read(_: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
+    Some(Arc::new(StdoutSettings))
+}
+
+/// Nothing can be set.
+#[derive(Debug)]
+pub(crate) struct StdoutSettings;
+
+impl ProcessorSettings for StdoutSettings {
+    fn address(&self) -> String {
+        "standard output".to_string()
+    }
+
+    fn product(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn make(&self, _: &str, _: bool) -> Result<Arc<dyn Processor>> {
+        Ok(Arc::new(Stdout::new()))
+    }
+
+    fn probe(&self, _: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {
+        tell(Finding::Good("prints on standard output".to_string()));
+    }
+}
 
 /// Prints CloudEvents in the JSON format, one per line.
 #[derive(Debug, Default)]

@@ -1,10 +1,16 @@
 //! What a source promises: a history of events that can be read from a point in time, in order.
 
-use jiff::Timestamp;
+use std::any::Any;
+use std::fmt::{self, Debug};
+use std::ops::Range;
 use std::time::Duration;
 
-use crate::error::Error;
-use crate::event::{Event, Position};
+use jiff::Timestamp;
+
+use crate::config::{Format, RouteConfig};
+use crate::error::{Error, Result};
+use crate::event::{Event, EventType, Position};
+use crate::finding::Tell;
 use crate::limits::SOURCE_CALL_WAIT_DEFAULT;
 use crate::observe::incident::LOGIN_REFUSED;
 use crate::stop::Stop;
@@ -58,6 +64,45 @@ pub trait Source: Send {
 
     /// Gives back what the source holds at the other side (collector, session). Best effort.
     fn close(&mut self);
+}
+
+/// A source as a section of the configuration describes it: what a kind of sources is to the router.
+pub trait SourceSettings: Any + Debug + Send + Sync {
+    /// Where it is, for people and for the record of a position. No secret is in it.
+    fn address(&self) -> &str;
+
+    /// What people call sources of this kind, such as `vCenter`.
+    fn product(&self) -> &'static str;
+
+    /// The source as this route reads it, not connected yet.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    fn make(&self, name: &str, route: &RouteConfig) -> Result<Box<dyn Source>>;
+
+    /// Tries every step to the source, and leaves nothing behind.
+    fn probe(&self, tell: Tell<'_>);
+
+    /// The types of events that it knows.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or does not tell.
+    fn event_types(&self) -> Result<Vec<EventType>> {
+        Err(Error::new(format!("{} does not tell the types of its events", self.product())))
+    }
+
+    /// An event as it could come from here, whose identity are `key` and `time` (RFC 3339).
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    fn sample(&self, name: &str, _format: Format, _key: i32, _time: &str) -> Result<Event> {
+        Err(Error::new(format!("there is no sample of an event {name} of {}", self.product())))
+    }
+
+    /// Where the name of an event stands in the `type` of its CloudEvent, if it stands there.
+    fn name_in_type(&self, _ty: &str) -> Option<Range<usize>> {
+        None
+    }
 }
 
 /// What became known when a source was opened.
@@ -146,8 +191,8 @@ impl SourceError {
     }
 }
 
-impl std::fmt::Display for SourceError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.error.fmt(f)
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
     }
 }

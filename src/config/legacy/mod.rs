@@ -11,6 +11,7 @@ use super::Config;
 use super::file::{self, Overrides};
 use super::problem::Problem;
 use super::reader::{Document, Table};
+use super::sections::Kinds;
 use super::tree::{Mistake, Tree};
 use super::yaml;
 
@@ -54,11 +55,11 @@ pub fn form_of(text: &str) -> Option<Form> {
 
 /// What an old configuration is in the new form.
 #[derive(Debug)]
-pub struct Converted {
+pub struct Converted<S, P> {
     /// `router.toml`.
     pub toml: String,
     /// The same, checked.
-    pub config: Result<Config, Vec<Problem>>,
+    pub config: Result<Config<S, P>, Vec<Problem>>,
     /// What is odd in the old file, at its places.
     pub(crate) warnings: Vec<Problem>,
 }
@@ -79,12 +80,13 @@ pub struct Surroundings<'a> {
 /// # Errors
 /// All problems of the text, in its order, if it cannot be understood. What is wrong with what it
 /// says is in [`Converted::config`].
-pub fn convert(
+pub(crate) fn convert<S, P>(
     text: &str,
     form: Form,
     around: &Surroundings<'_>,
     overrides: &Overrides,
-) -> Result<Converted, Vec<Problem>> {
+    kinds: &Kinds<S, P>,
+) -> Result<Converted<S, P>, Vec<Problem>> {
     let text = text.trim_start_matches('\u{feff}');
     let text = match form {
         Form::Yaml => escapes::doubled(text),
@@ -121,7 +123,7 @@ pub fn convert(
     if document.has_problems() {
         return Err(document.finish().0);
     }
-    let config = file::parse(&output.text, path, overrides, environment);
+    let config = file::parse(&output.text, path, overrides, environment, kinds);
     let (problems, warnings) = match &config {
         Ok(config) => (&[][..], &config.warnings[..]),
         Err(problems) => (&problems[..], &[][..]),

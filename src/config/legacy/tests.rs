@@ -2,8 +2,10 @@ use std::path::Path;
 
 use super::*;
 use crate::config::secret::Secret;
-use crate::config::{ProcessorKind, SourceKind};
-use crate::testing::Random;
+use crate::kinds::{Converted, convert};
+use crate::processor::openfaas::settings::OpenfaasConfig;
+use crate::source::vcenter::settings::VcenterConfig;
+use crate::testing::{Random, settings};
 
 const OLD: &str = r#"eventProvider:
   type: vcenter
@@ -80,7 +82,7 @@ fn every_character_of_a_secret_arrives() {
         for text in [OLD.replace("\"PASSWORD\"", &in_yaml), json] {
             let config = of(&text).and_then(|converted| converted.config);
             let config = config.unwrap_or_else(|problems| panic!("{secret:?}: {}", problems[0]));
-            let SourceKind::Vcenter(vcenter) = &config.sources[0].kind;
+            let vcenter: &VcenterConfig = settings(&*config.sources[0].settings);
             assert_eq!(vcenter.password, Secret::Literal(secret.clone()), "{secret:?}");
         }
     }
@@ -122,9 +124,9 @@ fn numbers_that_the_go_router_rewrote_are_warned_about() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].starts_with("old:5: password: is a number"), "{warnings:?}");
     let config = converted.config.unwrap();
-    let SourceKind::Vcenter(vcenter) = &config.sources[0].kind;
+    let vcenter: &VcenterConfig = settings(&*config.sources[0].settings);
     assert_eq!(vcenter.password, Secret::Literal("0123".to_string()));
-    assert!(matches!(&config.processors[0].kind, ProcessorKind::Openfaas(openfaas) if openfaas.asynchronous));
+    assert!(settings::<OpenfaasConfig>(&*config.processors[0].settings).asynchronous);
 }
 
 #[test]

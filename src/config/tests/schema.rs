@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::super::file::{Overrides, parse};
+use super::super::file::Overrides;
+use crate::kinds::parse;
 
 const SCHEMA: &str = include_str!("../../../packaging/config/router.schema.json");
 /// Not like any key, so that the reader lists all instead of naming the nearest.

@@ -20,19 +20,22 @@ use std::time::{Duration, Instant};
 
 pub(crate) mod api;
 pub(crate) mod failure;
+pub(crate) mod kind;
 pub(crate) mod request;
 pub(crate) mod rules;
+pub(crate) mod settings;
 
 use api::{Api, CallError};
 use failure::{Class, wait_of};
 use request::Entry;
 use rules::Followed;
+use settings::EventbridgeConfig;
 
 use crate::aws::credentials::Store;
 use crate::aws::credentials::chain::Chain;
 use crate::aws::credentials::environment::Environment;
 use crate::aws::endpoint::{self, Variant};
-use crate::config::{ConnectionConfig, EventbridgeConfig, TlsConfig};
+use crate::config::{ConnectionConfig, TlsConfig};
 use crate::error::Result;
 use crate::event::Event;
 use crate::http::client::{Client, ClientSettings};

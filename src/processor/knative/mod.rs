@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::settings::{Encoding, KnativeConfig};
 use self::target::{Finder, Target};
 use crate::cloudevents::{self, CloudEvent};
-use crate::config::{Encoding, KnativeConfig};
 use crate::error::{Error, Result};
 use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Request, Response, SendError, SendErrorKind};
@@ -19,6 +19,8 @@ use crate::observe::incident::Report;
 use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, retry_of};
 
+pub(crate) mod kind;
+pub mod settings;
 pub(crate) mod target;
 
 /// Posts each event to one address.

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::settings::{Destination, KnativeConfig};
+use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
-use crate::config::{ConnectionConfig, Destination, KnativeConfig};
 use crate::error::Result;
 use crate::http::client::{Client, ClientSettings, url_text};
 use crate::kubernetes::reference::{Address, join};

@@ -16,6 +16,7 @@ fn delivery() -> Delivery {
         id: "1".into(),
         source: "https://vc/sdk".into(),
         ty: "com.vmware.event.router/event".into(),
+        name_in_type: None,
         subject: Some("Vm \u{e4}\"%".into()),
         time: Some("2026-01-02T03:04:05Z".into()),
         datacontenttype: Some("application/json".into()),

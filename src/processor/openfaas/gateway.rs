@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::settings::{GatewayAuth, OpenfaasConfig};
 use super::topics::{Builder, TopicMap, parse_namespaces};
-use crate::config::{GatewayAuth, OpenfaasConfig};
 use crate::error::{Context, Error, Result};
 use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError, url_text};

@@ -18,14 +18,16 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 pub(crate) mod gateway;
+pub(crate) mod kind;
+pub(crate) mod settings;
 pub(crate) mod topics;
 pub(crate) mod watch;
 
 use gateway::{Answer, Gateway};
+use settings::OpenfaasConfig;
 use topics::{Target, TopicMap};
 
 use crate::cloudevents;
-use crate::config::OpenfaasConfig;
 use crate::error::Result;
 use crate::limits::{
     FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_NEWER_WAIT, REFRESH_INTERVAL_MIN,

@@ -5,9 +5,10 @@ use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 
 use super::*;
+use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
-use crate::config::{ConnectionConfig, GatewayAuth};
 use crate::http::testing::{RawRequest, TestServer, read_request, serve, until_closed};
+use crate::processor::openfaas::settings::GatewayAuth;
 
 const SOON: Duration = Duration::from_secs(20);
 const LATER: Retry = Retry::Later { after: None, unsent: false };

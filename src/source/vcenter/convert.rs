@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,6 +25,10 @@ const ROUTER_TYPES: [&str; 3] = [
     "com.vmware.event.router/eventex",
     "com.vmware.event.router/extendedevent",
 ];
+
+/// The VSphereSource's types have the name of the event between these.
+const TYPE_PREFIX: &str = "com.vmware.vsphere.";
+const TYPE_SUFFIX: &str = ".v0";
 
 /// Bytes of a key, a stroke and a time with nanoseconds.
 const NAME_BYTES_MAX: usize = 64;
@@ -76,10 +81,11 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             (id, Cow::Borrowed(ROUTER_TYPES[class]), Some(name), &server.extensions)
         }
         Format::Vspheresource => {
-            let ty = Cow::Owned(format!("com.vmware.vsphere.{name}.v0"));
+            let ty = Cow::Owned([TYPE_PREFIX, &name, TYPE_SUFFIX].concat());
             (vim.key.to_string(), ty, None, &server.extensions_of_class[class])
         }
     };
+    let name_in_type = if subject.is_none() { name_in_type(&ty) } else { None };
     Event {
         position,
         lane: vim.object.as_deref().map_or(Lane::COMMON, Lane::of_object),
@@ -87,6 +93,7 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             id,
             source: server.source.clone(),
             ty,
+            name_in_type,
             subject,
             time: Some(time),
             datacontenttype: Some(Cow::Borrowed("application/json")),
@@ -99,6 +106,12 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             .map(|anomalies| Anomaly { kind: anomalies.kind.label(), name: anomalies.name })
             .collect(),
     }
+}
+
+/// Where the name of an event stands in a type of the VSphereSource.
+pub(crate) fn name_in_type(ty: &str) -> Option<Range<usize>> {
+    let name = ty.strip_prefix(TYPE_PREFIX)?.strip_suffix(TYPE_SUFFIX)?;
+    Some(TYPE_PREFIX.len()..TYPE_PREFIX.len() + name.len())
 }
 
 /// The place of an event that could not be converted, if both halves of it could be read.
@@ -169,6 +182,7 @@ pub(super) mod tests {
                 id: "a8733914-8962-5253-98fa-5d58141acd51".into(),
                 source: "https://vc01.corp.local/sdk".into(),
                 ty: "com.vmware.event.router/event".into(),
+                name_in_type: None,
                 subject: Some("VmPoweredOnEvent".into()),
                 time: Some("2021-03-10T05:21:22.4139Z".into()),
                 datacontenttype: Some("application/json".into()),
@@ -185,6 +199,9 @@ pub(super) mod tests {
         let login = || vim("EventEx", Some("com.vmware.sso.LoginFailure"), "2021-03-10T05:21:22Z");
         let event = to_event(login(), &server(UUID), Format::Vspheresource).ce;
         assert_eq!(event.ty, "com.vmware.vsphere.com.vmware.sso.LoginFailure.v0");
+        assert_eq!(event.name(), "com.vmware.sso.LoginFailure");
+        assert_eq!(name_in_type(&event.ty), event.name_in_type, "a dead letter has the same name");
+        assert_eq!(name_in_type("com.vmware.event.router/event"), None);
         assert_eq!((event.id.as_str(), event.subject), ("-2147483648", None));
         let extensions: Vec<_> = event.extensions.iter().map(|(name, value)| (&**name, &**value)).collect();
         assert_eq!(extensions, [("eventclass", "eventex"), ("vsphereapiversion", "8.0.3.0")]);

@@ -3,25 +3,14 @@
 
 use super::connection::{CallError, CallOptions};
 use super::session::Session;
+use super::settings::VcenterConfig;
 use super::soap::{self, AnswerError};
-use crate::config::VcenterConfig;
 use crate::error::Result;
+use crate::event::EventType;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::VCENTER_CONNECTIONS_MAX;
 use crate::source::SourceError;
 use crate::vim::tree::Node;
-
-/// One type of events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EventType {
-    /// The name by which routes and functions ask for it: a class, or the `eventTypeId` of an
-    /// EventEx or ExtendedEvent.
-    pub(crate) id: String,
-    /// `info`, `warning`, `error` or `user`.
-    pub(crate) category: String,
-    /// A few words for people.
-    pub(crate) description: String,
-}
 
 /// Logs in, asks for all types, and logs out. They come in the order of their names, each once.
 ///

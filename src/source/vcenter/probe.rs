@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 use super::collector::Collector;
 use super::session::Session;
+use super::settings::VcenterConfig;
 use super::soap::EventFilter;
-use crate::config::VcenterConfig;
 use crate::error::{Error, Result};
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{KEY_SUSPICIOUS, VCENTER_CONNECTIONS_MAX};

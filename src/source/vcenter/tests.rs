@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::stall::{Rung, StallTiming};
 use super::*;
+use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
-use crate::config::{ConnectionConfig, VcenterConfig};
 use crate::demo::fault::Fault;
 use crate::demo::record::Draft;
 use crate::demo::script::{Effect, LatestEvent, Rule};

@@ -1,7 +1,7 @@
-use super::super::file::{Overrides, parse};
-use super::super::{Config, ProcessorKind};
 use super::*;
-use crate::testing::folder;
+use crate::config::file;
+use crate::kinds::{Config, parse};
+use crate::testing::{folder, settings};
 
 const SOURCE: &str = "[source.lab]\ntype = 'vcsim'\naddress = '127.0.0.1:1'\nusername = 'u'\npassword = 'p'\n[processor.b]\ntype = 'knative'\n";
 
@@ -10,16 +10,13 @@ fn config(lines: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let ask = |name: &str| {
         environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_string())
     };
-    parse(&format!("{SOURCE}{lines}"), Path::new("router.toml"), &Overrides::default(), &ask)
+    parse(&format!("{SOURCE}{lines}"), Path::new("router.toml"), &file::Overrides::default(), &ask)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 fn knative_of(lines: &str, environment: &[(&str, &str)]) -> KnativeConfig {
     let config = config(lines, environment).unwrap_or_else(|problems| panic!("{lines}: {problems}"));
-    let ProcessorKind::Knative(knative) = config.processors.into_iter().next().unwrap().kind else {
-        panic!("knative")
-    };
-    knative
+    settings::<KnativeConfig>(&*config.processors[0].settings).clone()
 }
 
 fn problems(lines: &str, environment: &[(&str, &str)]) -> String {

@@ -9,14 +9,14 @@ use serde::Deserialize;
 use toml::de::DeValue;
 use ureq::http::Uri;
 
-use super::kinds::{WAIT_MIN, connection};
-use super::kubernetes::{self, ClusterConfig, ObjectRef};
-use super::reader::{Table, Value};
-use super::secret::Secret;
-use super::url::check_sink;
-use super::values::refuse_table;
-use super::{Destination, Encoding, KnativeConfig, ProcessorKind};
 use crate::cloudevents::{ATTRIBUTE_NAME_BYTES_MAX, is_string, valid_extension_name};
+use crate::config::ConnectionConfig;
+use crate::config::kubernetes::{self, ClusterConfig, ObjectRef};
+use crate::config::reader::{Table, Value};
+use crate::config::secret::Secret;
+use crate::config::sections::{WAIT_MIN, connection};
+use crate::config::url::check_sink;
+use crate::config::values::refuse_table;
 use crate::limits;
 
 /// Names and values of extension attributes.
@@ -27,8 +27,75 @@ const BINDING_TOKEN: &str = "/oidc/token";
 /// Where it mounts the authorities that the cluster's own TLS endpoints are signed by.
 const BINDING_CA_FILE: &str = "/knative-custom-certs/kn-combined-kne-bundle.pem";
 
-/// Reads the keys of the section.
-pub(super) fn knative(table: &Table<'_>) -> Option<ProcessorKind> {
+/// Settings of a Knative destination.
+#[derive(Clone, Debug)]
+pub struct KnativeConfig {
+    /// Where events are posted.
+    pub destination: Destination,
+    /// The cluster that is asked for addresses and tokens; none if it need not be asked.
+    pub cluster: Option<Box<ClusterConfig>>,
+    /// How often it is asked again.
+    pub refresh: Duration,
+    /// The bearer token that every event carries, read again and again.
+    pub token: Option<Secret>,
+    /// Whom the cluster makes tokens for, in place of the address's own audience.
+    pub audience: Option<String>,
+    /// The service account whose tokens they are; none means that of the token for the cluster.
+    pub service_account: Option<String>,
+    /// Extension attributes that every event gets, in place of its own of the same name.
+    pub extensions: Vec<(Arc<str>, Arc<str>)>,
+    /// How events are encoded.
+    pub encoding: Encoding,
+    /// Deadline of one delivery.
+    pub timeout: Duration,
+    /// How the connection is made.
+    pub connection: ConnectionConfig,
+}
+
+impl KnativeConfig {
+    /// A fixed URL, and nothing else set.
+    pub fn to(uri: impl Into<String>) -> KnativeConfig {
+        KnativeConfig {
+            destination: Destination::Uri(uri.into()),
+            cluster: None,
+            refresh: limits::RESOLVE_INTERVAL_DEFAULT,
+            token: None,
+            audience: None,
+            service_account: None,
+            extensions: Vec::new(),
+            encoding: Encoding::default(),
+            timeout: limits::DELIVERY_WAIT_MAX,
+            connection: ConnectionConfig::default(),
+        }
+    }
+}
+
+/// Where events are posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// At a fixed URL.
+    Uri(String),
+    /// At the address of an object of the cluster.
+    Ref {
+        /// The object.
+        reference: ObjectRef,
+        /// A URL relative to its address.
+        uri: Option<String>,
+    },
+}
+
+/// The CloudEvents HTTP content modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Attributes in headers, data as the body.
+    #[default]
+    Binary,
+    /// All in one JSON document.
+    Structured,
+}
+
+/// Reads the keys of a section.
+pub(super) fn read(table: &Table<'_>) -> Option<KnativeConfig> {
     let reference = table.get("ref", |value| value.table(object_ref));
     let bound = (!table.has("uri") && !table.has("ref")).then(|| Binding::of(table)).flatten();
     let destination = match (&bound, table.has("ref")) {
@@ -74,7 +141,7 @@ pub(super) fn knative(table: &Table<'_>) -> Option<ProcessorKind> {
     {
         reference.namespace.clone_from(&cluster.namespace);
     }
-    Some(ProcessorKind::Knative(KnativeConfig {
+    Some(KnativeConfig {
         destination,
         cluster,
         refresh: refresh.unwrap_or(limits::RESOLVE_INTERVAL_DEFAULT),
@@ -85,7 +152,7 @@ pub(super) fn knative(table: &Table<'_>) -> Option<ProcessorKind> {
         encoding: encoding.unwrap_or_default(),
         timeout: timeout.or(binding.timeout).unwrap_or(limits::DELIVERY_WAIT_MAX),
         connection,
-    }))
+    })
 }
 
 /// How the cluster is asked: as `kubeconfig` says, or as a pod.

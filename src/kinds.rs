@@ -1,0 +1,104 @@
+//! The table of kinds: one row for each kind of sources and of processors. What a kind is to the rest of
+//! the router, its settings know: how it is made, what the log calls it, how it is checked.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::file::{self, Overrides};
+use crate::config::legacy::{self, Form, Surroundings};
+use crate::config::load;
+use crate::config::problem::Problem;
+use crate::config::sections::{Kinds, ProcessorKind, SourceKind};
+use crate::config::{self, RouteConfig};
+use crate::error::{Error, Result};
+use crate::processor::{ProcessorSettings, eventbridge, knative, openfaas, stdout};
+use crate::source::{SourceSettings, vcenter};
+
+/// A configuration whose sections are of these kinds.
+pub type Config = config::Config<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>>;
+/// A source of it.
+pub(crate) type SourceConfig = config::SourceConfig<Arc<dyn SourceSettings>>;
+/// A processor of it.
+pub(crate) type ProcessorConfig = config::ProcessorConfig<Arc<dyn ProcessorSettings>>;
+/// An old configuration, converted.
+pub type Converted = legacy::Converted<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>>;
+
+const KINDS: Kinds<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>> = Kinds {
+    sources: &[
+        SourceKind { word: "vcenter", at_least_once: true, read: vcenter::kind::read },
+        SourceKind { word: "vcsim", at_least_once: false, read: vcenter::kind::read },
+    ],
+    processors: &[
+        ProcessorKind { word: "knative", read: knative::kind::read },
+        ProcessorKind { word: "openfaas", read: openfaas::kind::read },
+        ProcessorKind { word: "eventbridge", read: eventbridge::kind::read },
+        ProcessorKind { word: stdout::WORD, read: stdout::read },
+    ],
+};
+
+/// Checks the text of a file: `config::file` has the rules.
+///
+/// # Errors
+/// All problems of the text, in its order.
+pub fn parse(
+    text: &str,
+    path: &Path,
+    overrides: &Overrides,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Problem>> {
+    file::parse(text, path, overrides, environment, &KINDS)
+}
+
+/// Reads and checks a file of any form: TOML or an old one.
+///
+/// # Errors
+/// All problems of the file, in its order.
+pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+    load::load(path, overrides, &KINDS)
+}
+
+/// Reads an old file and gives it in the new form.
+///
+/// # Errors
+/// All problems of the file, in its order.
+pub(crate) fn convert_file(path: &Path) -> Result<Converted, Vec<Problem>> {
+    load::convert(path, &KINDS)
+}
+
+/// Converts the text of an old file.
+///
+/// # Errors
+/// All problems of the text, in its order, if it cannot be understood.
+pub fn convert(
+    text: &str,
+    form: Form,
+    around: &Surroundings<'_>,
+    overrides: &Overrides,
+) -> Result<Converted, Vec<Problem>> {
+    legacy::convert(text, form, around, overrides, &KINDS)
+}
+
+/// A processor that prints, in no file.
+pub(crate) fn screen(name: &str) -> ProcessorConfig {
+    config::ProcessorConfig {
+        name: name.to_string(),
+        type_name: stdout::WORD,
+        settings: Arc::new(stdout::StdoutSettings),
+    }
+}
+
+/// The source and the processor of a route.
+///
+/// # Errors
+/// When the configuration does not have them.
+pub(crate) fn ends<'a>(
+    config: &'a Config,
+    route: &RouteConfig,
+) -> Result<(&'a SourceConfig, &'a ProcessorConfig)> {
+    let source = config.sources.iter().find(|source| source.name == route.from);
+    let processor = config.processors.iter().find(|processor| processor.name == route.to);
+    match (source, processor) {
+        (Some(source), Some(processor)) => Ok((source, processor)),
+        _ => Err(Error::new(format!("route {}: its source or processor is missing", route.name))),
+    }
+}

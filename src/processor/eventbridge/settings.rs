@@ -1,0 +1,129 @@
+//! The settings of a bus of AWS EventBridge, and how its section is read.
+
+use std::time::Duration;
+
+use crate::config::ConnectionConfig;
+use crate::config::aws::{AwsKeys, RuleArn};
+use crate::config::reader::{Table, Value};
+use crate::config::sections::{WAIT_MIN, connection};
+use crate::config::values::refuse_table;
+use crate::limits;
+
+/// Settings of a bus of AWS EventBridge.
+#[derive(Clone, Debug)]
+pub(crate) struct EventbridgeConfig {
+    /// The region of the bus.
+    pub(crate) region: String,
+    /// Name or ARN of the bus; none means that of the rule, or the default bus.
+    pub(crate) event_bus: Option<String>,
+    /// Only what this rule matches is sent.
+    pub(crate) rule: Option<RuleArn>,
+    /// How often the rule is read again.
+    pub(crate) refresh: Duration,
+    /// Keys; none means the AWS credential chain.
+    pub(crate) keys: Option<AwsKeys>,
+    /// The profile of the shared files, in place of what the environment says.
+    pub(crate) profile: Option<String>,
+    /// Address in place of the region's.
+    pub(crate) endpoint: Option<String>,
+    /// Use the endpoint with FIPS 140 cryptography.
+    pub(crate) fips: bool,
+    /// Use the endpoint with IPv4 and IPv6.
+    pub(crate) dual_stack: bool,
+    /// Bytes of one request, as EventBridge counts them.
+    pub(crate) bytes_max: u64,
+    /// Deadline of one delivery.
+    pub(crate) timeout: Duration,
+    /// How the connection is made.
+    pub(crate) connection: ConnectionConfig,
+}
+
+/// Reads the keys of a section.
+pub(super) fn read(table: &Table<'_>) -> Option<EventbridgeConfig> {
+    let rule = table.get("rule_arn", Value::rule_arn);
+    let region = region(table, rule.as_ref());
+    let event_bus = table.get("event_bus", Value::word);
+    let refresh = table.get("refresh", |value| value.duration(limits::REFRESH_INTERVAL_MIN));
+    let keys = aws_keys(table);
+    let profile = table.get("profile", Value::word);
+    let endpoint = table.get("endpoint", Value::http_url);
+    let fips = table.get("fips", Value::boolean).unwrap_or_default();
+    let dual_stack = table.get("dual_stack", Value::boolean).unwrap_or_default();
+    let bytes_max = table.get("max_size", |value| value.size(1024));
+    let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
+    let connection = connection(table);
+    if table.has("endpoint") && (fips || dual_stack) {
+        table.warning("`endpoint` is used as it is: `fips` and `dual_stack` have no effect on it");
+    }
+    let bus_of =
+        |bus: &str| bus.rsplit_once(":event-bus/").map_or(bus.to_string(), |(_, name)| name.to_string());
+    if let (Some(rule), Some(bus)) = (&rule, &event_bus)
+        && bus_of(bus) != rule.bus
+    {
+        table.problem(format!("the rule is one of the bus `{}`, and events go to `{bus}`", rule.bus));
+    }
+    let region = region?;
+    let default = match region.starts_with("cn-") {
+        true => limits::PUT_EVENTS_BYTES_CHINA_DEFAULT,
+        false => limits::PUT_EVENTS_BYTES_DEFAULT,
+    };
+    Some(EventbridgeConfig {
+        region,
+        event_bus,
+        rule,
+        refresh: refresh.unwrap_or(limits::RULE_INTERVAL_DEFAULT),
+        keys: keys?,
+        profile,
+        endpoint,
+        fips,
+        dual_stack,
+        bytes_max: bytes_max.unwrap_or(default),
+        timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),
+        connection,
+    })
+}
+
+/// The region that the file names, or else the rule's, or that of the environment.
+fn region(table: &Table<'_>, rule: Option<&RuleArn>) -> Option<String> {
+    let written = table.get("region", Value::region);
+    if table.has("region") {
+        if let (Some(region), Some(rule)) = (&written, rule)
+            && *region != rule.region
+        {
+            table.problem(format!("`region` is {region}, and the rule is in {}", rule.region));
+        }
+        return written;
+    }
+    let environment = || {
+        let names = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+        names.iter().find_map(|name| table.document().environment(name)).filter(|region| !region.is_empty())
+    };
+    match rule.map(|rule| rule.region.clone()).or_else(environment) {
+        Some(region) => Some(region),
+        None => refuse_table(table, "needs `region`, such as \"eu-central-1\""),
+    }
+}
+
+/// `access_key_id`, `secret_access_key` and perhaps `session_token`, or none of them.
+fn aws_keys(table: &Table<'_>) -> Option<Option<AwsKeys>> {
+    let access_key_id = table.get("access_key_id", Value::secret);
+    let secret_access_key = table.get("secret_access_key", Value::secret);
+    let session_token = table.get("session_token", Value::secret);
+    match (table.has("access_key_id"), table.has("secret_access_key"), table.has("session_token")) {
+        (false, false, false) => Some(None),
+        (true, true, false) => Some(Some(AwsKeys {
+            access_key_id: access_key_id?,
+            secret_access_key: secret_access_key?,
+            session_token: None,
+        })),
+        (true, true, true) => Some(Some(AwsKeys {
+            access_key_id: access_key_id?,
+            secret_access_key: secret_access_key?,
+            session_token: Some(session_token?),
+        })),
+        _ => refuse_table(
+            table,
+            "needs both `access_key_id` and `secret_access_key`, or neither for the AWS credential chain",
+        ),
+    }
+}

@@ -1,0 +1,92 @@
+//! Knative as a kind of processors: what the table of kinds needs of it, and how it is checked.
+
+use std::sync::Arc;
+
+use super::Knative;
+use super::settings::{self, KnativeConfig};
+use super::target::{Finder, text_of};
+use crate::config::reader::Table;
+use crate::error::{Context, Error, Result};
+use crate::finding::{Finding, Tell};
+use crate::http::client::{Request, SendErrorKind, url_text};
+use crate::processor::{KnownEvents, Processor, ProcessorSettings};
+
+/// Reads the keys of a section.
+pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
+    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn ProcessorSettings>)
+}
+
+impl ProcessorSettings for KnativeConfig {
+    fn address(&self) -> String {
+        text_of(&self.destination)
+    }
+
+    fn product(&self) -> Option<&'static str> {
+        Some("Knative")
+    }
+
+    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+        Ok(Arc::new(Knative::new(name, self, at_least_once).context(|| format!("processor {name}"))?))
+    }
+
+    fn probe(&self, name: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {
+        probe(name, self, tell);
+    }
+}
+
+/// Looks up the address as a run would, resolves, connects, shakes hands and asks for the methods of
+/// the address: no event is sent. Many sinks know no OPTIONS, so that most refusals are as good an
+/// answer as any.
+fn probe(name: &str, config: &KnativeConfig, tell: Tell<'_>) {
+    let target = Finder::new(name, config)
+        .and_then(|finder| finder.find(None).map_err(|failure| Error::new(failure.text)));
+    let target = match target {
+        Ok(target) => target,
+        Err(error) => return tell(Finding::Failed(error.to_string())),
+    };
+    if config.cluster.is_some() {
+        tell(Finding::Good(format!("events go to {}", target.text())));
+    }
+    let authorization = match target.token() {
+        Ok(token) => token.map(|token| format!("Bearer {token}")),
+        Err(error) => return tell(Finding::Failed(error.to_string())),
+    };
+    let headers: Vec<_> =
+        authorization.as_deref().map(|value| ("authorization", value)).into_iter().collect();
+    let answer = target.client.send(&Request {
+        method: "OPTIONS",
+        url: &target.url,
+        headers: &headers,
+        body: b"",
+        timeout: config.timeout,
+        body_bytes_max: 0,
+        repeat_if_stale: true,
+        head_suffices: false,
+    });
+    let url = url_text(&target.url);
+    match answer.map(|response| response.status) {
+        Ok(404) => tell(Finding::Doubtful(format!("{url} answers 404: is its path right?"))),
+        Ok(status @ (401 | 403 | 407)) => {
+            tell(Finding::Doubtful(format!("{url} answers {status}: it may refuse events likewise")));
+        }
+        Ok(status) if status >= 500 && status != 501 => {
+            tell(Finding::Doubtful(format!("{url} answers {status}: while it does, events wait")));
+        }
+        Ok(_) if config.connection.tls.insecure && url.starts_with("https:") => {
+            tell(Finding::Doubtful(format!("{url} answers; insecure = true: anybody could be answering")));
+        }
+        Ok(status) => tell(Finding::Good(format!("{url} answers ({status} to OPTIONS)"))),
+        Err(error) => tell(Finding::Failed(format!("{error}{}", cure(error.kind)))),
+    }
+}
+
+/// What to do where the error itself does not know.
+fn cure(kind: SendErrorKind) -> &'static str {
+    match kind {
+        SendErrorKind::Resolve => "; is the name right, and does this machine ask the right DNS server?",
+        SendErrorKind::Connect => "; is the sink running, is the port right, does a firewall refuse it?",
+        SendErrorKind::Timeout => "; is it reachable from here, or is `timeout` too short?",
+        SendErrorKind::Broken => "; is there an HTTP server at this port?",
+        SendErrorKind::Proxy | SendErrorKind::Tls | SendErrorKind::Request => "",
+    }
+}

@@ -1,0 +1,62 @@
+//! vCenter as a kind of sources: what the table of kinds needs of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::probe::Outcome;
+use super::settings::{self, VcenterConfig};
+use super::{Vcenter, convert, event_types, probe, sample};
+use crate::config::reader::Table;
+use crate::config::{Format, RouteConfig};
+use crate::error::{Context, Result};
+use crate::event::{Event, EventType};
+use crate::finding::{Finding, Tell};
+use crate::limits::SERVER_FILTER_TYPES_MAX;
+use crate::source::{Source, SourceSettings};
+
+/// Reads the keys of a section.
+pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn SourceSettings>> {
+    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn SourceSettings>)
+}
+
+impl SourceSettings for VcenterConfig {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn product(&self) -> &'static str {
+        "vCenter"
+    }
+
+    fn make(&self, name: &str, route: &RouteConfig) -> Result<Box<dyn Source>> {
+        let reader = Vcenter::new(name, self, route.format).context(|| format!("source {name}"))?;
+        // Names alone are for vCenter to filter, which then sends nothing else.
+        let is_plain = !route.types.iter().any(|name| name.contains('*'));
+        let fits = route.types.len() <= SERVER_FILTER_TYPES_MAX;
+        let types = if is_plain && fits { route.types.as_slice() } else { &[] };
+        Ok(Box::new(reader.with_types(types)))
+    }
+
+    fn probe(&self, tell: Tell<'_>) {
+        probe::probe(self, &mut |step| {
+            let what = step.what;
+            tell(match step.outcome {
+                Outcome::Good(text) => Finding::Good(format!("{what}: {text}")),
+                Outcome::Doubtful(text) => Finding::Doubtful(format!("{what}: {text}")),
+                Outcome::Failed(error) => Finding::Failed(format!("{what}: {error}")),
+            });
+        });
+    }
+
+    fn event_types(&self) -> Result<Vec<EventType>> {
+        event_types::event_types(self)
+    }
+
+    fn sample(&self, name: &str, format: Format, key: i32, time: &str) -> Result<Event> {
+        sample::sample(name, &self.address, format, key, time)
+    }
+
+    fn name_in_type(&self, ty: &str) -> Option<Range<usize>> {
+        convert::name_in_type(ty)
+    }
+}

@@ -1,0 +1,55 @@
+//! The settings of a vCenter, and how its section is read.
+
+use crate::config::ConnectionConfig;
+use crate::config::reader::{Table, Value};
+use crate::config::secret::Secret;
+use crate::config::sections::connection;
+use crate::config::url::Url;
+use crate::limits;
+
+/// Settings of a vCenter.
+#[derive(Clone, Debug)]
+pub struct VcenterConfig {
+    /// `https://host/sdk`: scheme and path filled in, user information refused.
+    pub address: String,
+    /// The account.
+    pub username: Secret,
+    /// Its password.
+    pub password: Secret,
+    /// Events per page, 1 to 1000.
+    pub page_size: usize,
+    /// How the connection is made.
+    pub connection: ConnectionConfig,
+}
+
+/// Reads the keys of a section.
+pub(super) fn read(table: &Table<'_>) -> Option<VcenterConfig> {
+    let address = table.required("address", address);
+    let username = table.required("username", Value::secret);
+    let password = table.required("password", Value::secret);
+    let page_size = table.get("page_size", |value| value.integer(1..=limits::PAGE_EVENTS_MAX));
+    let connection = connection(table);
+    Some(VcenterConfig {
+        address: address?,
+        username: username?,
+        password: password?,
+        page_size: page_size.unwrap_or(limits::PAGE_EVENTS_MAX),
+        connection,
+    })
+}
+
+/// The address of a vCenter: scheme `https` and path `/sdk` are filled in.
+fn address(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let full = if text.contains("://") { text.to_string() } else { format!("https://{text}") };
+    let url = Url::parse(&full).and_then(|url| url.without_user(", write `username` and `password` instead"));
+    match url {
+        Ok(url) if url.has_query => value.refuse("must not have a query"),
+        Ok(url) => {
+            let path = url.path.trim_end_matches('/');
+            let path = if path.is_empty() { "/sdk" } else { path };
+            Some(format!("{}://{}{path}", url.scheme, url.authority))
+        }
+        Err(error) => value.refuse(error),
+    }
+}
