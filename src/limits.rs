@@ -29,10 +29,15 @@ pub(crate) const ODDITY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a sink's answer that are read; the rest is left unread.
 pub(crate) const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// Events of a route that are read but not settled, delivered out of order ones included.
-pub(crate) const OUTSTANDING_EVENTS_MAX: usize = 10_000;
-/// Those of them that have left the channel.
-pub(crate) const LEDGER_EVENTS_MAX: usize = OUTSTANDING_EVENTS_MAX - AROUND_CHANNEL * BATCH_ENTRIES_MAX;
+/// Events of a route that are read but not settled.
+pub(crate) const OUTSTANDING_EVENTS_MAX: usize = LEDGER_PLACES_MAX + AROUND_CHANNEL * BATCH_ENTRIES_MAX;
+/// Places of the ledger: for events that are not settled, and for the runs of settled ones between them.
+pub(crate) const LEDGER_PLACES_MAX: usize = 20_000;
+/// Settled events in it that are not part of a run yet.
+pub(crate) const LEDGER_LOOSE_MAX: usize = 2048;
+/// Ranges of keys that are known to be settled while events before them are held: the record that tells
+/// them stays below a few megabytes.
+pub(crate) const LEDGER_RANGES_MAX: usize = 100_000;
 /// Batches in the channel between the poller and the workers.
 pub(crate) const BATCHES_AHEAD_MAX: usize = 14;
 /// Bytes of one batch; a larger event is a batch of its own and takes several places.
@@ -393,9 +398,9 @@ pub(crate) const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 // An element can make an array with an object in it.
 const _: () = assert!(2 * XML_DEPTH_MAX < JSON_DEPTH_MAX);
 const _: () = assert!(AROUND_CHANNEL * BATCH_BYTES_MAX + LANES_BYTES_MAX <= QUEUE_BYTES_MAX);
-const _: () = assert!(PAGE_EVENTS_MAX < LEDGER_EVENTS_MAX);
+const _: () = assert!(PAGE_EVENTS_MAX + LEDGER_LOOSE_MAX < LEDGER_PLACES_MAX);
+const _: () = assert!(LEDGER_RANGES_MAX + OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 const _: () = assert!(EVENT_BYTES_EXPECTED < PAGE_BYTES_AIM && PAGE_BYTES_AIM < VCENTER_BODY_BYTES_MAX);
-const _: () = assert!(OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 // Greeting, login, time, collector and the size of its page; before them the close of what was open.
 const _: () = assert!(
     5 * VCENTER_QUICK_CALL_WAIT_MAX.as_secs() + 5 * VCENTER_CLOSE_CALL_WAIT_MAX.as_secs()

@@ -18,7 +18,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::config::Order;
-use crate::limits::{LANES_BYTES_MAX, LEDGER_EVENTS_MAX};
+use crate::limits::LANES_BYTES_MAX;
 use crate::pipeline::batch::{Batch, Entry};
 use crate::pipeline::lanes::Lanes;
 use crate::pipeline::ledger::{Ledger, Progress};
@@ -270,8 +270,7 @@ impl Dispatch {
     // One event is always admitted where none waits.
     fn has_room(&self, bytes: usize) -> bool {
         let waiting = self.lanes.bytes();
-        self.ledger.outstanding() < LEDGER_EVENTS_MAX
-            && (waiting == 0 || waiting.saturating_add(bytes) <= LANES_BYTES_MAX)
+        self.ledger.has_room() && (waiting == 0 || waiting.saturating_add(bytes) <= LANES_BYTES_MAX)
     }
 
     fn admit(&mut self) {

@@ -3,7 +3,8 @@
 //!
 //! A position may only be stored when everything before it is settled. So the ledger remembers the
 //! end of the *contiguous* settled run, never merely the latest settled event; what is settled
-//! beyond it is remembered one by one.
+//! beyond it is remembered as runs between the events that are not: one event may be held for hours
+//! while all the others pass it.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::cloudevents::CloudEvent;
 use crate::event::{Position, Sequence};
-use crate::pipeline::window::Window;
+use crate::limits::{LEDGER_LOOSE_MAX, LEDGER_PLACES_MAX, LEDGER_RANGES_MAX};
+use crate::pipeline::window::{Window, is_dated_ahead};
 
 /// Issued events, oldest first, and the settled history before them.
 #[derive(Debug)]
@@ -22,14 +24,27 @@ pub(crate) struct Ledger {
     clock_offset: SignedDuration,
     settled: Window,
     last: Option<EventName>,
+    // Everything before this number is settled; the number that is issued next.
     first: u64,
+    next: u64,
     entries: VecDeque<Entry>,
+    unsettled: usize,
+    // Settled entries that are no run yet.
+    loose: usize,
+    // Ranges of keys in `settled`, counted when runs were made last.
+    ranges: usize,
 }
 
+// An event, or a run of settled ones.
 #[derive(Debug)]
 struct Entry {
-    // A broken event may have no readable position; it still holds its place.
+    // Of its first event.
+    sequence: u64,
+    // A broken event may have no readable position; it still holds its place. A run has none: its
+    // events are known to the window.
     position: Option<Position>,
+    // Of a run: how far its events move the position.
+    newest: Option<Timestamp>,
     // The source's clock when the event was read.
     present: Timestamp,
     settled: bool,
@@ -82,7 +97,11 @@ impl Ledger {
             settled,
             last,
             first: 0,
+            next: 0,
             entries: VecDeque::new(),
+            unsettled: 0,
+            loose: 0,
+            ranges: 0,
         }
     }
 
@@ -99,14 +118,19 @@ impl Ledger {
     }
 
     fn push(&mut self, position: Option<Position>, caught_up: bool) -> Sequence {
+        let sequence = self.next;
         self.entries.push_back(Entry {
+            sequence,
             position,
+            newest: None,
             present: self.present,
             settled: false,
             caught_up,
             name: None,
         });
-        Sequence(self.first + self.entries.len() as u64 - 1)
+        self.next += 1;
+        self.unsettled += 1;
+        Sequence(sequence)
     }
 
     /// The source began its keys again: the event that is issued next, at `time`, has a key that
@@ -126,41 +150,99 @@ impl Ledger {
     pub(crate) fn set_back(&mut self, to: Timestamp) {
         self.start = self.start.min(self.settled.start_before(to));
         self.settled.pull_back(to);
-        self.entries.iter_mut().for_each(|entry| entry.present = entry.present.min(to));
+        for entry in &mut self.entries {
+            entry.present = entry.present.min(to);
+            entry.newest = entry.newest.map(|newest| newest.min(to));
+        }
     }
 
     /// From now on events come from another source: positions of the one before say nothing about
     /// them. What is on its way holds its place, and the time stays.
     pub(crate) fn change_source(&mut self) {
         self.settled.forget_keys();
-        self.entries.iter_mut().for_each(|entry| entry.position = None);
+        for entry in &mut self.entries {
+            (entry.position, entry.newest) = (None, None);
+        }
     }
 
     /// An event is done with. True when the settled prefix grew.
     pub(crate) fn settle(&mut self, sequence: Sequence, name: Option<EventName>) -> bool {
-        let Some(index) = sequence.0.checked_sub(self.first) else { return false };
-        let Some(entry) = self.entries.get_mut(index as usize) else { return false };
-        entry.settled = true;
-        entry.name = name;
+        let Some(index) = self.index_of(sequence.0) else { return false };
+        let Some(entry) = self.entries.get_mut(index).filter(|entry| !entry.settled) else { return false };
+        (entry.settled, entry.name) = (true, name);
+        self.unsettled -= 1;
+        self.loose += 1;
         let before = self.first;
         while let Some(entry) = self.entries.pop_front_if(|entry| entry.settled) {
-            if let Some(position) = entry.position {
-                self.settled.insert(position, entry.present);
-            }
-            if entry.caught_up {
-                self.settled.release();
-            }
-            if entry.name.is_some() {
-                self.last = entry.name;
-            }
-            self.first += 1;
+            self.pass(entry);
+        }
+        self.first = self.entries.front().map_or(self.next, |entry| entry.sequence);
+        if LEDGER_LOOSE_MAX <= self.loose {
+            self.make_runs();
         }
         before < self.first
     }
 
-    /// Events that are issued and not in the settled prefix.
+    // Until there are runs, numbers count places.
+    fn index_of(&self, sequence: u64) -> Option<usize> {
+        let place = sequence.checked_sub(self.first)? as usize;
+        match self.entries.get(place) {
+            Some(entry) if entry.sequence == sequence => Some(place),
+            _ => self.entries.binary_search_by_key(&sequence, |entry| entry.sequence).ok(),
+        }
+    }
+
+    // The settled prefix grows by this.
+    fn pass(&mut self, entry: Entry) {
+        if let Some(position) = entry.position {
+            self.settled.insert(position, entry.present);
+            self.loose = self.loose.saturating_sub(1);
+        }
+        if let Some(newest) = entry.newest {
+            self.settled.advance(newest);
+        }
+        if entry.caught_up {
+            self.settled.release();
+        }
+        if entry.name.is_some() {
+            self.last = entry.name;
+        }
+    }
+
+    /// Makes one entry of all settled ones between two that are not.
+    pub(crate) fn make_runs(&mut self) {
+        let mut entries: VecDeque<Entry> = VecDeque::with_capacity(self.entries.len() - self.loose / 2);
+        for mut entry in std::mem::take(&mut self.entries) {
+            // The end of a hold keeps its place.
+            if !entry.settled || entry.caught_up {
+                entries.push_back(entry);
+                continue;
+            }
+            if let Some(position) = entry.position.take() {
+                self.settled.know(position);
+                entry.newest = (!is_dated_ahead(position.time, entry.present)).then_some(position.time);
+            }
+            match entries.back_mut().filter(|last| last.settled && !last.caught_up) {
+                Some(run) => {
+                    run.newest = run.newest.max(entry.newest);
+                    run.name = entry.name.or(run.name.take());
+                }
+                None => entries.push_back(entry),
+            }
+        }
+        self.entries = entries;
+        self.loose = 0;
+        self.ranges = self.settled.ranges();
+    }
+
+    /// Whether another event can be issued: what is held for long must not fill the memory.
+    pub(crate) fn has_room(&self) -> bool {
+        self.entries.len() < LEDGER_PLACES_MAX && self.ranges < LEDGER_RANGES_MAX
+    }
+
+    /// Events that are issued and not settled.
     pub(crate) fn outstanding(&self) -> usize {
-        self.entries.len()
+        self.unsettled
     }
 
     /// How many events the settled prefix holds, counted from the start of this run.
@@ -314,13 +396,46 @@ mod tests {
         let third = ledger.issue(None);
         assert!(!ledger.settle(second, None));
         assert!(!ledger.settle(third, None));
-        assert_eq!((ledger.time(), ledger.prefix(), ledger.outstanding()), (start, 0, 3));
+        assert_eq!((ledger.time(), ledger.prefix(), ledger.outstanding()), (start, 0, 1));
         assert!(ledger.progress().settled.contains(at(10_500, 2).unwrap()));
         assert_eq!(ledger.progress().resume(), start);
         assert!(ledger.settle(first, name("a")));
         assert_eq!((ledger.prefix(), ledger.outstanding()), (3, 0));
         assert_eq!(ledger.time(), at(10_500, 2).unwrap().time);
         assert!(!ledger.settle(first, name("a")), "settling twice changes nothing");
+    }
+
+    #[test]
+    fn one_held_event_lets_all_others_pass_in_little_memory() {
+        let start = Timestamp::from_second(1).unwrap();
+        let mut ledger = Ledger::new(start, Window::default(), None);
+        let held = ledger.issue(at(10_000, 0));
+        let mut last = held;
+        for key in 1..200_000 {
+            last = ledger.issue(at(10_000 + key, key));
+            ledger.settle(last, name("passes"));
+            assert!(ledger.has_room() && ledger.entries.len() <= LEDGER_LOOSE_MAX + 1);
+        }
+        let progress = ledger.progress();
+        assert_eq!((ledger.outstanding(), progress.resume()), (1, start));
+        assert!(progress.settled.contains(at(209_999, 199_999).unwrap()) && progress.last.is_none());
+        assert!(!ledger.settle(last, None), "it is part of a run");
+        assert!(ledger.settle(held, None));
+        assert_eq!((ledger.time(), ledger.prefix()), (at(209_999, 0).unwrap().time, 200_000));
+        assert_eq!(ledger.progress().last.unwrap().id, "passes");
+    }
+
+    #[test]
+    fn what_was_settled_behind_a_held_event_is_bounded_where_its_keys_have_gaps() {
+        let mut ledger = Ledger::new(Timestamp::from_second(1).unwrap(), Window::default(), None);
+        ledger.issue(at(10_000, 0));
+        let mut issued = 0;
+        while ledger.has_room() {
+            issued += 2;
+            let passes = ledger.issue(at(10_000 + issued, issued));
+            ledger.settle(passes, None);
+        }
+        assert!(issued as usize / 2 <= LEDGER_RANGES_MAX + LEDGER_LOOSE_MAX);
     }
 
     /// The model: a list of events and the set of settled ones. At any moment a restart from
@@ -341,6 +456,9 @@ mod tests {
                     let chosen = random.below(model.len());
                     model[chosen].2 = true;
                     ledger.settle(model[chosen].1, None);
+                }
+                if random.below(5) == 0 {
+                    ledger.make_runs();
                 }
                 let progress = ledger.progress();
                 for (position, _, settled) in &model {

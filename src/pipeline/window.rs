@@ -68,25 +68,27 @@ impl Window {
     /// when the event was read: one that is dated ahead of it is known, and says nothing about how far
     /// reading has come.
     pub(crate) fn insert(&mut self, position: Position, present: Timestamp) {
-        let is_ahead = present.checked_add(signed(CLOCK_TOLERANCE)).is_ok_and(|limit| limit < position.time);
-        if is_ahead {
-            self.add(position);
+        if is_dated_ahead(position.time, present) {
+            self.know(position);
             return;
         }
         if self.held {
-            self.add(position);
+            self.know(position);
             self.forget_beyond_limit();
             return;
         }
-        let newest = self.newest.map_or(position.time, |newest| newest.max(position.time));
-        let moved = self.newest != Some(newest);
-        self.newest = Some(newest);
-        let oldest = self.oldest_span(newest);
-        if oldest <= span_begin(position.time) {
-            self.add(position);
+        let newest = self.newest.max(Some(position.time)).unwrap_or(position.time);
+        if self.oldest_span(newest) <= span_begin(position.time) {
+            self.know(position);
         }
-        if moved {
-            self.forget_before(oldest);
+        self.advance(newest);
+    }
+
+    /// Everything up to this time that is wanted is known; what is now too old is forgotten.
+    pub(crate) fn advance(&mut self, newest: Timestamp) {
+        if !self.held && self.newest < Some(newest) {
+            self.newest = Some(newest);
+            self.forget_before(self.oldest_span(newest));
         }
     }
 
@@ -177,7 +179,7 @@ impl Window {
     /// settled ahead of their turn.
     pub(crate) fn with(&self, beyond: impl IntoIterator<Item = Position>) -> Window {
         let mut window = self.clone();
-        beyond.into_iter().for_each(|position| window.add(position));
+        beyond.into_iter().for_each(|position| window.know(position));
         window
     }
 
@@ -195,11 +197,17 @@ impl Window {
         window
     }
 
+    /// How many ranges of keys it holds.
+    pub(crate) fn ranges(&self) -> usize {
+        self.spans.values().map(|keys| keys.ranges.len()).sum()
+    }
+
     fn keys_at(&self, time: Timestamp) -> Option<&Keys> {
         self.spans.range(span_begin(time)..=time).next_back().map(|(_, keys)| keys)
     }
 
-    fn add(&mut self, position: Position) {
+    /// Remembers an event that says nothing about how far reading has come.
+    pub(crate) fn know(&mut self, position: Position) {
         let span = span_begin(position.time);
         let begin = self.spans.range(span..=position.time).next_back().map_or(span, |(begin, _)| *begin);
         self.spans.entry(begin).or_default().insert(position);
@@ -219,7 +227,7 @@ impl Window {
     }
 
     fn forget_beyond_limit(&mut self) {
-        let mut keys: usize = self.spans.values().map(|keys| keys.ranges.len()).sum();
+        let mut keys = self.ranges();
         // Beyond the limit the oldest span goes: a restart then repeats its events.
         while WINDOW_KEYS_MAX < keys && 1 < self.spans.len() {
             if let Some((_, forgotten)) = self.spans.pop_first() {
@@ -227,6 +235,12 @@ impl Window {
             }
         }
     }
+}
+
+/// Whether an event of this time says nothing about how far reading has come, as the source's clock
+/// showed `present` when it was read.
+pub(crate) fn is_dated_ahead(time: Timestamp, present: Timestamp) -> bool {
+    present.checked_add(signed(CLOCK_TOLERANCE)).is_ok_and(|limit| limit < time)
 }
 
 /// The last moment of the second in which `time` lies.

@@ -202,6 +202,9 @@ impl World {
         let chosen = if self.random.below(3) == 0 { self.random.below(self.issued.len()) } else { 0 };
         let (index, sequence) = self.issued.remove(chosen);
         self.ledger.settle(sequence, None);
+        if self.random.below(4) == 0 {
+            self.ledger.make_runs();
+        }
         self.settled[index] += 1;
         self.known.insert(index);
     }
