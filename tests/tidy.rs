@@ -50,6 +50,20 @@ const IMPURE: &[&str] = &[
 const SOCKETS: &[&str] = &["src/http/", "src/demo/"];
 const SOCKET_WORDS: &[&str] = &["TcpStream", "TcpListener", "UnixStream", "ureq::"];
 
+/// What serves every kind of sources, and the words of one kind that must not stand in it.
+const COMMON: &[&str] = &[
+    "src/cloudevents.rs",
+    "src/event.rs",
+    "src/finding.rs",
+    "src/observe/",
+    "src/pipeline/",
+    "src/position/",
+    "src/router.rs",
+];
+const KIND_WORDS: &[&str] = &["vcenter", "vmware", "vpxd", "vsphere", "sourcekind::"];
+/// The Go router's name of its statistics, which programs ask for.
+const GO_NAME: &str = "vmware.event.router.stats";
+
 /// Pairs of modules of which the first must not import the second.
 const APART: &[(&str, &str)] = &[
     ("source", "processor"),
@@ -108,6 +122,17 @@ fn sockets_are_opened_in_one_place() {
         lines.filter(|line| !line.contains("use ureq::http::")).collect()
     });
     assert!(sockets.is_empty(), "sockets outside of {SOCKETS:?}:\n{sockets}");
+}
+
+#[test]
+fn common_code_knows_no_kind_of_sources() {
+    let words = findings(|file| {
+        let code = file.code.to_lowercase().replace(GO_NAME, "");
+        let lower = File { path: file.path.clone(), code };
+        let words = KIND_WORDS.iter().filter(|_| file.is_in(COMMON));
+        words.flat_map(|word| lower.lines_with(word, "let the source say it: src/kinds.rs")).collect()
+    });
+    assert!(words.is_empty(), "words of one kind in code for all:\n{words}");
 }
 
 #[test]
