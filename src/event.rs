@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::cloudevents::CloudEvent;
+use crate::vim::Anomaly;
 
 /// Identity and place of an event in the history of its source.
 ///
@@ -49,15 +50,6 @@ pub struct Event {
     pub ce: CloudEvent,
     /// What the source could not explain in it. It is delivered all the same.
     pub anomalies: Vec<Anomaly>,
-}
-
-/// Something in an event that the source's schema does not explain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Anomaly {
-    /// What is unknown: a bounded word for metrics.
-    pub kind: &'static str,
-    /// Its name, which the source's other side decides.
-    pub(crate) name: String,
 }
 
 /// One type of events.

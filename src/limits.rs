@@ -192,20 +192,20 @@ pub(crate) const LONG_POLL_JOIN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// While a stream is quiet, its last event is compared with vCenter's latest this often.
 pub(crate) const STALL_COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// Wait before the first attempt to get past a stall, and between attempts.
-pub(crate) const STALL_RUNG_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const STALL_STEP_WAIT: Duration = Duration::from_secs(10);
 /// Time behind vCenter's latest event after which a source is called stalled.
 pub(crate) const STALL_DECLARE_WAIT: Duration = Duration::from_secs(120);
 /// Wait between attempts when all have failed.
-pub(crate) const STALL_LADDER_INTERVAL: Duration = Duration::from_secs(300);
+pub(crate) const STALL_AGAIN_INTERVAL: Duration = Duration::from_secs(300);
 /// While the server leaves out events, the position moves past them this long after they came: each time
 /// costs the server a collector.
 pub(crate) const STALL_PASS_WAIT: Duration = Duration::from_secs(600);
-/// Time slices, and so collectors, of one walk past a stall.
-pub(crate) const WALK_SLICES_MAX: i32 = 1024;
-/// Shortest slice of a walk.
-pub(crate) const WALK_SLICE_MIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(100);
-/// Longest slice of a walk that need not be longer to stay within `WALK_SLICES_MAX`.
-pub(crate) const WALK_SLICE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+/// Time slices, and so collectors, that are taken past one stall.
+pub(crate) const TIME_SLICES_MAX: i32 = 1024;
+/// Shortest time slice.
+pub(crate) const TIME_SLICE_MIN: jiff::SignedDuration = jiff::SignedDuration::from_millis(100);
+/// Longest time slice that need not be longer to stay within `TIME_SLICES_MAX`.
+pub(crate) const TIME_SLICE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 /// Seconds that vCenter may hold one long poll.
 pub(crate) const LONG_POLL_SECONDS_MAX: u32 = 60;
 /// Deadline of one delivery to a sink.

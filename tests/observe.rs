@@ -15,9 +15,9 @@ use event_router::observe::server::ObserveServer;
 use event_router::observe::snapshot::About;
 use event_router::pipeline::{Route, RouteParts};
 use event_router::processor::stdout::Stdout;
+use event_router::source::vcenter::StallTiming;
 use event_router::source::vcenter::Vcenter;
 use event_router::source::vcenter::settings::VcenterConfig;
-use event_router::source::vcenter::stall::StallTiming;
 use serde_json::Value;
 
 use crate::support::peers::metrics_families;
@@ -175,7 +175,7 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         connection: ConnectionConfig::default(),
     };
     let moment = Duration::from_millis(50);
-    let timing = StallTiming { compare: moment, rung: moment, declare: moment, again: moment, pass: moment };
+    let timing = StallTiming { compare: moment, step: moment, declare: moment, again: moment, pass: moment };
     let source = Vcenter::new("vc01", &vcenter, Format::Router).unwrap().with_stall_timing(timing);
     let config = RouteConfig {
         name: "power".into(),

@@ -14,7 +14,7 @@ use crate::cloudevents::{self, CloudEvent};
 use crate::error::{Context, Error, Result, io_text};
 use crate::owned;
 use crate::processor::Failure;
-use crate::source::Broken;
+use crate::vim::json::BrokenEvent;
 
 /// The dead-letter file of one route. The worker threads share it.
 #[derive(Debug)]
@@ -71,13 +71,13 @@ impl DeadLetters {
     ///
     /// # Errors
     /// As [`DeadLetters::append_event`].
-    pub(crate) fn append_broken(&self, broken: &Broken) -> Result<()> {
+    pub(crate) fn append_broken(&self, broken: &BrokenEvent) -> Result<()> {
         let mut line = serde_json::to_vec(&serde_json::json!({
             "time": Timestamp::now().to_string(),
             "route": self.route,
             "reason": "conversion",
             "detail": broken.reason,
-            "key": broken.position.map(|position| position.key),
+            "key": broken.key,
             "raw": String::from_utf8_lossy(&broken.raw),
         }))
         .context(|| "encode dead letter")?;
@@ -318,7 +318,8 @@ mod tests {
         let folder = folder("letters-redeliver");
         let letters = filled(folder.path());
         std::fs::OpenOptions::new().append(true).open(letters.path()).unwrap().write_all(b"{\"cut").unwrap();
-        let broken = Broken { position: None, raw: b"<odd/>".to_vec(), reason: "odd".to_string() };
+        let broken =
+            BrokenEvent { key: None, created: None, raw: b"<odd/>".to_vec(), reason: "odd".to_string() };
         letters.append_broken(&broken).unwrap();
         let mut offered = Vec::new();
         letters

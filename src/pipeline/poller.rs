@@ -19,7 +19,8 @@ use crate::pipeline::clock::{SourceClock, gained_meanwhile, is_ahead, is_set_for
 use crate::pipeline::ledger::{Ledger, Progress};
 use crate::pipeline::recent::Recent;
 use crate::pipeline::window::Window;
-use crate::source::{Broken, Item, Opened, Source, SourceError, SourceFailure};
+use crate::source::{Item, Opened, Source, SourceError, SourceFailure};
+use crate::vim::json::BrokenEvent;
 
 /// Where the route stood when the process started.
 pub(crate) enum Start {
@@ -412,7 +413,7 @@ impl Poller<'_> {
     fn hand_over(&mut self, item: Item) -> Handed {
         let (position, content) = match &item {
             Item::Event(event) => (Some(event.position), &event.ce.data[..]),
-            Item::Broken(broken) => (broken.position, &broken.raw[..]),
+            Item::Broken(broken) => (broken.position(), &broken.raw[..]),
         };
         if let (Some(position), Some(issued)) = (position, &mut self.issued) {
             if issued.known.contains(position) {
@@ -452,7 +453,7 @@ impl Poller<'_> {
         sent
     }
 
-    fn keep_broken(&mut self, broken: Broken) -> bool {
+    fn keep_broken(&mut self, broken: BrokenEvent) -> bool {
         self.shared.stats.read.add(1);
         while let Some(letters) = &self.shared.dead_letters {
             let Err(error) = letters.append_broken(&broken) else { break };
@@ -474,11 +475,12 @@ impl Poller<'_> {
             }
         };
         log::error!(target: self.shared.who.as_str(), "an event cannot be converted: {}; {kept}", broken.reason);
-        if let Some(position) = broken.position {
+        let position = broken.position();
+        if let Some(position) = position {
             self.mark_reuse(position);
         }
-        let sent = self.say(Entry::Settled(broken.position, None));
-        if let Some(position) = broken.position.filter(|_| sent) {
+        let sent = self.say(Entry::Settled(position, None));
+        if let Some(position) = position.filter(|_| sent) {
             self.remember(position);
         }
         sent
@@ -487,14 +489,14 @@ impl Poller<'_> {
     // Once per name; beyond the limit of names they are only counted.
     fn tell_oddities(&mut self, event: &Event) {
         for anomalies in &event.anomalies {
-            self.shared.stats.anomalies.add(anomalies.kind);
+            self.shared.stats.anomalies.add(anomalies.kind.label());
             if ODDITY_NAMES_MAX <= self.oddities_told.len() || self.oddities_told.contains(&anomalies.name) {
                 continue;
             }
             self.oddities_told.insert(anomalies.name.clone());
             log::info!(
                 target: self.shared.who.as_str(),
-                "unknown {} {} in {}: delivered as it came, by its structure", anomalies.kind, anomalies.name, event.ce.name()
+                "unknown {} {} in {}: delivered as it came, by its structure", anomalies.kind.label(), anomalies.name, event.ce.name()
             );
         }
     }

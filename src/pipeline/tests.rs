@@ -18,8 +18,9 @@ use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::Part;
 use crate::pattern::Pattern;
 use crate::processor::{Delivery, Failure, Retry, Verdict};
-use crate::source::{Broken, Item, Opened, Page, SourceError};
+use crate::source::{Item, Opened, Page, SourceError};
 use crate::testing::{Folder, event, folder};
+use crate::vim::json::BrokenEvent;
 
 mod crash;
 
@@ -69,8 +70,9 @@ impl Source for History {
                 return Err(SourceError::lost(Error::new("the session is gone")));
             }
             page.items.push(match self.broken == Some(self.next) {
-                true => Item::Broken(Broken {
-                    position: Some(nth(self.next).position),
+                true => Item::Broken(BrokenEvent {
+                    key: Some(nth(self.next).position.key),
+                    created: Some(nth(self.next).position.time),
                     raw: b"<odd/>".to_vec(),
                     reason: "odd".to_string(),
                 }),

@@ -14,6 +14,7 @@ use crate::finding::Tell;
 use crate::limits::SOURCE_CALL_WAIT_DEFAULT;
 use crate::observe::incident::LOGIN_REFUSED;
 use crate::stop::Stop;
+use crate::vim::json::BrokenEvent;
 
 pub(crate) mod span;
 pub mod vcenter;
@@ -138,18 +139,24 @@ pub(crate) enum Item {
     /// An event that can be delivered.
     Event(Event),
     /// Something that cannot be converted: it goes to the dead letters as it came.
-    Broken(Broken),
+    Broken(BrokenEvent),
 }
 
-/// An event that could not be converted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// Its place, as far as it could be read.
-    pub(crate) position: Option<Position>,
-    /// What the source sent.
-    pub(crate) raw: Vec<u8>,
-    /// Why it could not be converted.
-    pub(crate) reason: String,
+impl Item {
+    /// Its place; none if not both halves of it could be read.
+    pub(crate) fn position(&self) -> Option<Position> {
+        match self {
+            Item::Event(event) => Some(event.position),
+            Item::Broken(broken) => broken.position(),
+        }
+    }
+}
+
+impl BrokenEvent {
+    /// Its place; none if not both halves of it could be read.
+    pub(crate) fn position(&self) -> Option<Position> {
+        Some(Position { key: self.key?, time: self.created? })
+    }
 }
 
 /// Why a source failed, and thereby how to go on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::watch::SourceWatch;
-use super::{Item, Opened, Page, Source, SourceError};
+use super::{Opened, Page, Source, SourceError};
 use crate::limits::{RESUME_OVERLAP, SPAN_EMPTY_PAGES, SPAN_WAIT_MAX};
 use crate::stop::{Stop, StopSource};
 
@@ -72,12 +72,7 @@ impl Source for Span {
         } else {
             self.empty_pages = 0;
         }
-        page.items.retain(|item| {
-            self.belongs(match item {
-                Item::Event(event) => Some(event.position.time),
-                Item::Broken(broken) => broken.position.map(|position| position.time),
-            })
-        });
+        page.items.retain(|item| self.belongs(item.position().map(|position| position.time)));
         Ok(page)
     }
 
@@ -112,9 +107,9 @@ impl Source for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Position;
-    use crate::source::Broken;
+    use crate::source::Item;
     use crate::stop::stop_signal;
+    use crate::vim::json::BrokenEvent;
 
     /// Gives pages of times; after the last only empty ones.
     struct Pages(Vec<Vec<i64>>);
@@ -133,8 +128,9 @@ mod tests {
         fn read(&mut self) -> Result<Page, SourceError> {
             let times = if self.0.is_empty() { Vec::new() } else { self.0.remove(0) };
             let item = |second: &i64| {
-                Item::Broken(Broken {
-                    position: Some(Position { key: *second, time: at(*second) }),
+                Item::Broken(BrokenEvent {
+                    key: Some(*second),
+                    created: Some(at(*second)),
                     raw: Vec::new(),
                     reason: String::new(),
                 })
@@ -165,7 +161,7 @@ mod tests {
             assert!(count < 100, "no end");
             for item in span.read().unwrap().items {
                 let Item::Broken(broken) = item else { unreachable!() };
-                seconds.push(broken.position.unwrap().key);
+                seconds.push(broken.key.unwrap());
             }
             let (_, stop) = stop_signal();
             span.wait(&stop, Duration::from_millis(1)).unwrap();

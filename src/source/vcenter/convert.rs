@@ -1,6 +1,5 @@
 //! One vim event to the CloudEvent that is delivered, in either of the two known shapes.
 
-use jiff::Timestamp;
 use std::borrow::Cow;
 use std::io::Write;
 use std::ops::Range;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 use super::soap::ServiceContent;
 use crate::cloudevents::CloudEvent;
 use crate::config::Format;
-use crate::event::{Anomaly, Event, Lane, Position};
+use crate::event::{Event, Lane, Position};
 use crate::vim::json::VimEvent;
 
 /// Namespace of event identifiers where the server has no UUID of its own: a random constant of
@@ -100,11 +99,7 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             data: vim.data,
             extensions: extensions.clone(),
         },
-        anomalies: vim
-            .anomalies
-            .into_iter()
-            .map(|anomalies| Anomaly { kind: anomalies.kind.label(), name: anomalies.name })
-            .collect(),
+        anomalies: vim.anomalies,
     }
 }
 
@@ -112,11 +107,6 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
 pub(crate) fn name_in_type(ty: &str) -> Option<Range<usize>> {
     let name = ty.strip_prefix(TYPE_PREFIX)?.strip_suffix(TYPE_SUFFIX)?;
     Some(TYPE_PREFIX.len()..TYPE_PREFIX.len() + name.len())
-}
-
-/// The place of an event that could not be converted, if both halves of it could be read.
-pub(crate) fn position(key: Option<i64>, created: Option<Timestamp>) -> Option<Position> {
-    Some(Position { key: key?, time: created? })
 }
 
 fn namespace(instance_uuid: &str) -> Uuid {

@@ -1,7 +1,8 @@
 //! The types of events that a vCenter knows, as its EventManager describes them: those of the API,
 //! and thousands that its parts have registered.
 
-use super::connection::{CallError, CallOptions};
+use super::connection::CallOptions;
+use super::fault::CallError;
 use super::session::Session;
 use super::settings::VcenterConfig;
 use super::soap::{self, AnswerError};

@@ -15,10 +15,7 @@ impl KeyWatch {
         if self.warned {
             return None;
         }
-        let key_of = |item: &Item| match item {
-            Item::Event(event) => Some(event.position.key),
-            Item::Broken(broken) => broken.position.map(|position| position.key),
-        };
+        let key_of = |item: &Item| item.position().map(|position| position.key);
         let is_suspicious = |key: &i64| !(0..=KEY_SUSPICIOUS).contains(key);
         let key = items.iter().filter_map(key_of).find(is_suspicious)?;
         self.warned = true;

@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::connection::{CallError, CallOptions, Connection};
+use super::connection::{CallOptions, Connection};
+use super::fault::CallError;
 use super::soap::{self, Latest, Reference};
 use crate::limits::{
     LONG_POLL_JOIN_WAIT_MAX, LONG_POLL_RETRY_WAIT_MAX, LONG_POLL_RETRY_WAIT_MIN, LONG_POLL_SECONDS_MAX,

@@ -13,48 +13,39 @@ use crate::error::{Error, Result};
 use crate::event::Position;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{
-    EVENT_BYTES_EXPECTED, PAGE_BYTES_AIM, POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP,
-    VCENTER_CALL_WAIT_MAX, VCENTER_CONNECTIONS_MAX,
+    POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP, VCENTER_CALL_WAIT_MAX,
+    VCENTER_CONNECTIONS_MAX,
 };
 use crate::source::watch::SourceWatch;
-use crate::source::{Broken, Item, Opened, Page, Source, SourceError};
+use crate::source::{Opened, Page, Source, SourceError};
 use crate::stop::Stop;
-use crate::vim;
-use crate::vim::json::{BrokenEvent, PageEntry, convert_page};
 
-mod collector;
 mod connection;
 mod convert;
 mod event_types;
+mod fault;
 mod keys;
 pub(crate) mod kind;
-mod ladder;
-mod link;
 mod long_poll;
 mod probe;
+mod reader;
+mod recovery;
 mod sample;
 mod session;
 pub mod settings;
 mod soap;
-pub mod stall;
-mod walk;
 
-use connection::CallError;
 use convert::ServerIdentity;
 use keys::KeyWatch;
-use link::Link;
 use long_poll::{Ended, LongPoll};
-use session::Session;
+use reader::Reader;
+use recovery::Recovery;
+pub use recovery::stall::StallTiming;
+use session::{Open, Session};
 use settings::VcenterConfig;
-use soap::Latest;
-use stall::{Seen, Stall, StallTiming};
-use walk::Walk;
 
 /// How often a source whose certificate is not verified says so.
 const INSECURE_WARN_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// Full pages that have to fit before larger ones are tried again.
-const PAGES_BEFORE_GROWTH: u32 = 20;
 
 /// The event history of one vCenter.
 pub struct Vcenter {
@@ -62,37 +53,21 @@ pub struct Vcenter {
     // The name of its logger.
     who: String,
     config: VcenterConfig,
-    format: Format,
     client: Client,
-    link: Option<Link>,
-    // A long poll that hung when its session was given up. While it lives no other is started, so
-    // that threads cannot pile up.
-    abandoned: Option<Ended>,
-    page_events_max: usize,
-    // Pages that were read since the last one that was too large.
-    pages_fit: u32,
-    // Of an event in the last page, if that was full or large; otherwise 0: no backlog is known.
-    event_bytes: usize,
-    poll_wait: Duration,
-    insecure_warned: Option<Instant>,
-    keys: KeyWatch,
-    stall: Stall,
-    seen: Seen,
-    // Where a new collector has to begin to miss nothing, and the key of the event there.
-    resume: Timestamp,
-    resume_key: Option<i64>,
-    walk: Option<Walk>,
-    // The collector is not the one that the source was opened with: it may repeat events.
-    replaced: bool,
-    // Fingerprint of the credentials of the last login.
-    tried: Option<u64>,
     // Names of the events that are wanted; empty means all.
     types: Vec<String>,
-    // Where the server filters: an event that should have been read, if no other has come since.
-    witness: Option<Latest>,
-    // There too: the newest event of all, and since when; and an event up to which nothing is wanted.
-    mark: Option<(Position, Instant)>,
-    passed: Option<Position>,
+    open: Option<Open>,
+    // A call failed there: nothing is read from it again, but the server still holds it.
+    stale: Option<Open>,
+    // A long poll that hung when its session was given up.
+    abandoned: Option<Ended>,
+    reader: Reader,
+    recovery: Recovery,
+    keys: KeyWatch,
+    poll_wait: Duration,
+    insecure_warned: Option<Instant>,
+    // Fingerprint of the credentials of the last login.
+    tried: Option<u64>,
 }
 
 impl Vcenter {
@@ -103,31 +78,22 @@ impl Vcenter {
     pub fn new(name: &str, config: &VcenterConfig, format: Format) -> Result<Vcenter> {
         let settings =
             ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
+        let who = format!("source {name}");
         Ok(Vcenter {
             name: name.to_string(),
-            who: format!("source {name}"),
+            recovery: Recovery::new(name),
+            who,
             config: config.clone(),
-            format,
             client: Client::new(&settings)?,
-            link: None,
+            types: Vec::new(),
+            open: None,
+            stale: None,
             abandoned: None,
-            page_events_max: config.page_size,
-            pages_fit: 0,
-            event_bytes: EVENT_BYTES_EXPECTED,
+            reader: Reader::new(format, config.page_size),
+            keys: KeyWatch::default(),
             poll_wait: POLL_WAIT_MIN,
             insecure_warned: None,
             tried: None,
-            types: Vec::new(),
-            witness: None,
-            mark: None,
-            passed: None,
-            keys: KeyWatch::default(),
-            stall: Stall::new(StallTiming::default(), Instant::now()),
-            seen: Seen::from(Timestamp::UNIX_EPOCH),
-            resume: Timestamp::UNIX_EPOCH,
-            resume_key: None,
-            walk: None,
-            replaced: false,
         })
     }
 
@@ -140,141 +106,74 @@ impl Vcenter {
 
     /// The same source with another patience: tests cannot wait for minutes.
     pub fn with_stall_timing(mut self, timing: StallTiming) -> Vcenter {
-        self.stall.set_timing(timing, Instant::now());
+        self.recovery.set_timing(timing);
         self
     }
 
-    /// The part of opening that leaves something behind when it fails.
-    fn begin_reading(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
-        let Some(link) = &mut self.link else { return Err(not_open()) };
-        let now = link.session.server_time()?;
+    /// Makes the collector that is read from `begin` on, or from the server's present.
+    fn begin_reading(
+        &mut self,
+        mut session: Session,
+        begin: Option<Timestamp>,
+    ) -> Result<Opened, SourceError> {
+        let now = session.server_time().inspect_err(|_| session.logout())?;
         let begin = begin.unwrap_or(now);
-        let is_purged = self.is_purged(begin, now)?;
-        let Some(link) = &mut self.link else { return Err(not_open()) };
-        // Where a gap ends, only an event of any type tells.
-        link.types = if is_purged { Vec::new() } else { self.types.clone() };
-        link.collect(begin, None)?;
-        self.event_bytes = EVENT_BYTES_EXPECTED;
-        if let Some(refused) = link.refused() {
+        let identity = ServerIdentity::new(&self.config.address, &session.content);
+        let age = Duration::try_from(now.duration_since(begin)).unwrap_or_default();
+        self.reader.begin();
+        let (open, is_purged) = if age < PURGE_CHECK_AGE {
+            let types = self.types.clone();
+            (Open::new(session, identity, types, (begin, None), &mut self.abandoned)?, false)
+        } else {
+            self.open_past(session, identity, begin)?
+        };
+        if let Some(refused) = open.refused() {
             log::warn!(target: self.who.as_str(), "vCenter does not take the route's types as a filter: {refused}; is each of them \
                  an event of this vCenter? Filtering here");
         }
-        let content = &link.session.content;
-        let description = format!("{}, API {}", content.full_name, link.session.version);
+        let content = &open.session.content;
+        let description = format!("{}, API {}", content.full_name, open.session.version);
         let identity = content.instance_uuid.clone();
-        let opened = Opened { identity, begin, now, description, is_purged };
-        self.start_long_poll();
+        self.open.insert(open).start_long_poll(&self.name);
         self.poll_wait = POLL_WAIT_MIN;
-        self.seen = Seen::from(begin);
-        self.resume = begin;
-        self.resume_key = None;
-        self.walk = None;
-        self.replaced = false;
-        self.witness = None;
-        self.mark = None;
-        self.stall.reopened(Instant::now());
-        Ok(opened)
+        self.recovery.begin(begin);
+        Ok(Opened { identity, begin, now, description, is_purged })
     }
 
-    /// Whether the server's retention has passed an old position: nothing is left of what was there
-    /// when the position was taken, our own login at the least.
-    fn is_purged(&mut self, begin: Timestamp, now: Timestamp) -> Result<bool, SourceError> {
-        let age = Duration::try_from(now.duration_since(begin)).unwrap_or_default();
-        if age < PURGE_CHECK_AGE {
-            return Ok(false);
-        }
-        let Some(link) = &mut self.link else { return Err(not_open()) };
+    /// Opens at an old position, and tells whether the server's retention has passed it: nothing is left
+    /// of what was there when the position was taken, our own login at the least.
+    fn open_past(
+        &mut self,
+        session: Session,
+        identity: ServerIdentity,
+        begin: Timestamp,
+    ) -> Result<(Open, bool), SourceError> {
         let position = begin.checked_add(RESUME_OVERLAP).unwrap_or(begin);
-        link.collect(Timestamp::UNIX_EPOCH, Some(position))?;
-        Ok(self.read_page()?.is_empty())
-    }
-
-    /// Starts the long poll, unless an earlier one still hangs: then `wait` tries again.
-    fn start_long_poll(&mut self) {
-        if self.abandoned.as_ref().is_some_and(|thread| !thread.is_over()) {
-            log::debug!(target: self.who.as_str(), "an earlier long poll still hangs; polling meanwhile");
-            return;
-        }
-        self.abandoned = None;
-        if let Some(link) = &mut self.link {
-            link.start_long_poll(&self.name);
-        }
-    }
-
-    /// Reads and converts the next page of the collector.
-    fn read_page(&mut self) -> Result<Vec<Item>, SourceError> {
-        loop {
-            let Some(link) = &self.link else { return Err(not_open()) };
-            let asked = self.page_events();
-            let Some(page) = link.read(asked) else { return Err(not_open()) };
-            if let (Err(CallError::TooLarge(bytes_max, begin)), 1) = (&page, asked)
-                && let Some(cut) = cut_event(begin, *bytes_max)
-            {
-                // The server has moved its cursor behind it, so that reading simply goes on.
-                return Ok(vec![cut]);
-            }
-            let converted = page.and_then(|body| {
-                let items = items(&body, &link.identity, self.format);
-                items.map(|items| (body.len(), items)).map_err(|error| page_error(&body, error))
-            });
-            let (bytes, items) = converted.map_err(|error| self.read_error(&error))?;
-            let is_full = asked <= items.len();
-            // After a large page that was not full, many events may have come by the time that its own
-            // are handed over.
-            let is_large = PAGE_BYTES_AIM / 4 <= bytes && !items.is_empty();
-            self.event_bytes = if is_full || is_large { bytes / items.len() } else { 0 };
-            self.grow_page(is_full);
-            // The server takes that many events and drops those that the account may not see: only an
-            // empty page of the full size is worth judging.
-            if !items.is_empty() || asked == self.page_events_max {
-                return Ok(items);
+        let past = (Timestamp::UNIX_EPOCH, Some(position));
+        let mut open = Open::new(session, identity, Vec::new(), past, &mut self.abandoned)?;
+        let mut look = || {
+            let is_purged = self.reader.read_page(&open)?.is_empty();
+            // Where a gap ends, only an event of any type tells.
+            open.set_types(if is_purged { Vec::new() } else { self.types.clone() });
+            open.replace_collector(begin, None)?;
+            self.reader.begin();
+            Ok(is_purged)
+        };
+        match look() {
+            Ok(is_purged) => Ok((open, is_purged)),
+            Err(error) => {
+                self.abandoned = open.give_back();
+                Err(error)
             }
         }
     }
 
-    /// The events of a page that stands outside the row of pages.
-    fn convert(&self, body: &[u8]) -> Result<Vec<Item>, SourceError> {
-        let Some(link) = &self.link else { return Err(not_open()) };
-        items(body, &link.identity, self.format)
-            .map_err(|error| link.session.connection.source_error("read a page", &page_error(body, error)))
-    }
-
-    /// Events to ask for: while there is a backlog, as many as make a page of a good size. Larger
-    /// pages cost memory and are no faster.
-    fn page_events(&self) -> usize {
-        match self.event_bytes {
-            0 => self.page_events_max,
-            bytes => (PAGE_BYTES_AIM / bytes).clamp(1, self.page_events_max),
+    /// Nothing is read from what is open. The server still holds it.
+    fn retire(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.halt();
+            self.stale = Some(open);
         }
-    }
-
-    /// After a page that was too large, pages grow again when full ones have fit for a while.
-    fn grow_page(&mut self, is_full: bool) {
-        if self.config.page_size <= self.page_events_max || !is_full {
-            return;
-        }
-        self.pages_fit += 1;
-        if PAGES_BEFORE_GROWTH <= self.pages_fit {
-            self.pages_fit = 0;
-            self.page_events_max = (self.page_events_max * 2).min(self.config.page_size);
-        }
-    }
-
-    /// What a failed read means. A page that is too large, or whose events cannot be told apart, is asked
-    /// for in smaller pieces next time.
-    fn read_error(&mut self, error: &CallError) -> SourceError {
-        let asked = self.page_events();
-        let intent = format!("read a page of {asked} events");
-        let Some(link) = &self.link else { return not_open() };
-        let smaller = matches!(error, CallError::TooLarge(..) | CallError::Garbled(_)) && 1 < asked;
-        let failed = link.session.connection.source_error(intent, error);
-        if !smaller {
-            return failed;
-        }
-        self.page_events_max = asked.div_ceil(2);
-        self.pages_fit = 0;
-        let text = format!("{failed}; trying pages of {} from here", self.page_events_max);
-        SourceError { error: Error::new(text), ..failed }
     }
 
     /// A fingerprint of the credentials as they are now; none while they cannot be read.
@@ -305,50 +204,52 @@ impl Vcenter {
 impl Source for Vcenter {
     fn open(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
         self.warn_if_insecure();
-        if let Some(link) = &mut self.link {
-            link.fail();
-        }
+        self.retire();
         // First find out whether the server can be reached at all: if not, what was open before is
         // kept, to be given back as soon as it can be.
         let mut session = Session::greet(&self.client, &self.config.address)?;
         self.close();
         self.tried = self.credentials();
         session.login(&self.config.username, &self.config.password)?;
-        let identity = ServerIdentity::new(&self.config.address, &session.content);
-        self.link = Some(Link::new(session, identity));
-        let opened = self.begin_reading(begin);
-        if opened.is_err() {
-            self.close();
-        }
-        opened
+        self.begin_reading(session, begin)
     }
 
     fn read(&mut self) -> Result<Page, SourceError> {
-        let mut result = if self.walk.is_some() { self.walk_on() } else { self.read_on() };
-        match (&mut result, &mut self.link) {
-            (Ok(page), _) => page.notices.extend(self.keys.notice(&page.items)),
-            (Err(_), Some(link)) => link.fail(),
-            (Err(_), None) => {}
+        let Some(open) = &mut self.open else {
+            return Err(SourceError::lost(Error::new("read events: the source is not open")));
+        };
+        let mut result = self.recovery.read(open, &mut self.reader);
+        match &mut result {
+            Ok(page) => {
+                page.notices.extend(self.keys.notice(&page.items));
+                if page.more {
+                    self.poll_wait = POLL_WAIT_MIN;
+                }
+            }
+            Err(_) => self.retire(),
         }
         result
     }
 
     fn passed(&mut self) -> Option<Position> {
-        self.passed.take()
+        self.recovery.passed()
     }
 
     fn wait(&mut self, stop: &Stop, longest: Duration) -> Result<(), SourceError> {
         self.warn_if_insecure();
-        if self.walk.is_some() {
+        if self.recovery.is_slicing() {
             return Ok(());
         }
-        if self.abandoned.as_ref().is_some_and(Ended::is_over) {
-            self.start_long_poll();
+        if let Some(open) = &mut self.open
+            && open.can_poll_again()
+        {
+            open.start_long_poll(&self.name);
         }
-        let wake = self.link.as_ref().and_then(|link| link.wake.as_ref());
-        let wait = if wake.is_some_and(LongPoll::is_waiting) { longest } else { self.poll_wait.min(longest) };
+        let long_poll = self.open.as_ref().and_then(|open| open.long_poll.as_ref());
+        let is_waiting = long_poll.is_some_and(LongPoll::is_waiting);
+        let wait = if is_waiting { longest } else { self.poll_wait.min(longest) };
         let never = crossbeam_channel::never();
-        let signal = wake.map_or(&never, |wake| &wake.signal);
+        let signal = long_poll.map_or(&never, |long_poll| &long_poll.signal);
         select! {
             recv(signal) -> token => {
                 if token.is_err() {
@@ -364,7 +265,7 @@ impl Source for Vcenter {
     }
 
     fn present(&mut self) -> Result<Option<Timestamp>, SourceError> {
-        self.link.as_ref().map(|link| link.session.server_time()).transpose()
+        self.open.as_ref().map(|open| open.session.server_time()).transpose()
     }
 
     fn has_new_credentials(&self) -> bool {
@@ -373,7 +274,7 @@ impl Source for Vcenter {
     }
 
     fn watch(&self) -> SourceWatch {
-        self.stall.watch()
+        self.recovery.watch()
     }
 
     fn call_wait_max(&self) -> Duration {
@@ -381,41 +282,9 @@ impl Source for Vcenter {
     }
 
     fn close(&mut self) {
-        if let Some(link) = self.link.take() {
-            self.abandoned = link.give_back().or(self.abandoned.take());
+        if let Some(open) = self.open.take().or(self.stale.take()) {
+            self.abandoned = open.give_back().or(self.abandoned.take());
         }
-    }
-}
-
-fn not_open() -> SourceError {
-    SourceError::lost(Error::new("read events: the source is not open"))
-}
-
-/// The one event of a page that is larger than any page may be, of which only the begin is there;
-/// none if it cannot be told which it is.
-fn cut_event(begin: &[u8], bytes_max: usize) -> Option<Item> {
-    let reason = format!("the event is larger than {} MiB; only its begin is kept", bytes_max >> 20);
-    vim::json::cut_event(begin, reason).map(broken_item)
-}
-
-fn broken_item(broken: BrokenEvent) -> Item {
-    let position = convert::position(broken.key, broken.created);
-    Item::Broken(Broken { position, raw: broken.raw, reason: broken.reason })
-}
-
-fn items(body: &[u8], identity: &ServerIdentity, format: Format) -> Result<Vec<Item>> {
-    let item = |entry| match entry {
-        PageEntry::Event(vim) => Item::Event(convert::to_event(vim, identity, format)),
-        PageEntry::Broken(broken) => broken_item(broken),
-    };
-    Ok(convert_page(body)?.into_iter().map(item).collect())
-}
-
-/// A page that cannot be read may still be a fault that came with HTTP 200, or no SOAP at all.
-fn page_error(body: &[u8], error: Error) -> CallError {
-    match soap::answer(body) {
-        Err(error) => error.into(),
-        Ok(_) => CallError::Garbled(error),
     }
 }
 

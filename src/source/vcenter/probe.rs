@@ -3,10 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::collector::Collector;
 use super::session::Session;
 use super::settings::VcenterConfig;
-use super::soap::EventFilter;
 use crate::error::{Error, Result};
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{KEY_SUSPICIOUS, VCENTER_CONNECTIONS_MAX};
@@ -116,10 +114,7 @@ fn clock(ahead_seconds: f64) -> Outcome {
 /// Makes a collector on the root folder, reads from it, and destroys it.
 fn events(session: &Session, now: Timestamp) -> Result<String> {
     let begin = now.checked_sub(HISTORY).unwrap_or(now);
-    let filter = EventFilter { entity: &session.content.root_folder, begin, end: None, types: &[] };
-    let mut collector = Collector::create(session, &filter).map_err(|error| error.error)?;
-    let page = collector.read(session, EVENTS_MAX);
-    collector.destroy(session);
+    let page = session.first_page(begin, None, &[], EVENTS_MAX).map_err(|error| error.error)?;
     let body = page.map_err(|error| session.connection.source_error("read events", &error).error)?;
     let entries = convert_page(&body)?;
     let broken = entries.iter().filter(|entry| matches!(entry, PageEntry::Broken(_))).count();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::stall::{Rung, StallTiming};
+use super::recovery::stall::Step;
 use super::*;
 use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
@@ -12,7 +12,7 @@ use crate::demo::fault::Fault;
 use crate::demo::record::Draft;
 use crate::demo::script::{Effect, LatestEvent, Rule};
 use crate::demo::simulator::{Settings, Simulator};
-use crate::source::SourceFailure;
+use crate::source::{Item, SourceFailure};
 use crate::stop::stop_signal;
 
 mod filter;
@@ -67,7 +67,7 @@ fn read_keys(source: &mut Vcenter, count: usize) -> Vec<i64> {
 
 fn wait_for_long_poll(source: &Vcenter) {
     let end = Instant::now() + SOON;
-    while !source.link.as_ref().unwrap().wake.as_ref().unwrap().is_waiting() {
+    while !source.open.as_ref().unwrap().long_poll.as_ref().unwrap().is_waiting() {
         assert!(Instant::now() < end, "the long poll did not begin");
         std::thread::yield_now();
     }
@@ -310,7 +310,7 @@ fn an_event_that_is_too_large_is_broken_and_reading_goes_past_it() {
                 Item::Event(event) => (event.position.key, String::new()),
                 Item::Broken(broken) => {
                     assert!(broken.raw.starts_with(b"<returnval ") && broken.raw.len() < 100_000);
-                    (broken.position.unwrap().key, broken.reason)
+                    (broken.key.unwrap(), broken.reason)
                 }
             });
         }
@@ -383,7 +383,7 @@ fn pages_grow_again_when_they_have_fit_for_a_while() {
     config.page_size = 10;
     simulator.push_many((0..20 * 5 + 10).map(power));
     let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap();
-    source.page_events_max = 5;
+    source.reader.set_page_events_max(5);
     source.open(Some(Timestamp::UNIX_EPOCH)).unwrap();
     for _ in 0..20 {
         assert_eq!(source.read().unwrap().items.len(), 5);
@@ -461,8 +461,8 @@ fn a_long_poll_that_hangs_does_not_hold_the_closing_and_is_not_doubled() {
     source.open(None).unwrap();
     assert!(simulator.wait_until(SOON, |simulator| simulator.calls("WaitForUpdatesEx") == 1));
     source.open(None).unwrap();
-    assert!(source.abandoned.is_some());
-    assert!(source.link.as_ref().unwrap().wake.is_none(), "one hanging thread is enough");
+    assert!(source.open.as_ref().unwrap().has_abandoned());
+    assert!(source.open.as_ref().unwrap().long_poll.is_none(), "one hanging thread is enough");
     let key = simulator.push(power(1));
     assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
     assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
@@ -482,7 +482,7 @@ fn a_long_poll_begins_as_soon_as_the_one_that_hung_has_ended() {
     source.open(None).unwrap();
     let (_source, stop) = stop_signal();
     let end = Instant::now() + SOON;
-    while source.link.as_ref().unwrap().wake.is_none() {
+    while source.open.as_ref().unwrap().long_poll.is_none() {
         assert!(Instant::now() < end, "events would come by polling for ever");
         source.wait(&stop, Duration::from_millis(10)).unwrap();
     }
@@ -503,7 +503,7 @@ fn a_lost_session_that_shows_only_in_a_missing_set_is_found() {
 
 const FAST: StallTiming = StallTiming {
     compare: Duration::from_millis(20),
-    rung: Duration::from_millis(20),
+    step: Duration::from_millis(20),
     declare: Duration::from_millis(500),
     again: Duration::from_millis(50),
     pass: Duration::ZERO,
@@ -565,8 +565,8 @@ fn a_small_page_is_enlarged_first() {
     let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap().with_stall_timing(FAST);
     source.open(Some(simulator.now() - Duration::from_secs(60))).unwrap();
     assert_eq!(read_keys(&mut source, 2), [keys[0], keys[51]].map(i64::from));
-    assert_eq!(simulator.counts().calls["CreateCollectorForEvents"], 1, "the first rung was enough");
-    assert_eq!(source.page_events_max, 10);
+    assert_eq!(simulator.counts().calls["CreateCollectorForEvents"], 1, "the first step was enough");
+    assert_eq!(source.reader.page_events_max(), 10);
 }
 
 #[test]
@@ -592,7 +592,7 @@ fn a_collector_that_shows_nothing_is_called_stalled_and_a_quiet_one_is_not() {
         source.read().unwrap();
         source.wait(&stop, Duration::from_millis(10)).unwrap();
     }
-    assert_eq!(watch.stall().tried, Rung::Walk.name());
+    assert_eq!(watch.stall().tried, Step::TimeSlices.name());
     simulator.script(|script| script.pages_stay_empty = false);
     let mut keys = read_keys(&mut source, 1);
     while keys.last() != Some(&i64::from(hidden)) {

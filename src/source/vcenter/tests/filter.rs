@@ -1,6 +1,5 @@
 //! Names of events that the server itself filters by.
 
-use super::super::ladder::position;
 use super::*;
 
 /// Every quiet moment is compared with the newest event.
@@ -21,7 +20,7 @@ fn lately(simulator: &Simulator) -> Option<Timestamp> {
 }
 
 fn is_filtered(source: &Vcenter) -> bool {
-    source.link.as_ref().unwrap().is_filtered()
+    source.open.as_ref().unwrap().is_filtered()
 }
 
 #[test]
@@ -48,7 +47,7 @@ fn a_name_that_the_server_does_not_know_only_costs_its_filter() {
     let mut source = only(&simulator, &["VmPoweredOnEvent", "VmPowerdOnEvent"]);
     source.open(lately(&simulator)).unwrap();
     assert!(!is_filtered(&source));
-    let refused = source.link.as_ref().unwrap().refused().unwrap();
+    let refused = source.open.as_ref().unwrap().refused().unwrap();
     assert!(refused.contains("InvalidArgument"), "{refused}");
     assert!(read_keys(&mut source, 2).ends_with(&keys.iter().map(|key| i64::from(*key)).collect::<Vec<_>>()));
 }
@@ -92,7 +91,7 @@ fn a_wanted_event_that_does_not_come_is_still_found_missing() {
     let key = simulator.push(power(1));
     assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
     wait_for_long_poll(&source);
-    let shows = |source: &Vcenter| source.link.as_ref()?.wake.as_ref()?.latest();
+    let shows = |source: &Vcenter| source.open.as_ref()?.long_poll.as_ref()?.latest();
     // The collector takes a run of invisible events and shows nothing behind it; its latest page does.
     let mut drafts: Vec<Draft> = (0..1001).map(|n| power(n).invisible()).collect();
     drafts.push(power(2));
@@ -112,7 +111,7 @@ fn read_until(source: &mut Vcenter, key: i32) {
     loop {
         assert!(Instant::now() < end, "{key} was not found: {:?}", source.watch().stall());
         let page = source.read().unwrap();
-        let is_it = |item: &Item| position(item).is_some_and(|position| position.key == i64::from(key));
+        let is_it = |item: &Item| item.position().is_some_and(|position| position.key == i64::from(key));
         if page.items.iter().any(is_it) {
             return;
         }
@@ -141,7 +140,7 @@ fn a_wanted_event_that_only_the_newest_event_shows_is_found_missing() {
 #[test]
 fn a_wanted_event_that_nothing_shows_is_found_before_it_is_passed() {
     let simulator = simulator();
-    // Too long to be found again on each rung: what was found is remembered, although a new collector
+    // Too long to be found again in each step: what was found is remembered, although a new collector
     // repeats the last event.
     let timing = StallTiming { pass: Duration::from_millis(300), ..ALWAYS };
     let mut source =

@@ -7,7 +7,7 @@
 //! page that the long poll shows. This file decides and does nothing:
 //!
 //! ```text
-//!  quiet --a witness names an event that was not read--> behind --still so--> next rung
+//!  quiet --a witness names an event that was not read--> behind --still so--> next step
 //!    ^                                                     |                     |
 //!    +-------- events come, or the witnesses agree --------+---------------------+
 //! ```
@@ -16,17 +16,17 @@ use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::soap::Latest;
 use crate::event::Position;
 use crate::limits::{
-    PAGE_EVENTS_MAX, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT, STALL_LADDER_INTERVAL, STALL_PASS_WAIT,
-    STALL_RUNG_WAIT,
+    PAGE_EVENTS_MAX, STALL_AGAIN_INTERVAL, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT, STALL_PASS_WAIT,
+    STALL_STEP_WAIT,
 };
+use crate::source::vcenter::soap::Latest;
 use crate::source::watch::{SourceWatch, StallReport};
 
 /// What is tried, one after the other, when events do not come although there are some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Rung {
+pub(crate) enum Step {
     /// Nothing is wrong.
     #[default]
     None,
@@ -35,17 +35,17 @@ pub(crate) enum Rung {
     /// A new collector from the last event that was read.
     NewCollector,
     /// Time slices from there to the present, to get past what hides the rest.
-    Walk,
+    TimeSlices,
 }
 
-impl Rung {
+impl Step {
     /// A bounded word for metrics and messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Rung::None => "",
-            Rung::LargerPage => "larger page",
-            Rung::NewCollector => "new collector",
-            Rung::Walk => "time slices",
+            Step::None => "",
+            Step::LargerPage => "larger page",
+            Step::NewCollector => "new collector",
+            Step::TimeSlices => "time slices",
         }
     }
 }
@@ -55,11 +55,11 @@ impl Rung {
 pub struct StallTiming {
     /// Between comparisons while all is quiet.
     pub compare: Duration,
-    /// Between a suspicion and the first rung, and between rungs.
-    pub rung: Duration,
+    /// Between a suspicion and the first step, and between steps.
+    pub step: Duration,
     /// From the first suspicion to the alarm.
     pub declare: Duration,
-    /// Between walks after the last rung.
+    /// Between attempts after the last step.
     pub again: Duration,
     /// Where the server filters: before what it leaves out is passed.
     pub pass: Duration,
@@ -69,9 +69,9 @@ impl Default for StallTiming {
     fn default() -> StallTiming {
         StallTiming {
             compare: STALL_COMPARE_INTERVAL,
-            rung: STALL_RUNG_WAIT,
+            step: STALL_STEP_WAIT,
             declare: STALL_DECLARE_WAIT,
-            again: STALL_LADDER_INTERVAL,
+            again: STALL_AGAIN_INTERVAL,
             pass: STALL_PASS_WAIT,
         }
     }
@@ -83,7 +83,7 @@ pub(crate) enum Verdict {
     /// Nothing: all is well, or it is too early.
     Nothing,
     /// Try this; the second value says that the stall is to be declared now.
-    Climb(Rung, bool),
+    Try(Step, bool),
     /// Events were missed, and the witnesses now agree that none are.
     Settled,
 }
@@ -103,7 +103,7 @@ pub(crate) struct Stall {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Quiet { compare_at: Instant },
-    Behind { since: Instant, act_at: Instant, rung: Rung, declared: bool },
+    Behind { since: Instant, act_at: Instant, step: Step, declared: bool },
 }
 
 impl Stall {
@@ -136,15 +136,15 @@ impl Stall {
         }
     }
 
-    /// Events came. Returns the last rung and the time since the first suspicion, if rungs were
-    /// climbed.
-    pub(crate) fn flowed(&mut self, now: Instant) -> Option<(Rung, Duration)> {
+    /// Events came. Returns the last step and the time since the first suspicion, if steps were
+    /// taken.
+    pub(crate) fn flowed(&mut self, now: Instant) -> Option<(Step, Duration)> {
         let before = self.state;
         self.state = State::Quiet { compare_at: now + self.timing.compare };
         match before {
-            State::Behind { since, rung, .. } if rung != Rung::None => {
+            State::Behind { since, step, .. } if step != Step::None => {
                 self.watch.change_stall(|report| *report = StallReport::default());
-                Some((rung, now.duration_since(since)))
+                Some((step, now.duration_since(since)))
             }
             _ => None,
         }
@@ -172,7 +172,7 @@ impl Stall {
         now: Instant,
         wall: Timestamp,
     ) -> Verdict {
-        let State::Behind { since, rung, declared, .. } = self.state else {
+        let State::Behind { since, step, declared, .. } = self.state else {
             if behind {
                 self.suspect(now);
             } else {
@@ -183,15 +183,15 @@ impl Stall {
         if !behind {
             return self.flowed(now).map_or(Verdict::Nothing, |_| Verdict::Settled);
         }
-        let next = match rung {
-            Rung::None if larger_page => Rung::LargerPage,
-            Rung::None | Rung::LargerPage => Rung::NewCollector,
-            Rung::NewCollector | Rung::Walk => Rung::Walk,
+        let next = match step {
+            Step::None if larger_page => Step::LargerPage,
+            Step::None | Step::LargerPage => Step::NewCollector,
+            Step::NewCollector | Step::TimeSlices => Step::TimeSlices,
         };
-        // The last rung has been tried: that is as good a reason for the alarm as time.
-        let declare = rung == Rung::Walk || self.timing.declare <= now.duration_since(since);
-        let wait = if rung == Rung::Walk { self.timing.again } else { self.timing.rung };
-        self.state = State::Behind { since, act_at: now + wait, rung: next, declared: declared || declare };
+        // The last step has been tried: that is as good a reason for the alarm as time.
+        let declare = step == Step::TimeSlices || self.timing.declare <= now.duration_since(since);
+        let wait = if step == Step::TimeSlices { self.timing.again } else { self.timing.step };
+        self.state = State::Behind { since, act_at: now + wait, step: next, declared: declared || declare };
         self.watch.change_stall(|report| {
             report.tried = next.name();
             if declare && report.stalled_since.is_none() {
@@ -199,7 +199,7 @@ impl Stall {
                 report.stalled_since = Some(wall.checked_sub(elapsed).unwrap_or(wall));
             }
         });
-        Verdict::Climb(next, declare && !declared)
+        Verdict::Try(next, declare && !declared)
     }
 
     /// Tells the operator about the stall that was declared.
@@ -208,8 +208,8 @@ impl Stall {
     }
 
     fn suspect(&mut self, now: Instant) {
-        let act_at = now + self.timing.rung;
-        self.state = State::Behind { since: now, act_at, rung: Rung::None, declared: false };
+        let act_at = now + self.timing.step;
+        self.state = State::Behind { since: now, act_at, step: Step::None, declared: false };
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
 
     const TIMING: StallTiming = StallTiming {
         compare: Duration::from_secs(60),
-        rung: Duration::from_secs(10),
+        step: Duration::from_secs(10),
         declare: Duration::from_secs(120),
         again: Duration::from_secs(300),
         pass: Duration::from_secs(600),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_stream_is_compared_once_a_minute_and_never_climbs() {
+    fn a_quiet_stream_is_compared_once_a_minute_and_tries_nothing() {
         let start = Instant::now();
         let mut stall = Stall::new(TIMING, start);
         let mut compared = Vec::new();
@@ -303,16 +303,16 @@ mod tests {
     }
 
     #[test]
-    fn the_ladder_is_climbed_rung_by_rung_and_ends_in_an_alarm() {
+    fn steps_are_taken_one_by_one_and_end_in_an_alarm() {
         let start = Instant::now();
         let mut stall = Stall::new(TIMING, start);
         let watch = stall.watch();
         assert!(watch.stall_cure().starts_with("give the account the role Read-only"));
-        let mut climbed = Vec::new();
+        let mut taken = Vec::new();
         for second in 0..800 {
             if stall.is_compare_due(false, at(start, second)) {
                 match stall.compared(true, true, at(start, second), wall()) {
-                    Verdict::Climb(rung, declare) => climbed.push((second, rung, declare)),
+                    Verdict::Try(step, declare) => taken.push((second, step, declare)),
                     verdict => assert_eq!(verdict, Verdict::Nothing),
                 }
                 let since = Timestamp::from_second(1_000_000 - 40).unwrap();
@@ -320,17 +320,17 @@ mod tests {
             }
         }
         assert_eq!(
-            climbed,
+            taken,
             [
-                (70, Rung::LargerPage, false),
-                (80, Rung::NewCollector, false),
-                (90, Rung::Walk, false),
-                (100, Rung::Walk, true),
-                (400, Rung::Walk, false),
-                (700, Rung::Walk, false),
+                (70, Step::LargerPage, false),
+                (80, Step::NewCollector, false),
+                (90, Step::TimeSlices, false),
+                (100, Step::TimeSlices, true),
+                (400, Step::TimeSlices, false),
+                (700, Step::TimeSlices, false),
             ]
         );
-        assert_eq!(stall.flowed(at(start, 801)), Some((Rung::Walk, Duration::from_secs(741))));
+        assert_eq!(stall.flowed(at(start, 801)), Some((Step::TimeSlices, Duration::from_secs(741))));
         assert_eq!(watch.stall(), StallReport::default());
         assert_eq!(stall.flowed(at(start, 802)), None);
     }
@@ -349,23 +349,26 @@ mod tests {
         assert!(stall.is_compare_due(true, at(start, 50)));
         assert_eq!(
             stall.compared(true, false, at(start, 50), wall()),
-            Verdict::Climb(Rung::NewCollector, false)
+            Verdict::Try(Step::NewCollector, false)
         );
         assert!(stall.is_compare_due(true, at(start, 60)));
         assert_eq!(stall.compared(false, false, at(start, 60), wall()), Verdict::Settled);
     }
 
     #[test]
-    fn a_slow_ladder_is_declared_by_time() {
+    fn a_slow_recovery_is_declared_by_time() {
         let start = Instant::now();
-        let mut stall = Stall::new(StallTiming { rung: Duration::from_secs(100), ..TIMING }, start);
+        let mut stall = Stall::new(StallTiming { step: Duration::from_secs(100), ..TIMING }, start);
         assert!(!stall.is_compare_due(true, start));
         assert_eq!(
             stall.compared(true, false, at(start, 100), wall()),
-            Verdict::Climb(Rung::NewCollector, false)
+            Verdict::Try(Step::NewCollector, false)
         );
-        assert_eq!(stall.compared(true, false, at(start, 200), wall()), Verdict::Climb(Rung::Walk, true));
-        assert_eq!(stall.compared(true, false, at(start, 300), wall()), Verdict::Climb(Rung::Walk, false));
+        assert_eq!(stall.compared(true, false, at(start, 200), wall()), Verdict::Try(Step::TimeSlices, true));
+        assert_eq!(
+            stall.compared(true, false, at(start, 300), wall()),
+            Verdict::Try(Step::TimeSlices, false)
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A walk past events that hide the rest: which spans of time to look at, in which order.
+//! Time slices past events that hide the rest: which spans of time to look at, in which order.
 //!
 //! First slices from the last event to the present, each so short that it should hold far less
 //! than a page of events, visible or not: what a slice shows is all that there is in it. Where the
@@ -9,9 +9,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::soap::Latest;
 use crate::event::Position;
-use crate::limits::{PAGE_EVENTS_MAX, RESUME_OVERLAP, WALK_SLICE_MAX, WALK_SLICE_MIN, WALK_SLICES_MAX};
+use crate::limits::{PAGE_EVENTS_MAX, RESUME_OVERLAP, TIME_SLICE_MAX, TIME_SLICE_MIN, TIME_SLICES_MAX};
+use crate::source::vcenter::soap::Latest;
 
 /// vCenter records times to the microsecond.
 const RESOLUTION: SignedDuration = SignedDuration::from_micros(1);
@@ -20,18 +20,18 @@ const SLICE_EVENTS: i64 = (PAGE_EVENTS_MAX / 4) as i64;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Look {
     /// Read this span to its end and hand everything over.
     Read(Timestamp, Timestamp),
     /// Only see whether the first page of this span shows anything.
     Probe(Timestamp, Timestamp),
-    /// The walk is over: go on from here without end.
+    /// The slices are through: go on from here without end.
     Resume(Timestamp),
 }
 
-/// A walk under way.
+/// A span that is looked at slice by slice.
 #[derive(Debug)]
-pub(crate) struct Walk {
+pub(crate) struct TimeSlices {
     begin: Timestamp,
     end: Timestamp,
     slice: SignedDuration,
@@ -56,22 +56,27 @@ enum Phase {
     Over { resume: Timestamp },
 }
 
-impl Walk {
-    /// A walk from `begin` to `end`, the server's present. `key` is that of the event at `begin`, if
+impl TimeSlices {
+    /// Slices from `begin` to `end`, the server's present. `key` is that of the event at `begin`, if
     /// there is one, and `newest` the newest known event.
-    pub(crate) fn plan(begin: Timestamp, key: Option<i64>, end: Timestamp, newest: Option<Latest>) -> Walk {
+    pub(crate) fn plan(
+        begin: Timestamp,
+        key: Option<i64>,
+        end: Timestamp,
+        newest: Option<Latest>,
+    ) -> TimeSlices {
         let end = end.max(begin);
         let span = end.duration_since(begin);
         let slices = match newest.zip(key).map(|(newest, key)| newest.key.saturating_sub(key)) {
             Some(events) if 0 < events => events / SLICE_EVENTS + 1,
             // A wrapped or restarted counter says nothing.
-            _ => i64::from(WALK_SLICES_MAX),
+            _ => i64::from(TIME_SLICES_MAX),
         };
-        let slices = i32::try_from(slices).unwrap_or(i32::MAX).clamp(1, WALK_SLICES_MAX);
-        let slice = (span / slices).clamp(WALK_SLICE_MIN, WALK_SLICE_MAX.max(span / WALK_SLICES_MAX));
+        let slices = i32::try_from(slices).unwrap_or(i32::MAX).clamp(1, TIME_SLICES_MAX);
+        let slice = (span / slices).clamp(TIME_SLICE_MIN, TIME_SLICE_MAX.max(span / TIME_SLICES_MAX));
         let newest = newest.and_then(|newest| Some(Position { key: newest.key, time: newest.created? }));
         let newest = newest.filter(|newest| begin < newest.time && newest.time <= end);
-        Walk {
+        TimeSlices {
             begin,
             end,
             slice,
@@ -85,13 +90,13 @@ impl Walk {
         }
     }
 
-    /// The next step.
-    pub(crate) fn step(&self) -> Step {
+    /// What to look at next.
+    pub(crate) fn look(&self) -> Look {
         match self.phase {
-            Phase::Slices { at } => Step::Read(at, self.slice_end(at)),
-            Phase::Newest { at } => Step::Probe(at, self.end),
-            Phase::Halving { empty, full, .. } => Step::Probe(middle(empty, full), self.end),
-            Phase::Over { resume } => Step::Resume(resume),
+            Phase::Slices { at } => Look::Read(at, self.slice_end(at)),
+            Phase::Newest { at } => Look::Probe(at, self.end),
+            Phase::Halving { empty, full, .. } => Look::Probe(middle(empty, full), self.end),
+            Phase::Over { resume } => Look::Resume(resume),
         }
     }
 
@@ -195,28 +200,28 @@ mod tests {
         events.iter().filter(|(_, visible)| *visible).map(|(at, _)| *at).collect()
     }
 
-    /// Walks, and returns what was handed over, where reading resumes, and the number of steps.
-    fn walk(server: &Server, begin: i64, end: i64) -> (Vec<i64>, Timestamp, usize) {
+    /// Takes all slices, and returns what was handed over, where reading resumes, and the number of steps.
+    fn slice(server: &Server, begin: i64, end: i64) -> (Vec<i64>, Timestamp, usize) {
         // Keys count all events, visible or not, from 1.
         let key = |at: i64| server.0.partition_point(|event| event.0 < at) as i64 + 1;
         let newest = server.0.last().map(|(at, _)| Latest { key: key(*at), created: Some(time(*at)) });
-        let mut walk = Walk::plan(time(begin), Some(0), time(end), newest);
+        let mut slices = TimeSlices::plan(time(begin), Some(0), time(end), newest);
         let mut handed = Vec::new();
         for steps in 0.. {
-            match walk.step() {
-                Step::Read(begin, end) => {
+            match slices.look() {
+                Look::Read(begin, end) => {
                     let mut page = server.pages(begin, end);
                     page.retain(|at| !handed.contains(at));
                     let position = |at: &i64| Position { key: key(*at), time: time(*at) };
-                    if page.first().is_some_and(|first| walk.hides(position(first))) {
+                    if page.first().is_some_and(|first| slices.hides(position(first))) {
                         continue;
                     }
-                    page.iter().for_each(|at| walk.handed_over(position(at)));
-                    walk.done(!page.is_empty());
+                    page.iter().for_each(|at| slices.handed_over(position(at)));
+                    slices.done(!page.is_empty());
                     handed.extend(page);
                 }
-                Step::Probe(begin, end) => walk.done(!server.page(begin, end).is_empty()),
-                Step::Resume(resume) => return (handed, resume, steps),
+                Look::Probe(begin, end) => slices.done(!server.page(begin, end).is_empty()),
+                Look::Resume(resume) => return (handed, resume, steps),
             }
         }
         unreachable!()
@@ -230,7 +235,7 @@ mod tests {
         assert_eq!(visible.len(), 19);
         let server = Server(events);
         assert!(server.page(time(0), time(600_000_000)).is_empty(), "this is the stall");
-        let (mut handed, resume, steps) = walk(&server, 0, 600_000_000);
+        let (mut handed, resume, steps) = slice(&server, 0, 600_000_000);
         handed.dedup();
         assert_eq!(handed, visible);
         assert_eq!(resume, time(598_000_000));
@@ -243,7 +248,7 @@ mod tests {
         let mut events: Vec<_> = (0..1001).map(|n| (30_000_000 + n, false)).collect();
         events.push((30_001_001, true));
         let server = Server(events);
-        let (handed, resume, steps) = walk(&server, 0, 60_000_000);
+        let (handed, resume, steps) = slice(&server, 0, 60_000_000);
         assert!(handed.is_empty());
         assert!(steps < 60, "{steps}");
         assert_eq!(server.page(resume, time(60_000_000)), [30_001_001]);
@@ -263,7 +268,7 @@ mod tests {
             events.sort_unstable();
             let visible: Vec<_> = events.iter().filter(|(_, visible)| *visible).map(|(at, _)| *at).collect();
             let server = Server(events);
-            let (mut handed, resume, steps) = walk(&server, 0, 60_000_000);
+            let (mut handed, resume, steps) = slice(&server, 0, 60_000_000);
             handed.extend(server.pages(resume, time(60_000_000)));
             handed.dedup();
             assert_eq!(handed, visible, "in order, {bursts:?}");
@@ -274,28 +279,28 @@ mod tests {
     #[test]
     fn a_span_without_visible_events_ends_at_the_present_in_a_bounded_number_of_steps() {
         let server = Server((0..5000).map(|n| (n, false)).collect());
-        let (handed, resume, steps) = walk(&server, 0, 60_000_000);
+        let (handed, resume, steps) = slice(&server, 0, 60_000_000);
         assert_eq!((handed, resume), (vec![], time(58_000_000)));
         assert!(steps < 30, "{steps}");
         for events in [None, Some(-5), Some(i64::MAX)] {
             let month = 30 * 24 * 3600 * 1_000_000;
             let newest = events.map(|key| Latest { key, created: None });
-            let mut walk = Walk::plan(time(0), Some(0), time(month), newest);
+            let mut slices = TimeSlices::plan(time(0), Some(0), time(month), newest);
             let mut steps = 0;
-            while !matches!(walk.step(), Step::Resume(_)) {
-                walk.done(false);
+            while !matches!(slices.look(), Look::Resume(_)) {
+                slices.done(false);
                 steps += 1;
             }
-            assert!(steps <= WALK_SLICES_MAX + 1, "{events:?}: {steps}");
+            assert!(steps <= TIME_SLICES_MAX + 1, "{events:?}: {steps}");
         }
     }
 
     #[test]
     fn an_empty_span_is_over_at_once() {
-        let mut walk =
-            Walk::plan(time(5), Some(0), time(3), Some(Latest { key: 10, created: Some(time(4)) }));
-        assert_eq!(walk.step(), Step::Read(time(5), time(5)));
-        walk.done(false);
-        assert_eq!(walk.step(), Step::Resume(time(5)));
+        let mut slices =
+            TimeSlices::plan(time(5), Some(0), time(3), Some(Latest { key: 10, created: Some(time(4)) }));
+        assert_eq!(slices.look(), Look::Read(time(5), time(5)));
+        slices.done(false);
+        assert_eq!(slices.look(), Look::Resume(time(5)));
     }
 }

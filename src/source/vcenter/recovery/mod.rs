@@ -1,0 +1,326 @@
+//! Reading with the stall watch: what an empty page leads to, and the steps of the recovery.
+
+use jiff::Timestamp;
+use std::time::Instant;
+
+use super::long_poll::LongPoll;
+use super::reader::Reader;
+use super::session::Open;
+use super::soap::{Latest, Newest};
+use crate::event::Position;
+use crate::limits::PAGE_EVENTS_MAX;
+use crate::source::watch::SourceWatch;
+use crate::source::{Item, Page, SourceError, SourceFailure};
+
+mod slices;
+pub(super) mod stall;
+
+use slices::{Look, TimeSlices};
+use stall::{Seen, Stall, StallTiming, Step, Verdict};
+
+/// What was read, what is known to be missing, and what is done about it.
+pub(super) struct Recovery {
+    // Of the source.
+    name: String,
+    // The name of its logger.
+    who: String,
+    stall: Stall,
+    seen: Seen,
+    // Where a new collector has to begin to miss nothing, and the key of the event there.
+    resume: Timestamp,
+    resume_key: Option<i64>,
+    slices: Option<TimeSlices>,
+    // The collector is not the one that the source was opened with: it may repeat events.
+    replaced: bool,
+    // Where the server filters: an event that should have been read, if no other has come since.
+    witness: Option<Latest>,
+    // There too: the newest event of all, and since when; and an event up to which nothing is wanted.
+    mark: Option<(Position, Instant)>,
+    passed: Option<Position>,
+}
+
+impl Recovery {
+    /// Nothing was read yet from the source of this name.
+    pub(super) fn new(name: &str) -> Recovery {
+        Recovery {
+            name: name.to_string(),
+            who: format!("source {name}"),
+            stall: Stall::new(StallTiming::default(), Instant::now()),
+            seen: Seen::from(Timestamp::UNIX_EPOCH),
+            resume: Timestamp::UNIX_EPOCH,
+            resume_key: None,
+            slices: None,
+            replaced: false,
+            witness: None,
+            mark: None,
+            passed: None,
+        }
+    }
+
+    /// With another patience.
+    pub(super) fn set_timing(&mut self, timing: StallTiming) {
+        self.stall.set_timing(timing, Instant::now());
+    }
+
+    /// Another reading begins at `begin`. A declared stall stays so until events come.
+    pub(super) fn begin(&mut self, begin: Timestamp) {
+        self.seen = Seen::from(begin);
+        self.resume = begin;
+        self.resume_key = None;
+        self.slices = None;
+        self.replaced = false;
+        self.witness = None;
+        self.mark = None;
+        self.stall.reopened(Instant::now());
+    }
+
+    /// The next page.
+    pub(super) fn read(&mut self, open: &mut Open, reader: &mut Reader) -> Result<Page, SourceError> {
+        match self.slices {
+            Some(_) => self.read_slice(open, reader),
+            None => self.read_on(open, reader),
+        }
+    }
+
+    /// Whether there is more to look at, events or not.
+    pub(super) fn is_slicing(&self) -> bool {
+        self.slices.is_some()
+    }
+
+    /// An event up to which nothing is wanted that was not read. Told once.
+    pub(super) fn passed(&mut self) -> Option<Position> {
+        self.passed.take()
+    }
+
+    /// Where others see the stall.
+    pub(super) fn watch(&self) -> SourceWatch {
+        self.stall.watch()
+    }
+
+    /// The next page, where nothing is wrong as far as is known.
+    fn read_on(&mut self, open: &mut Open, reader: &mut Reader) -> Result<Page, SourceError> {
+        let mut items = reader.read_page(open)?;
+        // A short page proves nothing: the server takes the events first and then drops those that
+        // the account may not see.
+        let more = !items.is_empty();
+        if more {
+            self.note(&mut items, reader);
+        } else {
+            self.judge_silence(open, reader)?;
+        }
+        Ok(Page { items, more, ..Page::default() })
+    }
+
+    /// One step of the time slices past a stall. It may hand over nothing: the next call goes on.
+    fn read_slice(&mut self, open: &mut Open, reader: &mut Reader) -> Result<Page, SourceError> {
+        let Some(mut slices) = self.slices.take() else { return Ok(Page::default()) };
+        let mut items = Vec::new();
+        match slices.look() {
+            Look::Read(begin, end) => {
+                if slices.reading.is_none() {
+                    self.replace_collector(open, begin, Some(end))?;
+                }
+                items = reader.read_page(open)?;
+                let is_empty = items.is_empty();
+                self.drop_repeats(&mut items);
+                let first = items.iter().find_map(Item::position).filter(|_| slices.reading.is_none());
+                if first.is_some_and(|first| slices.hides(first)) {
+                    self.slices = Some(slices);
+                    return Ok(Page { more: true, ..Page::default() });
+                }
+                // A slice may hold more than a page.
+                if is_empty {
+                    slices.done(slices.reading == Some(true));
+                } else {
+                    self.note(&mut items, reader);
+                    items.iter().filter_map(Item::position).for_each(|position| slices.handed_over(position));
+                    slices.reading = Some(slices.reading == Some(true) || !items.is_empty());
+                }
+                self.slices = Some(slices);
+            }
+            Look::Probe(begin, end) => {
+                self.replace_collector(open, begin, Some(end))?;
+                let mut page = reader.read_page(open)?;
+                self.drop_repeats(&mut page);
+                slices.done(!page.is_empty());
+                self.slices = Some(slices);
+            }
+            Look::Resume(begin) => {
+                self.replace_collector(open, begin, None)?;
+                open.start_long_poll(&self.name);
+                self.resume = begin;
+                log::debug!(target: self.who.as_str(), "the time slices are through, reading from {begin}");
+            }
+        }
+        Ok(Page { more: true, items, ..Page::default() })
+    }
+
+    /// Remembers what was read, drops what is not new, and says so if the rest ends a stall.
+    fn note(&mut self, items: &mut Vec<Item>, reader: &mut Reader) {
+        self.drop_repeats(items);
+        if items.is_empty() {
+            return;
+        }
+        (self.witness, self.mark) = (None, None);
+        for item in items.iter() {
+            self.seen.note(item.position());
+        }
+        if let Some(newest) = self.seen.newest()
+            && self.resume <= newest.time
+        {
+            self.resume = newest.time;
+            self.resume_key = Some(newest.key);
+        }
+        if let Some((step, since)) = self.stall.flowed(Instant::now()) {
+            let seconds = since.as_secs_f64();
+            log::info!(target: self.who.as_str(), "events come again after {seconds:.0} s, by {}", step.name());
+            reader.restore_pages();
+        }
+    }
+
+    /// A collector that replaces another begins with the last event of that one: an event that was
+    /// read already must not count as a sign that events come again.
+    fn drop_repeats(&self, items: &mut Vec<Item>) {
+        if self.replaced {
+            items.retain(|item| item.position().is_none_or(|position| !self.seen.contains(position)));
+        }
+    }
+
+    /// A page was empty: is there really nothing?
+    fn judge_silence(&mut self, open: &mut Open, reader: &mut Reader) -> Result<(), SourceError> {
+        let shown = open.long_poll.as_ref().and_then(LongPoll::latest);
+        let mut missed = [shown, self.witness].into_iter().flatten().find(|latest| self.seen.misses(*latest));
+        if !self.stall.is_compare_due(missed.is_some(), Instant::now()) {
+            return Ok(());
+        }
+        let newest = match open.session.latest_event() {
+            Ok(newest) => newest,
+            Err(error) if error.failure == SourceFailure::Misconfigured => {
+                log::debug!(target: self.who.as_str(), "{error}");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        match newest {
+            Some(Newest { event, name }) if open.wants(&name) => {
+                missed = Some(event).filter(|event| self.seen.misses(*event)).or(missed);
+            }
+            Some(Newest { event, .. }) if missed.is_none() => missed = self.pass(event, open, reader)?,
+            _ => {}
+        }
+        // By the next comparison an event that is left out may be the newest.
+        self.witness = missed.filter(|_| open.is_filtered());
+        let larger_page = reader.page_events_max() < PAGE_EVENTS_MAX;
+        match self.stall.compared(missed.is_some(), larger_page, Instant::now(), Timestamp::now()) {
+            Verdict::Nothing => Ok(()),
+            Verdict::Settled => {
+                log::info!(target: self.who.as_str(), "nothing is missing any more");
+                reader.restore_pages();
+                Ok(())
+            }
+            Verdict::Try(step, declare) => {
+                self.explain(step, declare, missed);
+                self.take_step(step, missed, open, reader)
+            }
+        }
+    }
+
+    /// The newest event of all is one that the server leaves out: it shows only how far the history has
+    /// come. What was the newest a while ago is passed when a second collector finds nothing up to there
+    /// that was not read. Returns what it does find.
+    fn pass(&mut self, newest: Latest, open: &Open, reader: &Reader) -> Result<Option<Latest>, SourceError> {
+        let mark = newest.created.map(|time| Position { key: newest.key, time });
+        // In a quiet vCenter it stays the one that was passed last.
+        let mark = mark.filter(|Position { key, time }| {
+            self.resume < *time || (self.resume == *time && self.resume_key != Some(*key))
+        });
+        match self.mark {
+            Some((_, since)) if since.elapsed() < self.stall.timing().pass => return Ok(None),
+            _ => {}
+        }
+        let now = mark.map(|mark| (mark, Instant::now()));
+        let Some((mark, _)) = std::mem::replace(&mut self.mark, now) else {
+            return Ok(None);
+        };
+        let body = open.look(self.resume, mark.time, reader.page_events_max())?;
+        let found = reader.convert(open, &body)?;
+        let is_known = |item: &&Item| item.position().is_some_and(|position| self.seen.contains(position));
+        match found.iter().find(|item| !is_known(item)) {
+            Some(item) => {
+                Ok(item.position().map(|Position { key, time }| Latest { key, created: Some(time) }))
+            }
+            None => {
+                // A full page of what was read before does not show what is behind it.
+                if found.len() < reader.page_events_max() && self.resume <= mark.time {
+                    (self.resume, self.resume_key) = (mark.time, Some(mark.key));
+                    self.passed = Some(mark);
+                    self.mark = self.mark.filter(|(newest, _)| *newest != mark);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Logs what is known to be missing and what is tried now.
+    fn explain(&self, step: Step, declare: bool, missed: Option<Latest>) {
+        let known = match missed {
+            Some(Latest { key, created: Some(created) }) => format!("event {key} of {created}"),
+            Some(Latest { key, created: None }) => format!("event {key}"),
+            None => "an event".into(),
+        };
+        let last = self.seen.newest().map_or_else(
+            || format!("nothing could be read since {}", self.resume),
+            |newest| format!("the last that could be read is {} of {}", newest.key, newest.time),
+        );
+        if declare {
+            let detail = format!(
+                "stalled: vCenter has {known}, {last}; the account may lack System.Read on a part of the \
+                 inventory (give it on the root folder, propagated), or vCenter's event counter has \
+                 overflowed (event keys below 0 or near 2147483647: open a support request)"
+            );
+            log::warn!(target: self.who.as_str(), "{detail}; still trying");
+            self.stall.explain(&detail);
+        } else {
+            log::info!(target: self.who.as_str(), "vCenter has {known}, {last}; trying: {}", step.name());
+        }
+    }
+
+    fn take_step(
+        &mut self,
+        step: Step,
+        missed: Option<Latest>,
+        open: &mut Open,
+        reader: &mut Reader,
+    ) -> Result<(), SourceError> {
+        match step {
+            Step::None => Ok(()),
+            Step::LargerPage => {
+                reader.enlarge_pages();
+                Ok(())
+            }
+            Step::NewCollector => {
+                self.replace_collector(open, self.resume, None)?;
+                open.start_long_poll(&self.name);
+                Ok(())
+            }
+            Step::TimeSlices => {
+                let end = open.session.server_time()?;
+                // The next slices begin where this one ends.
+                let key = std::mem::replace(&mut self.resume_key, missed.map(|missed| missed.key));
+                self.slices = Some(TimeSlices::plan(self.resume, key, end, missed));
+                Ok(())
+            }
+        }
+    }
+
+    /// From here on the collector is not the one that the source was opened with.
+    fn replace_collector(
+        &mut self,
+        open: &mut Open,
+        begin: Timestamp,
+        end: Option<Timestamp>,
+    ) -> Result<(), SourceError> {
+        self.replaced = true;
+        open.replace_collector(begin, end)
+    }
+}
