@@ -74,3 +74,54 @@ fn one_in_a_thousand_is_refused_kept_and_redelivered() {
     assert_eq!(ids.len(), EVENTS);
     wait_for("logout", Duration::from_secs(10), || (simulator.open_sessions() == 0).then_some(()));
 }
+
+#[test]
+fn a_signal_ends_a_redelivery_and_nothing_is_hidden() {
+    let test = Test::new("dead-letters-signal");
+    let (asked, go_on) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (has_asked, may_go_on) = (asked.clone(), go_on.clone());
+    let server = Server::start("127.0.0.1:0", ServerSettings::default(), move |_| {
+        has_asked.store(true, Ordering::SeqCst);
+        wait_for("the signal", SOON, || may_go_on.load(Ordering::SeqCst).then_some(()));
+        Reply::Answer(Answer::text(202, "ok"))
+    })
+    .unwrap();
+    test.write(
+        "router.toml",
+        &format!(
+            "[source.vc]\ntype = \"vcenter\"\naddress = \"127.0.0.1:9\"\nusername = \"u\"\npassword = \"p\"\n\
+             [processor.sink]\ntype = \"knative\"\nuri = \"http://{}/\"\n",
+            server.address()
+        ),
+    );
+    let none = test.router(&["dead-letters", "list"]);
+    assert!(none.code == Some(0) && none.stdout.is_empty(), "{none:?}");
+    assert!(none.stderr.contains("no dead letters"), "{none:?}");
+
+    let letter = |n: usize| {
+        format!(
+            "{{\"time\":\"2026-01-31T12:00:00Z\",\"route\":\"vc-sink\",\"reason\":\"400\",\"detail\":\"status 400\",\
+             \"attempts\":1,\"event\":{{\"specversion\":\"1.0\",\"id\":\"id-{n}\",\"source\":\"https://vc/sdk\",\
+             \"type\":\"com.vmware.event.router/event\",\"datacontenttype\":\"application/json\",\"data\":{{\"Key\":{n}}}}}}}\n"
+        )
+    };
+    std::fs::create_dir_all(test.path("state")).unwrap();
+    test.write("state/vc-sink.dead-letters.jsonl", &(1..=5).map(letter).collect::<String>());
+
+    let mut redelivery = test.start(&["dead-letters", "redeliver"]);
+    wait_for("the first letter", SOON, || asked.load(Ordering::SeqCst).then_some(()));
+    let meanwhile = test.router(&["dead-letters", "list"]);
+    assert_eq!(meanwhile.stdout.lines().count(), 5, "{meanwhile:?}");
+    assert!(meanwhile.stderr.contains("5 dead letters: 5 by 400"), "{meanwhile:?}");
+
+    redelivery.signal("INT");
+    redelivery.log_line(&["SIGINT"]);
+    go_on.store(true, Ordering::SeqCst);
+    let exit = redelivery.wait_exit(SOON);
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    assert!(exit.stderr.contains("4 dead letters were not tried and stay"), "{exit:?}");
+    let left = test.router(&["dead-letters", "list"]);
+    assert_eq!(left.stdout.lines().count(), 4, "{left:?}");
+    let again = test.router(&["dead-letters", "redeliver"]);
+    assert_eq!((again.code, again.stdout.lines().count()), (Some(0), 4), "{again:?}");
+}

@@ -1,15 +1,17 @@
 //! `router dead-letters list|redeliver`: what was refused, and once more to the same processor.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, run};
 use crate::cloudevents::CloudEvent;
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::{Event, Lane, Position};
 use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
-use crate::pipeline::dead_letter::{DeadLetters, Letter, read};
+use crate::pipeline::dead_letter::{DeadLetters, Letter};
 use crate::processor::{Delivery, Processor, Verdict};
+use crate::stop::{Stop, stop_signal};
 
 /// What to do with the letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,58 +32,105 @@ pub(super) fn dead_letters(
     action: Action,
     out: &mut impl Write,
 ) -> std::result::Result<(), Failure> {
-    let mut refused = 0;
-    for route in super::routes(config, route)? {
-        match action {
-            Action::List => list(config, route, out)?,
-            Action::Redeliver => refused += redeliver(config, route, out)?,
+    let routes = super::routes(config, route)?;
+    if action == Action::List {
+        return Ok(list(config, &routes, out)?);
+    }
+    let (end, stop) = stop_signal();
+    run::watch_signals(end)?;
+    let mut stayed = Stayed::default();
+    for route in routes {
+        redeliver(config, route, &stop, &mut stayed, out)?;
+    }
+    let Stayed { refused, untried } = stayed;
+    let text = match (refused, untried) {
+        (0, 0) => return Ok(()),
+        (_, 0) => format!("{refused} dead letters could not be delivered and stay"),
+        (0, _) => format!("stopped by a signal: {untried} dead letters were not tried and stay"),
+        _ => format!(
+            "stopped by a signal: {refused} dead letters could not be delivered, {untried} were not tried; \
+             all these stay"
+        ),
+    };
+    Err(Failure { exit: Exit::Failed, error: Error::new(text) })
+}
+
+/// What a redelivery leaves behind.
+#[derive(Default)]
+struct Stayed {
+    refused: usize,
+    untried: usize,
+}
+
+// Standard output has the letters alone, one a line, for other programs; what is said about them goes
+// to the log.
+fn list(config: &Config, routes: &[&RouteConfig], out: &mut impl Write) -> Result<()> {
+    let mut all = 0;
+    for route in routes {
+        let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
+        let (found, unreadable) = letters.all()?;
+        let (source, _) = kinds::ends(config, route)?;
+        for letter in &found {
+            let (time, name, attempts) = (&letter.time, name(route, source, letter), letter.attempts);
+            say(out, &format!("{time} {name} {attempts} attempts: {}", letter.detail))?;
         }
+        if 0 < unreadable {
+            say(out, &format!("route {}: {unreadable} lines cannot be read (cut by a crash)", route.name))?;
+        }
+        if !found.is_empty() {
+            log::info!(target: "dead-letters", "route {}: {}", route.name, counted(&found));
+        }
+        all += found.len() + unreadable;
     }
-    if 0 < refused {
-        let error = Error::new(format!("{refused} dead letters could not be delivered and stay"));
-        return Err(Failure { exit: Exit::Failed, error });
-    }
-    Ok(())
-}
-
-fn list(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Result<()> {
-    let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
-    let (found, unreadable) = read(letters.path())?;
-    let (source, _) = kinds::ends(config, route)?;
-    for letter in &found {
-        say(
-            out,
-            &format!(
-                "{} {} {} attempts: {}",
-                letter.time,
-                name(route, source, letter),
-                letter.attempts,
-                letter.detail
-            ),
-        )?;
-    }
-    if 0 < unreadable {
-        say(out, &format!("route {}: {unreadable} lines cannot be read (cut by a crash)", route.name))?;
+    if all == 0 {
+        log::info!(target: "dead-letters", "no dead letters");
     }
     Ok(())
 }
 
-fn redeliver(config: &Config, route: &RouteConfig, out: &mut impl Write) -> Result<usize> {
+/// How many there are of each reason and function, most first.
+fn counted(letters: &[Letter]) -> String {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for letter in letters {
+        *counts.entry((&letter.reason, &letter.target)).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let kind = |((reason, target), count): &((&str, &str), usize)| match *target {
+        "" => format!("{count} by {reason}"),
+        target => format!("{count} by {reason} for {target}"),
+    };
+    let kinds: Vec<String> = counts.iter().map(kind).collect();
+    format!("{} dead letters: {}", letters.len(), kinds.join(", "))
+}
+
+fn redeliver(
+    config: &Config,
+    route: &RouteConfig,
+    stop: &Stop,
+    stayed: &mut Stayed,
+    out: &mut impl Write,
+) -> Result<()> {
     let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
     let (source, processor) = kinds::ends(config, route)?;
     let sender = processor.settings.make(&processor.name, true)?;
-    let (mut refused, mut broken_pipe) = (0, Ok(()));
+    let mut broken_pipe = Ok(());
     letters.redeliver(|letter| {
+        // What is not tried is put back with what was refused.
+        if stop.is_stopped() {
+            stayed.untried += 1;
+            return false;
+        }
         let outcome = deliver(sender.as_ref(), processor, source, letter);
         let line = match &outcome {
             Ok(()) => format!("delivered {}", name(route, source, letter)),
             Err(reason) => format!("FAILED    {}: {reason}", name(route, source, letter)),
         };
         broken_pipe = say(out, &line);
-        refused += usize::from(outcome.is_err());
+        stayed.refused += usize::from(outcome.is_err());
         outcome.is_ok()
     })?;
-    broken_pipe.map(|()| refused)
+    broken_pipe
 }
 
 fn deliver(
@@ -127,4 +176,25 @@ fn name(route: &RouteConfig, source: &SourceConfig, letter: &Letter) -> String {
 
 fn say(out: &mut impl Write, line: &str) -> Result<()> {
     writeln!(out, "{line}").context(|| "write standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_counted_by_reason_and_function_the_most_first() {
+        let letter = |reason: &str, target: &str| Letter {
+            time: String::new(),
+            target: target.to_string(),
+            reason: reason.to_string(),
+            detail: String::new(),
+            attempts: 1,
+            event: None,
+            raw: None,
+        };
+        let letters = [letter("400", "a"), letter("conversion", ""), letter("400", "b"), letter("400", "b")];
+        let counts = "4 dead letters: 2 by 400 for b, 1 by 400 for a, 1 by conversion";
+        assert_eq!(counted(&letters), counts);
+    }
 }

@@ -160,7 +160,9 @@ Usage: router dead-letters list [-c FILE] [--route NAME]
 Options:
       --route NAME  Only those of this route
 
-What is delivered leaves the file; what is refused again stays, and the exit code is 1.
+`list` prints one line for each and counts them by reason and function in the log. What is delivered
+leaves the file; what is refused again stays, and the exit code is 1. Ctrl-C ends `redeliver` after the
+letter in hand: the rest stays, too.
 ";
 
 /// `router convert --help`.

@@ -125,6 +125,22 @@ impl DeadLetters {
         }
     }
 
+    fn taken_path(&self) -> PathBuf {
+        self.path.with_extension("jsonl.redelivering")
+    }
+
+    /// All letters, those first that a redelivery has taken out and that is not at its end, or was
+    /// killed; and how many lines cannot be read.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub(crate) fn all(&self) -> Result<(Vec<Letter>, usize)> {
+        let (mut letters, unreadable) = read(&self.taken_path())?;
+        let (newer, newer_unreadable) = read(&self.path)?;
+        letters.extend(newer);
+        Ok((letters, unreadable + newer_unreadable))
+    }
+
     /// Takes all letters out of the file, beside which a running router goes on appending, and hands
     /// each to `deliver`. What `deliver` refuses, or cannot be read, is put back. A crash in between
     /// repeats, it never loses.
@@ -132,7 +148,7 @@ impl DeadLetters {
     /// # Errors
     /// When the files cannot be read or written.
     pub(crate) fn redeliver(&self, mut deliver: impl FnMut(&Letter) -> bool) -> Result<()> {
-        let taken = self.path.with_extension("jsonl.redelivering");
+        let taken = self.taken_path();
         let intent = || format!("redeliver {}", self.path.display());
         if !taken.exists() {
             match std::fs::rename(&self.path, &taken) {
@@ -347,6 +363,7 @@ mod tests {
         let letters = filled(folder.path());
         std::fs::rename(letters.path(), letters.path().with_extension("jsonl.redelivering")).unwrap();
         letters.append_event(&event(3, "a").ce, 1, &[failure("")]).unwrap();
+        assert_eq!(letters.all().unwrap().0.len(), 4, "none is hidden");
         let mut offered = 0;
         letters
             .redeliver(|_| {
