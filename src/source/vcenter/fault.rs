@@ -97,9 +97,40 @@ impl CallError {
     }
 }
 
+/// The fault that says what to do: a fault of the schema is also all that it inherits from. A session that
+/// is gone (`NotAuthenticated`, a `NoPermission` there) is no matter of rights.
+fn base_of(ty: &str) -> &str {
+    match ty {
+        "PasswordExpired" | "InvalidClientCertificate" => "InvalidLogin",
+        "InvalidType" => "InvalidRequest",
+        "HostAccessRestrictedToManagementServer" => "NotSupported",
+        "IncompatibleSetting"
+        | "InvalidDasConfigArgument"
+        | "InvalidDasRestartPriorityForFtVm"
+        | "InvalidDrsBehaviorForFtVm"
+        | "InvalidIndexArgument" => "InvalidArgument",
+        "ExpiredFeatureLicense"
+        | "FailToEnableSPBM"
+        | "HostInventoryFull"
+        | "InUseFeatureManipulationDisallowed"
+        | "IncorrectHostInformation"
+        | "InvalidEditionLicense"
+        | "InventoryHasStandardAloneHosts"
+        | "LicenseDowngradeDisallowed"
+        | "LicenseExpired"
+        | "LicenseKeyEntityMismatch"
+        | "LicenseRestricted"
+        | "LicenseSourceUnavailable"
+        | "NoLicenseServerConfigured"
+        | "VmLimitLicense"
+        | "VramLimitLicense" => "NotEnoughLicenses",
+        ty => ty,
+    }
+}
+
 /// The types that stand here are decided by contract; what is unknown is taken as passing.
 fn fault_failure(ty: &str) -> SourceFailure {
-    match ty {
+    match base_of(ty) {
         "InvalidLogin" => SourceFailure::LoginRefused,
         "NoPermission" | "InvalidRequest" | "MethodNotFound" | "NotSupported" | "NotImplemented"
         | "InvalidArgument" | "InvalidLocale" | "NotEnoughLicenses" | "RestrictedVersion" => {
@@ -146,7 +177,7 @@ impl Display for CallError {
 
 /// What to do about a fault, where that is not "wait".
 fn fault_cure(ty: &str) -> Option<&'static str> {
-    Some(match ty {
+    Some(match base_of(ty) {
         "InvalidLogin" => {
             "check username and password of the source, and whether the account is locked or its password expired"
         }
@@ -184,6 +215,11 @@ mod tests {
             (fault("SystemError"), Lost),
             (fault("FaultOfTheFuture"), Lost),
             (fault("InvalidLogin"), LoginRefused),
+            (fault("PasswordExpired"), LoginRefused),
+            (fault("InvalidClientCertificate"), LoginRefused),
+            (fault("LicenseExpired"), Misconfigured),
+            (fault("InvalidType"), Misconfigured),
+            (fault("InvalidIndexArgument"), Misconfigured),
             (fault("NoPermission"), Misconfigured),
             (fault("InvalidRequest"), Misconfigured),
             (fault("MethodNotFound"), Misconfigured),
@@ -197,6 +233,11 @@ mod tests {
         ] {
             assert_eq!(error.failure(), failure, "{error}");
         }
+        let expired = fault("PasswordExpired").to_string();
+        assert!(
+            expired.starts_with("PasswordExpired") && expired.contains("its password expired"),
+            "{expired}"
+        );
         assert_eq!(
             fault("InvalidState").to_string(),
             "InvalidState \"Gesperrt.\"",
