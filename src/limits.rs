@@ -56,6 +56,13 @@ pub(crate) const VERDICT_BODY_WAIT_MAX: Duration = Duration::from_secs(1);
 pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// Those of them that have left the channel.
 pub(crate) const LANES_BYTES_MAX: usize = QUEUE_BYTES_MAX / 2;
+/// Bytes of events of a route that wait for a retry, or behind one in their order, beside those that
+/// flow: with this many the route holds.
+pub(crate) const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The first success after so long without one is the end of an outage.
+pub(crate) const RECOVERY_QUIET_MIN: Duration = Duration::from_secs(1);
+/// What waited for retries then comes within this time.
+pub(crate) const RECOVERY_SPREAD: Duration = Duration::from_secs(1);
 /// Worker threads of one route.
 pub(crate) const WORKERS_MAX: usize = 1024;
 /// Worker threads of a route that does not say.

@@ -18,9 +18,10 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::config::Order;
-use crate::limits::LANES_BYTES_MAX;
+use crate::event::Event;
+use crate::limits::{HELD_BYTES_MAX, LANES_BYTES_MAX, RECOVERY_QUIET_MIN, RECOVERY_SPREAD};
 use crate::pipeline::batch::{Batch, Entry};
-use crate::pipeline::lanes::Lanes;
+use crate::pipeline::lanes::{Held, Lanes};
 use crate::pipeline::ledger::{Ledger, Progress};
 use crate::pipeline::window::Window;
 use crate::processor::Delivery;
@@ -110,6 +111,9 @@ pub(crate) struct Dispatch {
     closed: bool,
     // Counts everything that a checkpoint must tell.
     version: u64,
+    // When an event was settled last, and whether one failed since.
+    settled_at: Option<Instant>,
+    failed_since: bool,
 }
 
 impl Dispatch {
@@ -128,6 +132,8 @@ impl Dispatch {
             ended: false,
             closed: false,
             version: 0,
+            settled_at: None,
+            failed_since: false,
         }
     }
 
@@ -155,11 +161,11 @@ impl Dispatch {
 
     /// Whether a batch should be taken out of the channel.
     pub(crate) fn is_receiving(&self) -> bool {
-        !self.ended && !self.closed && self.inbox.is_empty() && self.has_room(0)
+        !self.ended && !self.closed && self.inbox.is_empty() && self.has_room(None)
     }
 
     /// A worker hands back what it did.
-    pub(crate) fn settle(&mut self, done: &mut Vec<Done>) {
+    pub(crate) fn settle(&mut self, done: &mut Vec<Done>, now: Instant) {
         for done in done.drain(..) {
             match done {
                 // What is settled ahead of its turn is recorded too: while one object is held for hours, a
@@ -168,11 +174,26 @@ impl Dispatch {
                     let (sequence, event) = self.lanes.finish(delivery);
                     self.ledger.settle(sequence, Some(event.ce.into()));
                     self.version += 1;
+                    self.note_success(now);
                 }
-                Done::Parked(delivery, due) => self.lanes.park(delivery, due),
+                Done::Parked(delivery, due) => {
+                    self.lanes.park(delivery, due);
+                    self.failed_since = true;
+                }
             }
         }
         self.admit();
+    }
+
+    // The first success after an outage ends the waits of the others. While something succeeds all the
+    // time, what fails does so for a reason of its own.
+    fn note_success(&mut self, now: Instant) {
+        let was_quiet =
+            self.settled_at.is_none_or(|at| RECOVERY_QUIET_MIN <= now.saturating_duration_since(at));
+        if self.failed_since && was_quiet {
+            self.lanes.end_waits(now, RECOVERY_SPREAD);
+        }
+        (self.settled_at, self.failed_since) = (Some(now), false);
     }
 
     /// A worker that has nothing to do takes its next deliveries, or is told what to wait for.
@@ -267,17 +288,33 @@ impl Dispatch {
         self.ended && self.inbox.is_empty() && self.lanes.events() == 0
     }
 
-    // One event is always admitted where none waits.
-    fn has_room(&self, bytes: usize) -> bool {
-        let waiting = self.lanes.bytes();
-        self.ledger.has_room() && (waiting == 0 || waiting.saturating_add(bytes) <= LANES_BYTES_MAX)
+    // One event is always admitted where none waits. What failed has room of its own; only when that is
+    // full the route holds.
+    fn has_room(&self, event: Option<&Event>) -> bool {
+        let (flowing, held) = (self.lanes.flowing_bytes(), self.lanes.held());
+        let bytes = event.map_or(0, Event::bytes);
+        let has_lane_room = match event.is_some_and(|event| self.lanes.is_held(event)) {
+            true => held.bytes.saturating_add(bytes) <= HELD_BYTES_MAX,
+            false => flowing == 0 || flowing.saturating_add(bytes) <= LANES_BYTES_MAX,
+        };
+        self.ledger.has_room() && held.bytes < HELD_BYTES_MAX && has_lane_room
+    }
+
+    /// What waits for retries, when there is no room for more of it and the route holds.
+    pub(crate) fn full_of(&self) -> Option<Held> {
+        let is_stuck = match self.inbox.front() {
+            Some(Entry::Event(event)) => self.lanes.is_held(event) && !self.has_room(Some(event)),
+            _ => false,
+        };
+        let held = self.lanes.held();
+        (is_stuck || HELD_BYTES_MAX <= held.bytes).then_some(held)
     }
 
     fn admit(&mut self) {
         while let Some(entry) = self.inbox.front() {
             let has_room = match entry {
-                Entry::Event(event) => self.has_room(event.bytes()),
-                Entry::Settled(..) => self.has_room(0),
+                Entry::Event(event) => self.has_room(Some(event)),
+                Entry::Settled(..) => self.has_room(None),
                 _ => true,
             };
             if !has_room {

@@ -1,6 +1,9 @@
 //! Who may be delivered next: events of one lane stay in order, lanes proceed in parallel, and a
 //! lane that waits for its retry holds nobody but itself. Pure data; time comes in as a value.
 //!
+//! What flows and what is held are counted apart: a lane is held from its first failure until nothing
+//! waits in it, so that an object that fails, or catches up afterwards, does not take the room of others.
+//!
 //! ```text
 //!   push        take              finish
 //!  ------> idle ----> delivering --------> idle, or gone when nothing waits
@@ -12,7 +15,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Order;
 use crate::event::{Event, Lane, Sequence};
@@ -27,15 +30,34 @@ const SPARE_EVENTS_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Lanes {
     order: Order,
-    lanes: HashMap<Lane, VecDeque<Delivery>>,
+    lanes: HashMap<Lane, Waiting>,
     // Memory of lanes that are gone, for those to come: most lanes live for one event.
     spare: Vec<VecDeque<Delivery>>,
     // Lanes whose first event may be taken now, in the order in which they became free.
     ready: VecDeque<Lane>,
     parked: BinaryHeap<Reverse<(Instant, u64, Lane)>>,
     events: usize,
-    bytes: usize,
+    flowing_bytes: usize,
+    held: Held,
     pushed: u64,
+}
+
+/// What waits in lanes that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Events.
+    pub(crate) events: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+}
+
+// The events of one lane.
+#[derive(Debug, Default)]
+struct Waiting {
+    events: VecDeque<Delivery>,
+    bytes: usize,
+    // The lane failed since it was empty.
+    held: bool,
 }
 
 impl Lanes {
@@ -48,7 +70,8 @@ impl Lanes {
             ready: VecDeque::new(),
             parked: BinaryHeap::new(),
             events: 0,
-            bytes: 0,
+            flowing_bytes: 0,
+            held: Held::default(),
             pushed: 0,
         }
     }
@@ -56,24 +79,50 @@ impl Lanes {
     /// An event waits behind those of its lane.
     pub(crate) fn push(&mut self, sequence: Sequence, event: Event) {
         self.pushed += 1;
-        self.events += 1;
-        self.bytes += event.bytes();
-        let lane = match self.order {
-            Order::Entity => event.lane,
-            Order::Strict => Lane::COMMON,
-            Order::None => Lane(self.pushed),
-        };
+        let lane = self.lane_of(&event).unwrap_or(Lane(self.pushed));
         let mut delivery = Delivery::new(event);
         (delivery.ticket.sequence, delivery.ticket.lane) = (sequence, lane);
+        let bytes = delivery.event.bytes();
         match self.lanes.get_mut(&lane) {
-            Some(waiting) => waiting.push_back(delivery),
+            Some(waiting) => {
+                waiting.events.push_back(delivery);
+                waiting.bytes += bytes;
+            }
             None => {
                 // Most lanes never hold a second event.
-                let mut waiting = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(1));
-                waiting.push_back(delivery);
-                self.lanes.insert(lane, waiting);
+                let mut events = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(1));
+                events.push_back(delivery);
+                self.lanes.insert(lane, Waiting { events, bytes, held: false });
                 self.ready.push_back(lane);
             }
+        }
+        self.count(lane, 1, bytes);
+    }
+
+    /// Whether this event would wait behind one that failed.
+    pub(crate) fn is_held(&self, event: &Event) -> bool {
+        let waiting = self.lane_of(event).and_then(|lane| self.lanes.get(&lane));
+        waiting.is_some_and(|waiting| waiting.held)
+    }
+
+    // None where each event has a lane of its own.
+    fn lane_of(&self, event: &Event) -> Option<Lane> {
+        match self.order {
+            Order::Entity => Some(event.lane),
+            Order::Strict => Some(Lane::COMMON),
+            Order::None => None,
+        }
+    }
+
+    // So much more waits in this lane.
+    fn count(&mut self, lane: Lane, events: usize, bytes: usize) {
+        self.events += events;
+        match self.lanes.get(&lane).is_some_and(|waiting| waiting.held) {
+            true => {
+                self.held.events += events;
+                self.held.bytes += bytes;
+            }
+            false => self.flowing_bytes += bytes,
         }
     }
 
@@ -83,11 +132,19 @@ impl Lanes {
         self.wake_parked(now);
         for _ in 0..most {
             let Some(lane) = self.ready.pop_front() else { return };
-            if let Some(delivery) = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
-                self.events -= 1;
-                self.bytes -= delivery.event.bytes();
-                taken.push(delivery);
+            let Some(waiting) = self.lanes.get_mut(&lane) else { continue };
+            let Some(delivery) = waiting.events.pop_front() else { continue };
+            let bytes = delivery.event.bytes();
+            waiting.bytes -= bytes;
+            self.events -= 1;
+            match waiting.held {
+                true => {
+                    self.held.events -= 1;
+                    self.held.bytes -= bytes;
+                }
+                false => self.flowing_bytes -= bytes,
             }
+            taken.push(delivery);
         }
     }
 
@@ -95,12 +152,12 @@ impl Lanes {
     pub(crate) fn finish(&mut self, delivery: Delivery) -> (Sequence, Event) {
         let Delivery { event, ticket: Ticket { sequence, lane, .. }, .. } = delivery;
         match self.lanes.get(&lane) {
-            Some(waiting) if waiting.is_empty() => {
-                let emptied = self
-                    .lanes
-                    .remove(&lane)
-                    .filter(|waiting| waiting.capacity() <= SPARE_EVENTS_MAX && self.spare.len() < SPARE_MAX);
-                self.spare.extend(emptied);
+            Some(waiting) if waiting.events.is_empty() => {
+                let emptied = self.lanes.remove(&lane).map(|waiting| waiting.events);
+                let is_kept = |events: &VecDeque<_>| {
+                    events.capacity() <= SPARE_EVENTS_MAX && self.spare.len() < SPARE_MAX
+                };
+                self.spare.extend(emptied.filter(is_kept));
             }
             Some(_) => self.ready.push_back(lane),
             None => {}
@@ -110,12 +167,31 @@ impl Lanes {
 
     /// A taken event must be delivered again, not before `due`: it stays the first of its lane.
     pub(crate) fn park(&mut self, delivery: Delivery, due: Instant) {
-        self.events += 1;
-        self.bytes += delivery.event.bytes();
         self.pushed += 1;
-        let lane = delivery.ticket.lane;
+        let (lane, bytes) = (delivery.ticket.lane, delivery.event.bytes());
         self.parked.push(Reverse((due, self.pushed, lane)));
-        self.lanes.entry(lane).or_default().push_front(delivery);
+        let waiting = self.lanes.entry(lane).or_default();
+        if !waiting.held {
+            waiting.held = true;
+            self.flowing_bytes -= waiting.bytes;
+            self.held.events += waiting.events.len();
+            self.held.bytes += waiting.bytes;
+        }
+        waiting.events.push_front(delivery);
+        waiting.bytes += bytes;
+        self.count(lane, 1, bytes);
+    }
+
+    /// The sink takes events again: parked lanes need not wait for their own retry. They come in the
+    /// order of these, spread over `spread`, and none later than it would have come.
+    pub(crate) fn end_waits(&mut self, now: Instant, spread: Duration) {
+        let parked = std::mem::take(&mut self.parked).into_sorted_vec();
+        let count = parked.len().max(1) as u32;
+        // Sorted by the reverse: the latest comes first.
+        for (place, Reverse((due, number, lane))) in parked.into_iter().rev().enumerate() {
+            let soon = now + spread.mul_f64(f64::from(place as u32) / f64::from(count));
+            self.parked.push(Reverse((due.min(soon), number, lane)));
+        }
     }
 
     /// When the next parked lane becomes free.
@@ -133,9 +209,14 @@ impl Lanes {
         self.events
     }
 
-    /// Bytes of the events that wait.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes of the events that wait in lanes that did not fail.
+    pub(crate) fn flowing_bytes(&self) -> usize {
+        self.flowing_bytes
+    }
+
+    /// What waits in the others.
+    pub(crate) fn held(&self) -> Held {
+        self.held
     }
 
     fn wake_parked(&mut self, now: Instant) {
@@ -216,6 +297,49 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_behind_a_failure_is_counted_apart_until_its_lane_is_empty() {
+        let mut bench = Bench::new(Order::Entity);
+        for (key, object) in [(1, "a"), (2, "a"), (3, "b")] {
+            bench.push(key, object);
+        }
+        let bytes = event(1, "a").bytes();
+        let failed = bench.take(1).remove(0);
+        assert_eq!((bench.lanes.flowing_bytes(), bench.lanes.held()), (2 * bytes, Held::default()));
+        bench.lanes.park(failed, bench.now);
+        bench.push(4, "a");
+        assert!(bench.lanes.is_held(&event(9, "a")) && !bench.lanes.is_held(&event(9, "b")));
+        assert_eq!(
+            (bench.lanes.flowing_bytes(), bench.lanes.held()),
+            (bytes, Held { events: 3, bytes: 3 * bytes })
+        );
+        // It catches up in the room of what is held.
+        for left in [2, 1, 0] {
+            let taken = bench.take(9);
+            for delivery in taken.into_iter().filter(|delivery| delivery.event.position.key != 3) {
+                bench.lanes.finish(delivery);
+            }
+            assert_eq!(bench.lanes.held().events, left);
+        }
+        assert!(!bench.lanes.is_held(&event(9, "a")));
+    }
+
+    #[test]
+    fn the_end_of_an_outage_ends_the_waits_in_their_order() {
+        let mut bench = Bench::new(Order::None);
+        let seconds = Duration::from_secs;
+        for key in 0..4 {
+            bench.push(key, "a");
+        }
+        for (delivery, wait) in bench.take(4).into_iter().zip([30, 10, 0, 20]) {
+            bench.lanes.park(delivery, bench.now + seconds(wait));
+        }
+        bench.lanes.end_waits(bench.now, seconds(1));
+        assert_eq!(keys(&bench.take(9)), [2]);
+        bench.now += seconds(1);
+        assert_eq!(keys(&bench.take(9)), [1, 3, 0]);
+    }
+
+    #[test]
     fn strict_is_one_at_a_time_and_none_is_all_at_once() {
         for (order, expected) in [(Order::Strict, 1), (Order::None, 3)] {
             let mut bench = Bench::new(order);
@@ -260,7 +384,8 @@ mod tests {
                     later.min_by_key(|event| event.position.key).unwrap().position.key == pair.1.position.key
                 );
             }
-            assert_eq!((bench.lanes.events(), bench.lanes.bytes(), bench.lanes.lanes.len()), (0, 0, 0));
+            assert_eq!((bench.lanes.events(), bench.lanes.flowing_bytes()), (0, 0));
+            assert_eq!((bench.lanes.held(), bench.lanes.lanes.len()), (Held::default(), 0));
         }
     }
 }

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 use crate::config::Order;
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
 use crate::pipeline::dispatch::{Dispatch, Done, Gauge, Lead, Snapshot, Step};
+use crate::pipeline::lanes::Held;
 use crate::pipeline::ledger::Ledger;
 use crate::processor::Delivery;
 
@@ -94,7 +95,7 @@ impl Queue {
     pub(crate) fn exchange(&self, done: &mut Vec<Done>, most: usize, taken: &mut Vec<Delivery>) -> bool {
         let mut state = self.lock();
         let version = state.dispatch.version();
-        state.dispatch.settle(done);
+        state.dispatch.settle(done, Instant::now());
         self.tell_if_moved(&state, version);
         loop {
             let step = state.dispatch.step(Instant::now(), most, taken);
@@ -195,6 +196,11 @@ impl Queue {
         for condvar in [&self.work, &self.moved, &self.durable] {
             condvar.notify_all();
         }
+    }
+
+    /// What waits for retries, when there is no room for more of it.
+    pub(crate) fn full_of(&self) -> Option<Held> {
+        self.lock().dispatch.full_of()
     }
 
     /// The numbers of this moment.

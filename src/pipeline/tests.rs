@@ -37,6 +37,8 @@ struct History {
     broken: Option<i64>,
     // At its end it shows its last events again and again.
     repeats: bool,
+    // Further bytes of each event.
+    padding: usize,
     // Left out by the source, behind its last event.
     passed: Option<Position>,
 }
@@ -76,7 +78,11 @@ impl Source for History {
                     raw: b"<odd/>".to_vec(),
                     reason: "odd".to_string(),
                 }),
-                false => Item::Event(nth(self.next)),
+                false => {
+                    let mut event = nth(self.next);
+                    event.ce.data.resize(event.ce.data.len() + self.padding, b' ');
+                    Item::Event(event)
+                }
             });
             self.next += 1;
         }
@@ -144,6 +150,7 @@ impl Bench {
             lost_before: None,
             broken: None,
             repeats: false,
+            padding: 0,
             passed: None,
         };
         let config = RouteConfig {
@@ -339,6 +346,63 @@ fn a_failing_object_is_tried_again_and_holds_only_itself() {
     let keys = running.stop();
     let held: Vec<i64> = keys.into_iter().filter(|key| key % 10 == 3).collect();
     assert!(held.is_sorted());
+}
+
+#[test]
+fn what_one_object_holds_takes_no_room_from_the_others() {
+    let mut bench = Bench::new(3000);
+    bench.history.padding = 2000;
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let running = bench.start(move |delivery| {
+        let held = delivery.event.position.key % 2 == 1 && !gate.load(Ordering::SeqCst);
+        if held { later() } else { Verdict::delivered() }
+    });
+    // Half of the objects hold 3.8 MB of events.
+    running.wait_acknowledged(1500);
+    assert_eq!(running.route.view().snapshot().outstanding, 1500);
+    open.store(true, Ordering::SeqCst);
+    running.wait_acknowledged(3000);
+    assert_eq!(sorted(running.stop()), (0..3000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_large_event_that_waits_stops_nobody_and_a_full_room_is_said() {
+    let mut bench = Bench::new(200);
+    bench.history.padding = 1_300_000;
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let running = bench.start(move |delivery| {
+        let held = delivery.event.position.key % 10 < 2 && !gate.load(Ordering::SeqCst);
+        if held { later() } else { Verdict::delivered() }
+    });
+    // Until the sixth or seventh of 1.3 MB fills the room of what is held.
+    running.wait_acknowledged(24);
+    running.wait("the incident", |running| {
+        let incidents = running.route.view().snapshot().incidents;
+        incidents.iter().any(|incident| incident.consequence.contains("the route holds, as "))
+    });
+    open.store(true, Ordering::SeqCst);
+    running.wait_acknowledged(200);
+    assert_eq!(sorted(running.stop()), (0..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_first_success_after_an_outage_ends_the_waits_of_the_others() {
+    let mut bench = Bench::new(300);
+    let hour = Duration::from_secs(3600);
+    bench.config.retry = RetryConfig { first: hour, max: hour, give_up_after: None };
+    bench.config.order = Order::None;
+    let tried = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = tried.clone();
+    // Down for the first 299 events: each would wait for an hour.
+    let running = bench.start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0..299 => later(),
+        _ => Verdict::delivered(),
+    });
+    running.wait_acknowledged(300);
+    assert_eq!(sorted(running.stop()), (0..300).collect::<Vec<_>>());
+    assert_eq!(tried.load(Ordering::SeqCst), 599);
 }
 
 #[test]

@@ -97,7 +97,12 @@ fn conclude(
     }
     let Some(first) = decision.again.first() else { return Done::Settled(delivery) };
     let wait = decision.wait;
-    let consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
+    let mut consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
+    if let Some(held) = shared.queue.full_of() {
+        let mebibytes = held.bytes as f64 / f64::from(1 << 20);
+        consequence +=
+            &format!("; the route holds, as {} events ({mebibytes:.1} MiB) wait for it", held.events);
+    }
     shared.delivery_incident.happened(first.reason, &first.detail, &consequence);
     if tried {
         shared.stats.retried.add(first.reason);

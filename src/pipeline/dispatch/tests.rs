@@ -93,7 +93,7 @@ impl Model {
     }
 
     fn step(&mut self, index: usize, mut done: Vec<Done>) {
-        self.dispatch.settle(&mut done);
+        self.dispatch.settle(&mut done, self.now);
         let (most, mut taken) = (1 + self.random.below(3), Vec::new());
         let step = self.dispatch.step(self.now, most, &mut taken);
         let calls = self.dispatch.calls();
@@ -166,9 +166,10 @@ impl Model {
     }
 
     fn check_bounds(&self) {
+        let one = 4 * BATCH_BYTES_MAX + 1024;
+        assert!(self.dispatch.lanes.flowing_bytes() <= LANES_BYTES_MAX + one);
         // What fails comes back beside what was admitted meanwhile.
-        let in_flight = WORKERS * 3 * (4 * BATCH_BYTES_MAX + 1024);
-        assert!(self.dispatch.lanes.bytes() <= LANES_BYTES_MAX + in_flight);
+        assert!(self.dispatch.lanes.held().bytes <= HELD_BYTES_MAX + WORKERS * 3 * one);
         assert!(self.dispatch.inbox.len() <= 4);
     }
 
