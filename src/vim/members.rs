@@ -2,7 +2,7 @@
 //! newer than the Go router, and all of them when they come in another order than printed.
 
 use super::scalar;
-use super::schema::Class;
+use super::schema::{self, Class};
 use super::xml::XmlError;
 use crate::limits::OBJECT_MEMBERS_MAX;
 
@@ -38,7 +38,7 @@ impl Members {
         let known = place.and_then(|place| class.members.get(place));
         let place = place.unwrap_or(UNKNOWN);
         let same =
-            |m: &&mut Member| m.place == place && (place != UNKNOWN || scalar::same_go_name(&m.name, name));
+            |m: &&mut Member| m.place == place && (place != UNKNOWN || schema::same_go_name(&m.name, name));
         if let Some(member) = self.members.iter_mut().find(same) {
             let unexpected = !member.array && known.is_some();
             member.array = true;
@@ -67,7 +67,7 @@ impl Members {
                 next += 1;
             } else {
                 out.push(if out.len() == begin { b'{' } else { b',' });
-                scalar::string(out, &scalar::go_name(&member.name));
+                scalar::string(out, &schema::go_name(&member.name));
                 out.push(b':');
             }
             if member.array {

@@ -98,23 +98,6 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// The Go field of a schema name: its first letter in upper case.
-pub(super) fn go_name(name: &str) -> String {
-    let mut name = name.to_owned();
-    if let Some(first) = name.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    name
-}
-
-/// Whether two schema names give the same Go field.
-pub(super) fn same_go_name(one: &str, other: &str) -> bool {
-    match (one.as_bytes(), other.as_bytes()) {
-        ([a, one @ ..], [b, other @ ..]) => a.eq_ignore_ascii_case(b) && one == other,
-        (one, other) => one == other,
-    }
-}
-
 /// A point in time as vCenter writes it.
 pub(super) struct Time<'a> {
     /// Date and time of day to the second.

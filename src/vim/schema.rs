@@ -8,8 +8,6 @@
 use std::fmt::Write;
 use std::sync::{LazyLock, OnceLock};
 
-use super::scalar;
-
 /// What stands in place of a time that is absent but not optional: Go's zero time.
 const TIME_ZERO: &str = "\"0001-01-01T00:00:00Z\"";
 
@@ -96,6 +94,23 @@ pub(super) enum Kind {
     Any,
     /// An object of this class, or of one derived from it when its `xsi:type` says so.
     Object(ClassIndex),
+}
+
+/// The Go field of a schema name: its first letter in upper case.
+pub(super) fn go_name(name: &str) -> String {
+    let mut name = name.to_owned();
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    name
+}
+
+/// Whether two schema names give the same Go field.
+pub(super) fn same_go_name(one: &str, other: &str) -> bool {
+    match (one.as_bytes(), other.as_bytes()) {
+        ([a, one @ ..], [b, other @ ..]) => a.eq_ignore_ascii_case(b) && one == other,
+        (one, other) => one == other,
+    }
 }
 
 impl Table {
@@ -235,7 +250,7 @@ impl Class {
         let begin = self.absent.len() as u32;
         self.absent.push(if begin == 0 { '{' } else { ',' });
         // Writing to a string cannot fail.
-        let _ = write!(self.absent, "\"{}\":", scalar::go_name(member.name));
+        let _ = write!(self.absent, "\"{}\":", go_name(member.name));
         let value = self.absent.len() as u32;
         self.absent.push_str(absent);
         let end = self.absent.len() as u32;
@@ -250,7 +265,7 @@ impl Class {
         }
         // A name that is unknown but prints like a known one must not print twice.
         let found = before.iter().position(|m| m.name == name);
-        found.or_else(|| self.members.iter().position(|m| scalar::same_go_name(m.name, name)))
+        found.or_else(|| self.members.iter().position(|m| same_go_name(m.name, name)))
     }
 
     /// The JSON of the members from `from` to before `to` when they are absent.
