@@ -102,3 +102,6 @@ pub(crate) fn ends<'a>(
         _ => Err(Error::new(format!("route {}: its source or processor is missing", route.name))),
     }
 }
+
+#[cfg(test)]
+mod tests;
