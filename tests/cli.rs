@@ -105,7 +105,7 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
         ),
         (
             GOOD.replace("\"stdout\"", "stdout"),
-            &["router.toml:9:8: string values must be quoted, expected literal string"],
+            &["router.toml:9:8: a text stands in quotes: write it in 'single quotes'"],
         ),
     ] {
         test.write("router.toml", &text);

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use log::LevelFilter;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::reader::{Document, Environment, Table, Value};
 use super::routes::Names;
 use super::secret::SecretUse;
 use super::sections::{self, Kinds};
+use super::syntax::explain;
 use super::{Config, LogConfig, LogFormat, routes};
 use crate::limits;
 
@@ -84,7 +85,7 @@ fn syntax_problems(
     for error in errors {
         // Only the message: the full text of the error repeats the line, which may hold a secret.
         let offset = error.span().map_or(text.len(), |span| span.start);
-        document.syntax_error(offset, error.message().to_string());
+        document.syntax_error(offset, explain(text, offset, error.message()));
     }
     let (mut problems, _) = document.finish();
     problems.dedup_by_key(|problem| problem.line);
@@ -109,7 +110,8 @@ fn root_section<S, P>(
     let log = root.get("log", |value| value.table(|table| Some(log_section(table, overrides))));
 
     let document = root.document();
-    match (source_names.names.is_empty(), processor_names.names.is_empty()) {
+    let is_empty = |names: &Names<'_>| names.names.is_empty() && !names.unnamed;
+    match (is_empty(&source_names), is_empty(&processor_names)) {
         (true, true) => {
             document.problem_of_file("no [source.NAME] and no [processor.NAME]: nothing to route")
         }
@@ -117,7 +119,7 @@ fn root_section<S, P>(
         (false, true) => document.problem_of_file("no [processor.NAME]: nothing to deliver events to"),
         (false, false) => {}
     }
-    let routes = if route_names.names.is_empty() {
+    let routes = if is_empty(&route_names) {
         routes::default_routes(document, &source_names, &processor_names)
     } else {
         routes::check_duplicates(&routes);
@@ -160,9 +162,13 @@ fn named<'a, T>(
     key: &'static str,
     read: impl Fn(&str, &Table<'a>) -> Option<T>,
 ) -> (Names<'a>, Vec<(T, Value<'a>)>) {
-    let mut names = Names { section: key, names: Vec::new() };
+    let mut names = Names { section: key, names: Vec::new(), unnamed: false };
     let mut configs = Vec::new();
     root.get(key, |value| {
+        names.unnamed = is_unnamed(key, value);
+        if names.unnamed {
+            return Some(());
+        }
         value.table(|group| {
             for entry in group.entries() {
                 names.names.push(entry.name());
@@ -174,4 +180,26 @@ fn named<'a, T>(
         })
     });
     (names, configs)
+}
+
+/// `[[route]]`, or `[route]` with the keys of one.
+fn is_unnamed(key: &str, value: &Value<'_>) -> bool {
+    let example = match key {
+        "source" => "vc01",
+        "processor" => "broker",
+        _ => "all",
+    };
+    let write = format!("write [{key}.NAME] with a name of your choice, such as [{key}.{example}]");
+    match value.get_ref() {
+        DeValue::Array(_) => value.problem(format!("[[{key}]] is no section of this file: {write}")),
+        DeValue::Table(table) => {
+            let keys = ["type", "address", "uri", "from", "to"];
+            if !keys.iter().any(|key| table.get(*key).is_some_and(|value| value.get_ref().is_str())) {
+                return false;
+            }
+            value.problem(format!("[{key}] has no name: {write}"));
+        }
+        _ => return false,
+    }
+    true
 }

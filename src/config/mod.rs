@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) mod aws;
+mod control;
 pub mod file;
 pub mod kubernetes;
 pub mod legacy;
@@ -18,6 +19,7 @@ mod reload;
 mod routes;
 pub mod secret;
 pub(crate) mod sections;
+mod syntax;
 mod tree;
 pub(crate) mod url;
 pub(crate) mod values;

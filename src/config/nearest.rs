@@ -1,4 +1,4 @@
-//! The nearest valid word to a mistyped one.
+//! The valid word that is meant by another one. Pure.
 
 /// Longer words are not compared: nobody mistypes a name of this length by accident, and the
 /// comparison takes quadratic time.
@@ -27,6 +27,24 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         }
     }
     best.map(|(_, candidate)| candidate)
+}
+
+/// The key that is meant by a word of other programs, if it is known here.
+pub(crate) fn meant<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    const WORDS: &[(&str, &[&str])] = &[
+        ("address", &["host", "hostname", "server", "url", "uri", "endpoint", "gateway", "fqdn"]),
+        ("uri", &["url", "address", "sink", "destination", "endpoint", "host"]),
+        ("username", &["user", "login", "account"]),
+        ("password", &["pass", "passwd", "pw", "secret", "password_file"]),
+        ("bind", &["address", "listen", "port", "bind_address", "bindAddress"]),
+        ("from", &["source", "provider"]),
+        ("to", &["processor", "sink", "target", "destination"]),
+        ("types", &["events", "event_types", "filter"]),
+        ("type", &["kind", "provider"]),
+        ("event_bus", &["bus"]),
+    ];
+    let row = WORDS.iter().find(|(key, words)| known.contains(key) && words.contains(&word))?;
+    known.iter().copied().find(|key| *key == row.0)
 }
 
 /// How many letters are inserted, removed, replaced or swapped with their neighbour (the optimal

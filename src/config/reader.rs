@@ -6,11 +6,12 @@
 //! reported and reads as absent, so that the walk goes on and finds the next problem.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::nearest::nearest;
+use super::nearest::{meant, nearest};
 use super::problem::{Problem, line_of};
 use super::secret::{LiveSecret, Secret, SecretUse};
 
@@ -138,6 +139,7 @@ impl<'a> Table<'a> {
                 name: key.get_ref(),
                 path: join(&path, key.get_ref()),
                 offset: key.span().start,
+                span: value.span(),
                 value: value.get_ref(),
             })
             .collect();
@@ -207,17 +209,34 @@ impl<'a> Table<'a> {
         let mut missing = self.missing.into_inner();
         let unknown = |entry: &&Value<'a>| !self.open.get() && !asked.contains(&entry.name);
         for entry in self.entries.iter().filter(unknown) {
-            match nearest(entry.name, asked.iter().copied()) {
-                Some(key) => {
+            let near = nearest(entry.name, asked.iter().copied()).or_else(|| meant(entry.name, &missing));
+            match (near, elsewhere(&self.path, entry.name, &asked)) {
+                (None, Some(place)) => entry.problem(format!("not a key of this section: {place}")),
+                (Some(key), _) => {
                     missing.retain(|missing| *missing != key);
                     entry.problem(format!("not a known key, did you mean `{key}`?"));
                 }
-                None => entry.problem(format!("not a known key; known here: {}", asked.join(", "))),
+                (None, None) => entry.problem(format!("not a known key; known here: {}", asked.join(", "))),
             }
         }
         for key in missing {
             self.document.problem(self.offset, &join(&self.path, key), "is missing".to_string());
         }
+    }
+}
+
+/// Where a key belongs that stands in the wrong section.
+fn elsewhere(path: &str, name: &str, asked: &[&str]) -> Option<String> {
+    match name {
+        "state_dir" | "shutdown_grace" => {
+            Some("it stands at the top of the file, before the first [section]".to_string())
+        }
+        "ca_file" | "pin_sha256" | "server_name" | "insecure" | "client_cert" | "client_key"
+            if asked.contains(&"tls") =>
+        {
+            Some(format!("write tls.{name}, or {name} below [{path}.tls]"))
+        }
+        _ => None,
     }
 }
 
@@ -228,6 +247,7 @@ pub(crate) struct Value<'a> {
     name: &'a str,
     path: String,
     offset: usize,
+    span: Range<usize>,
     value: &'a DeValue<'a>,
 }
 
@@ -240,6 +260,11 @@ impl<'a> Value<'a> {
     /// The bare value.
     pub(crate) fn get_ref(&self) -> &'a DeValue<'a> {
         self.value
+    }
+
+    /// As it is written, quotes included; empty where the place of the value is not known.
+    pub(super) fn written(&self) -> &'a str {
+        self.document.text.get(self.span.clone()).unwrap_or_default()
     }
 
     /// The file.
@@ -309,6 +334,7 @@ impl<'a> Value<'a> {
                     name: self.name,
                     path: format!("{}[{index}]", self.path),
                     offset: element.span().start,
+                    span: element.span(),
                     value: element.get_ref(),
                 })
             })

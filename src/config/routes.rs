@@ -12,6 +12,8 @@ pub(super) struct Names<'a> {
     pub(super) section: &'static str,
     /// In the order of the file.
     pub(super) names: Vec<&'a str>,
+    /// Whether a section has no name, so that nobody can say which are meant.
+    pub(super) unnamed: bool,
 }
 
 /// `[route.NAME]`.
@@ -130,7 +132,7 @@ fn workers(value: &Value<'_>, order: Order) -> Option<usize> {
 /// The name of a source or processor of the file.
 fn reference(value: &Value<'_>, names: &Names<'_>) -> Option<String> {
     let name = value.string()?;
-    if names.names.contains(&name) {
+    if names.unnamed || names.names.contains(&name) {
         return Some(name.to_string());
     }
     let section = names.section;

@@ -303,7 +303,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[metrics]\nbind = '::1:8082'",
-            "11: metrics.bind: \"::1:8082\" is not an address to listen on, expected \"HOST:PORT\" such as \"127.0.0.1:8082\"",
+            "11: metrics.bind: an IPv6 address stands in brackets: write \"[::1]:8082\"",
         ),
         (
             "[metrics]\nbind = '[::1]:808200'",
@@ -576,9 +576,12 @@ fn mistakes_are_named_with_place_and_cure() {
             "13: route.b: the same as route `a`: every event would be delivered twice; remove one or give them different `types` or `pattern`",
         ),
         // Syntax.
-        ("[route.r", "10:9: unclosed table, expected `]`"),
-        ("[route.r]\nfrom = vc01", "11:8: string values must be quoted, expected literal string"),
-        ("[source.vc01]\n", "10:9: duplicate key"),
+        ("[route.r", "10:9: the ] is missing: write [route.r]"),
+        ("[route.r]\nfrom = vc01", "11:8: a text stands in quotes: write it in 'single quotes'"),
+        (
+            "[source.vc01]\n",
+            "10:9: [source.vc01] is there twice, first in line 2: give one of them another name, or join them",
+        ),
     ];
     let mut wrong = Vec::new();
     for (added, expected) in cases {

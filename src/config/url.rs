@@ -1,5 +1,7 @@
 //! URLs of endpoints, checked so that a mistake is named at the start and not at the first event.
 
+use std::net::Ipv6Addr;
+
 use ureq::http::Uri;
 
 /// Whether events can be posted at a URL: absolute, `http` or `https`, without user information.
@@ -23,9 +25,16 @@ pub(crate) struct Url {
 impl Url {
     /// The message never repeats the text, which may hold a password.
     pub(crate) fn parse(text: &str) -> Result<Url, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+        if let Some(advice) = advice(text) {
+            return Err(advice);
+        }
+        let uri: Uri = match text.parse() {
+            Err(error) if text.contains("://") => return Err(format!("not a URL: {error}")),
+            Err(_) => return Err(without_scheme(text)),
+            Ok(uri) => uri,
+        };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err("not an absolute URL, expected http://HOST or https://HOST".to_string());
+            return Err(without_scheme(text));
         };
         if scheme != "http" && scheme != "https" {
             return Err("not an http or https URL".to_string());
@@ -54,11 +63,57 @@ impl Url {
     }
 }
 
+fn without_scheme(text: &str) -> String {
+    let known = "not an absolute URL, expected http://HOST or https://HOST";
+    let is_place = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:[]/".contains(c));
+    if is_place { format!("{known}: write http://{text}, or https://{text}") } else { known.to_string() }
+}
+
+/// What to write in place of what people write often. Of the text only hosts are repeated.
+fn advice(text: &str) -> Option<String> {
+    if text.contains('\\') {
+        return Some("holds a backslash: a URL has / in its place".to_string());
+    }
+    if text.contains(char::is_whitespace) {
+        return Some("holds a blank: a URL has none, write %20 for one in a path".to_string());
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    if let Some((scheme @ ("http" | "https"), _)) = rest.split_once([':', '/'])
+        && !text.contains("://")
+    {
+        return Some(format!("the scheme is written {scheme}://"));
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    let bare = place.trim_start_matches('[').split(']').next().unwrap_or_default();
+    if let Some((address, zone)) = bare.split_once('%')
+        && address.parse::<Ipv6Addr>().is_ok()
+    {
+        return Some(format!(
+            "an address with a zone (%{zone}) cannot stand in a URL: write a name, or an address that is valid \
+             without one"
+        ));
+    }
+    if place.starts_with('[') {
+        return None;
+    }
+    let write = |address: &str, port: &str| {
+        Some(format!("an IPv6 address stands in brackets: write {scheme}://[{address}]{port}"))
+    };
+    let (address, port) = place.rsplit_once(':')?;
+    match (place.parse::<Ipv6Addr>(), address.parse::<Ipv6Addr>()) {
+        (Ok(_), _) => write(place, ""),
+        (_, Ok(_)) => write(address, &format!(":{port}")),
+        _ => None,
+    }
+}
+
 /// `host`, `host:port`, `[address]` or `[address]:port`.
 fn check_place(place: &str) -> Result<(), String> {
     let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => {
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| "not an IPv6 address".to_string())?;
+            address.parse::<Ipv6Addr>().map_err(|_| "not an IPv6 address".to_string())?;
             (address, port)
         }
         None => place.split_at(place.find(':').unwrap_or(place.len())),
@@ -110,6 +165,30 @@ mod tests {
             "http://'sink'",
         ] {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_to_write_is_said() {
+        for (text, told) in [
+            ("sink", "expected http://HOST or https://HOST: write http://sink, or https://sink"),
+            ("127.0.0.1:16100/x", "write http://127.0.0.1:16100/x, or https://127.0.0.1:16100/x"),
+            ("127.0.0.1:16100", "write http://127.0.0.1:16100, or https://127.0.0.1:16100"),
+            ("u:secret@sink/x", "not an absolute URL, expected http://HOST or https://HOST"),
+            ("https:/vc01", "the scheme is written https://"),
+            ("http:vc01", "the scheme is written http://"),
+            ("http//vc01", "the scheme is written http://"),
+            ("https:\\\\vc01", "a URL has / in its place"),
+            ("https://vc01 ", "holds a blank"),
+            ("https://2001:db8::1/sdk", "brackets: write https://[2001:db8::1]"),
+            ("http://u:secret@fd00::2:8443", "brackets: write http://[fd00::2:8443]"),
+            ("https://2001:db8:0:0:0:0:0:1:8443", "brackets: write https://[2001:db8:0:0:0:0:0:1]:8443"),
+            ("::1", "brackets: write https://[::1]"),
+            ("https://[fe80::1%eth0]/sdk", "an address with a zone (%eth0)"),
+            ("https://fe80::1%25eth0", "an address with a zone (%25eth0)"),
+        ] {
+            let error = Url::parse(text).err().unwrap_or_default();
+            assert!(error.contains(told) && !error.contains("secret"), "{text}: {error}");
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The kinds of values that keys take: text to meaning, with what is wrong if there is none.
 
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use toml::de::DeValue;
 
+use super::control;
 use super::nearest::nearest;
 use super::reader::{Table, Value};
 use super::secret::{Secret, SecretUse};
@@ -129,7 +131,15 @@ impl<'a> Value<'a> {
     /// A secret, which must be readable now.
     pub(crate) fn secret(&self) -> Option<Secret> {
         let secret = match self.get_ref() {
-            DeValue::String(text) => Secret::Literal(text.to_string()),
+            DeValue::String(text) => {
+                let is_name = matches!(self.name(), "username" | "access_key_id");
+                let is_meant = !is_name && control::is_meant(self.written());
+                if text.contains(char::is_control) && !is_meant {
+                    return self.refuse(control::told(text, is_name));
+                }
+                control::doubts(text, is_name).into_iter().for_each(|doubt| self.warning(doubt));
+                Secret::Literal(text.to_string())
+            }
             DeValue::Table(_) => self.table(|table| {
                 let file = table.get("file", Value::secret_path);
                 let env = table.get("env", Value::string);
@@ -161,8 +171,27 @@ impl<'a> Value<'a> {
                 Secret::Env(name) => format!("environment variable {name} is empty"),
                 Secret::Live(_) => "is empty".to_string(),
             }),
-            Ok(_) => Some(self.live(secret)),
+            Ok(text) => {
+                self.doubt_file(&secret, &text);
+                Some(self.live(secret))
+            }
             Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    /// Warns about a file that others can read, or that was never filled.
+    fn doubt_file(&self, secret: &Secret, text: &str) {
+        let Secret::File(path) = secret else { return };
+        // In a pod there are no others, and the mode of a mounted secret is Kubernetes' own.
+        let is_pod = self.document().environment("KUBERNETES_SERVICE_HOST").is_some();
+        if let Some(mode) = mode_for_others(path).filter(|_| !is_pod) {
+            let path = path.display();
+            self.warning(format!(
+                "secret file {path} can be read by every user (mode {mode:o}): chmod o= {path}"
+            ));
+        }
+        if let Some(doubt) = control::placeholder(text) {
+            self.warning(format!("secret file {}: {doubt}", path.display()));
         }
     }
 
@@ -170,8 +199,24 @@ impl<'a> Value<'a> {
     pub(crate) fn http_url(&self) -> Option<String> {
         let text = self.string()?;
         match Url::parse(text).and_then(|url| url.without_user("")) {
-            Ok(_) => Some(text.to_string()),
+            Ok(url) => {
+                self.warn_about_port(&url);
+                Some(text.to_string())
+            }
             Err(error) => self.refuse(error),
+        }
+    }
+
+    /// A scheme that does not fit the port.
+    pub(crate) fn warn_about_port(&self, url: &Url) {
+        for (scheme, port, other) in [("http", ":443", "https"), ("https", ":80", "http")] {
+            if url.scheme == scheme && url.authority.ends_with(port) {
+                let place = &url.authority;
+                self.warning(format!(
+                    "port {} is for {other}: write {other}://{place}",
+                    port.trim_start_matches(':')
+                ));
+            }
         }
     }
 
@@ -179,6 +224,12 @@ impl<'a> Value<'a> {
     pub(crate) fn bind_address(&self) -> Option<String> {
         const EXPECTED: &str = "expected \"HOST:PORT\" such as \"127.0.0.1:8082\"";
         let text = self.string()?;
+        if let Some((host, port)) = text.rsplit_once(':')
+            && host.contains(':')
+            && host.parse::<std::net::Ipv6Addr>().is_ok()
+        {
+            return self.refuse(format!("an IPv6 address stands in brackets: write \"[{host}]:{port}\""));
+        }
         let Some((host, port)) = text.rsplit_once(':') else {
             return self.refuse(format!("{text:?} has no port, {EXPECTED}"));
         };
@@ -263,6 +314,9 @@ impl<'a> Value<'a> {
 
     fn string_as(&self, expected: &str) -> Option<&'a str> {
         match self.get_ref() {
+            DeValue::String(text) if text.contains(char::is_control) => {
+                self.refuse(control::told(text, true))
+            }
             DeValue::String(text) => Some(text),
             _ => {
                 self.wrong_type(expected);
@@ -308,6 +362,13 @@ impl<'a> Value<'a> {
 pub(crate) fn refuse_table<T>(table: &Table<'_>, text: impl Into<String>) -> Option<T> {
     table.problem(text);
     None
+}
+
+/// The mode of a file that every user of the machine can read.
+fn mode_for_others(path: &Path) -> Option<u32> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = |path: &Path| std::fs::metadata(path).ok().map(|found| found.permissions().mode() & 0o7777);
+    mode(path).filter(|file| file & 0o004 != 0 && mode(folder).is_some_and(|folder| folder & 0o001 != 0))
 }
 
 /// A credential of the unit that is not there for a shell.

@@ -285,7 +285,14 @@ impl Transport for Wire {
         }
         match self.stream.read(space) {
             Ok(0) if self.answered => Ok(false),
-            Ok(0) => Err(self.failure(&io::Error::other("the peer closed the connection without an answer"))),
+            Ok(0) => {
+                let is_plain = matches!(self.stream, Stream::Plain(_)) && !self.kept;
+                let hint = if is_plain { ": is this port one for https://?" } else { "" };
+                let text = format!("the peer closed the connection without an answer{hint}");
+                Err(self.failure(&io::Error::other(text)))
+            }
+            Ok(amount) if !self.answered && speaks_tls(&space[..amount]) => Err(self
+                .failure(&io::Error::other("the peer speaks TLS on this port: write https:// in the URL"))),
             Ok(amount) => {
                 self.answered = true;
                 self.busy = true;
@@ -308,6 +315,18 @@ impl Transport for Wire {
     fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
+}
+
+/// Whether an answer is one of TLS to plain text: its alert, or the page of a server that noticed.
+fn speaks_tls(answer: &[u8]) -> bool {
+    const PAGES: &[&str] = &[
+        "HTTP request to an HTTPS server",
+        "plain HTTP request was sent to HTTPS port",
+        "speaking plain HTTP to an SSL-enabled server port",
+    ];
+    let is_refusal = answer.starts_with(b"HTTP/1.") && answer.get(8..13) == Some(b" 400 ");
+    answer.starts_with(&[0x15, 0x03])
+        || (is_refusal && PAGES.iter().any(|page| memchr::memmem::find(answer, page.as_bytes()).is_some()))
 }
 
 impl fmt::Debug for Wire {

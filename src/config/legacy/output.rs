@@ -83,6 +83,8 @@ impl<'a> Output<'a> {
     pub(super) fn read(&self, value: &Value<'a>) -> Option<Text<'a>> {
         let text = match value.get_ref() {
             DeValue::Boolean(truth) if self.loose => truth.to_string(),
+            // Control characters are judged in what is written of it.
+            DeValue::String(text) => text.to_string(),
             _ => value.string()?.to_string(),
         };
         Some((text, value.clone()))
@@ -216,9 +218,14 @@ impl<'a> Output<'a> {
     }
 }
 
-/// A TOML string. JSON's escapes are TOML's too, but for one character.
+/// A TOML string. A control character is given by its number, so that it is not taken for a mistake.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 /// A key of TOML: a dot would begin another table.

@@ -519,3 +519,21 @@ fn a_body_that_trickles_does_not_hold_a_verdict_up() {
     assert_eq!(client().send(&request).unwrap().status, 202);
     assert!(began.elapsed() < long / 2, "{:?}", began.elapsed());
 }
+
+#[test]
+fn plain_text_to_a_port_of_tls_is_told() {
+    const ALERT: &[u8] = b"\x15\x03\x01\x00\x02\x02\x46";
+    const PAGE: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    for (answer, told) in [
+        (ALERT, "the peer speaks TLS on this port: write https:// in the URL"),
+        (PAGE, "the peer speaks TLS on this port: write https:// in the URL"),
+        (b"", "the peer closed the connection without an answer: is this port one for https://?"),
+    ] {
+        let server = serve(move |_, mut stream| {
+            read_request(&mut stream);
+            let _ = stream.write_all(answer);
+        });
+        let error = client().send(&get(&server.url("/"))).unwrap_err();
+        assert!(error.kind == SendErrorKind::Broken && error.to_string().ends_with(told), "{error}");
+    }
+}

@@ -47,8 +47,21 @@ fn address(value: &Value<'_>) -> Option<String> {
         Ok(url) if url.has_query => value.refuse("must not have a query"),
         Ok(url) => {
             let path = url.path.trim_end_matches('/');
+            let place = format!("{}://{}", url.scheme, url.authority);
+            let first = path.split('/').nth(1).unwrap_or_default();
+            if matches!(first, "ui" | "vsphere-client" | "vsphere-ui" | "websso" | "rest" | "api" | "mob") {
+                return value.refuse(format!(
+                    "/{first} is for browsers and other interfaces: write {place} (the router adds /sdk)"
+                ));
+            }
             let path = if path.is_empty() { "/sdk" } else { path };
-            Some(format!("{}://{}{path}", url.scheme, url.authority))
+            if !path.ends_with("/sdk") {
+                value.warning(format!(
+                    "vCenter answers at /sdk, not at {path}: write {place}, unless a proxy maps the path"
+                ));
+            }
+            value.warn_about_port(&url);
+            Some(format!("{place}{path}"))
         }
         Err(error) => value.refuse(error),
     }
