@@ -11,7 +11,8 @@
 //! | [`vim`] | XML of a page to JSON of its events |
 //! | [`event`], [`cloudevents`] | what travels through the router |
 //! | [`pattern`] | which events a route or a rule wants |
-//! | [`pipeline`] | order, back-pressure, retries, settling, checkpoints of a route |
+//! | [`pipeline`] | order, back-pressure, retries, settling of a route |
+//! | [`position`] | where a route stands, kept beyond the process |
 //! | [`processor`] | sends an event and judges the answer |
 //! | [`aws`], [`kubernetes`] | what sinks ask of these platforms: keys and signatures, addresses and tokens |
 //! | [`http`] | the only place that touches sockets |
@@ -35,6 +36,7 @@ mod owned;
 pub mod pattern;
 mod pem;
 pub mod pipeline;
+pub mod position;
 pub mod processor;
 mod router;
 pub mod source;

@@ -1,8 +1,6 @@
 //! Everything a run consists of, put together in dependency order, watched, and taken down again.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +8,7 @@ use crossbeam_channel::{Receiver, bounded, select};
 use jiff::Timestamp;
 
 use crate::config::RouteConfig;
-use crate::error::{Context, Error, Result, io_text};
+use crate::error::{Error, Result};
 use crate::kinds::{self, Config};
 use crate::limits::{CHECKPOINTER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
 use crate::observe::registry::{Registry, Watched};
@@ -18,9 +16,10 @@ use crate::observe::server::PageServer;
 use crate::observe::snapshot::About;
 use crate::observe::status;
 use crate::observe::systemd::ServiceManager;
-use crate::owned;
-use crate::pipeline::checkpoint::CheckpointFile;
 use crate::pipeline::{Exit, Role, Route, RouteParts};
+use crate::position::Positions;
+use crate::position::file::{CheckpointFile, FilePositions};
+use crate::position::lock::StateLock;
 use crate::stop::Stop;
 
 /// All routes of a configuration, running.
@@ -33,8 +32,8 @@ pub(crate) struct Router {
     registry: Arc<Registry>,
     // The last to stop: dropping it stops it.
     page: Option<PageServer>,
-    // Held as long as the router runs: the lock ends with the file.
-    _lock: Option<File>,
+    // Held as long as the router runs.
+    _lock: Option<StateLock>,
 }
 
 impl Router {
@@ -46,17 +45,11 @@ impl Router {
     pub(crate) fn start(config: &Config) -> Result<Router, StartError> {
         let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
         // First of all: a router that is just ending has its address too.
-        let lock = match state_dir {
-            // A folder that is not mounted yet, or a lock that the file system refuses for a moment.
-            Some(folder) => {
-                let lock = lock_state(folder).map_err(|error| StartError { error, may_pass: true })?;
-                Some(lock.ok_or_else(|| StartError::held(folder))?)
-            }
-            None => None,
-        };
+        // A folder that is not mounted yet, a lock that the file system refuses for a moment: these pass.
+        let may_pass = |error| StartError { error, may_pass: true };
+        let lock = state_dir.map(|folder| StateLock::take(folder)).transpose().map_err(may_pass)?;
         for route in config.routes.iter().filter(|_| state_dir.is_some()) {
-            let file = CheckpointFile::new(&config.state_dir, &route.name);
-            file.check_access().map_err(|error| StartError { error, may_pass: true })?;
+            CheckpointFile::new(&config.state_dir, &route.name).check_access().map_err(may_pass)?;
         }
         let registry = Arc::new(Registry::new());
         let page = config.metrics.clone().map(|metrics| PageServer::start(metrics, registry.clone()));
@@ -250,6 +243,9 @@ fn forget(running: &mut [Vec<Role>], exit: &Exit) {
 /// When its settings cannot be used.
 pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
     let (source, processor) = kinds::ends(config, route)?;
+    let state_dir = source.checkpoint.then_some(config.state_dir.as_path());
+    let positions =
+        state_dir.map(|folder| FilePositions::new(folder, &route.name, source.settings.address()));
     let about = About {
         route: route.name.clone(),
         source: source.name.clone(),
@@ -269,7 +265,8 @@ pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> 
         replay_max: source.replay_max,
         overlap: source.overlap,
         processor: processor.settings.make(&processor.name, source.checkpoint)?,
-        state_dir: source.checkpoint.then(|| config.state_dir.clone()),
+        positions: positions.map(|positions| Box::new(positions) as Box<dyn Positions>),
+        letters_dir: state_dir.map(Path::to_path_buf),
     })
 }
 
@@ -282,62 +279,8 @@ pub(crate) struct StartError {
     pub(crate) may_pass: bool,
 }
 
-impl StartError {
-    fn held(folder: &Path) -> StartError {
-        StartError { error: held(folder), may_pass: true }
-    }
-}
-
 impl From<Error> for StartError {
     fn from(error: Error) -> StartError {
         StartError { error, may_pass: false }
-    }
-}
-
-fn held(folder: &Path) -> Error {
-    Error::new(
-        "another router is running on it: two would deliver everything twice; stop the other one or set \
-         another state_dir",
-    )
-    .context(state_folder(folder))
-}
-
-fn state_folder(folder: &Path) -> String {
-    format!("state folder {}", folder.display())
-}
-
-/// Makes the state folder and takes its lock, which keeps out a second router.
-///
-/// # Errors
-/// When the folder cannot be made or written, or another process holds the lock.
-pub(crate) fn prepare_state(folder: &Path) -> Result<File> {
-    lock_state(folder)?.ok_or_else(|| held(folder))
-}
-
-/// The same; none when another process holds the lock.
-fn lock_state(folder: &Path) -> Result<Option<File>> {
-    let intent = || state_folder(folder);
-    let refusal = |error: std::io::Error| {
-        let cure = "give the user of the router write access, or set another state_dir";
-        Error::new(format!("{}: {cure}", io_text(&error)))
-    };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(refusal).context(intent)?;
-    let path: PathBuf = folder.join("lock");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    let opened = owned::open(&options, &path).map_err(|error| {
-        Error::new(format!(
-            "{}: give the user of the router write access, or set another state_dir",
-            owned::text_of(&error, &path)
-        ))
-    });
-    let file = opened.context(|| format!("open {}", path.display())).context(intent)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => {
-            Err(Error::new(io_text(&error)).context("lock it").context(intent()))
-        }
     }
 }

@@ -10,7 +10,7 @@ use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::event::Position;
 use event_router::http::server::{Answer, Reply, Server, ServerSettings};
-use event_router::pipeline::checkpoint::CheckpointFile;
+use event_router::position::file::CheckpointFile;
 use serde_json::{Value, json};
 
 use crate::support::process::Process;

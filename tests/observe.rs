@@ -197,7 +197,8 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         replay_max: None,
         overlap: std::time::Duration::from_secs(600),
         processor: Arc::new(Stdout::new()),
-        state_dir: None,
+        positions: None,
+        letters_dir: None,
     };
     let route = Route::start(0, parts, &exits).unwrap();
     let registry = Arc::new(Registry::new());

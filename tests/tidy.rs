@@ -32,7 +32,9 @@ const PURE: &[&str] = &[
     "src/pattern/",
     "src/pipeline/ledger.rs",
     "src/pipeline/retry.rs",
-    "src/pipeline/window.rs",
+    "src/position/progress.rs",
+    "src/position/record.rs",
+    "src/position/window.rs",
     "src/source/vcenter/soap.rs",
     "src/vim/",
 ];

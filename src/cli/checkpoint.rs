@@ -5,11 +5,12 @@ use jiff::Timestamp;
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::kinds::Config;
-use crate::pipeline::checkpoint::{Checkpoint, CheckpointFile};
 use crate::pipeline::clock::is_ahead;
-use crate::pipeline::go_checkpoint::GoCheckpoint;
-use crate::pipeline::ledger::{EventName, Progress};
-use crate::router::prepare_state;
+use crate::position::file::CheckpointFile;
+use crate::position::go::GoCheckpoint;
+use crate::position::lock::StateLock;
+use crate::position::progress::{EventName, Progress};
+use crate::position::record::Checkpoint;
 
 /// What to do with the positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> 
     let Some(source) = source.filter(|source| source.checkpoint) else {
         return Err(Error::new(format!("route {} keeps no checkpoint (checkpoint = false)", route.name)));
     };
-    let _lock = prepare_state(&config.state_dir).context(|| "set the checkpoint")?;
+    let _lock = StateLock::take(&config.state_dir).context(|| "set the checkpoint")?;
     let file = CheckpointFile::new(&config.state_dir, &route.name);
     // The old record may be damaged: then its identity is learnt again at the next start.
     let identity = file.read().ok().flatten().map(|found| found.checkpoint.identity).unwrap_or_default();

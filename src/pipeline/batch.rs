@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::event::{Event, Position};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BATCHES_AHEAD_MAX};
-use crate::pipeline::ledger::EventName;
+use crate::position::progress::EventName;
 use crate::stop::Stop;
 
 /// One thing that a poller has to say. The order of reading is the order of the stream.

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::cloudevents::{self, CloudEvent};
 use crate::error::{Context, Error, Result, io_text};
 use crate::owned;
+use crate::position::file::sync_folder;
 use crate::processor::Failure;
 use crate::vim::json::BrokenEvent;
 
@@ -104,7 +105,7 @@ impl DeadLetters {
         if size == 0
             && let Some(folder) = self.path.parent()
         {
-            super::checkpoint::sync_folder(folder)?;
+            sync_folder(folder)?;
         }
         Ok(())
     }
@@ -173,7 +174,7 @@ impl DeadLetters {
             unlimited.append(&kept)?;
         }
         std::fs::remove_file(&taken).context(intent)?;
-        taken.parent().map_or(Ok(()), super::checkpoint::sync_folder)
+        taken.parent().map_or(Ok(()), sync_folder)
     }
 
     fn at(path: &Path, route: &str) -> DeadLetters {

@@ -22,8 +22,10 @@ use crate::event::Event;
 use crate::limits::{HELD_BYTES_MAX, LANES_BYTES_MAX, RECOVERY_QUIET_MIN, RECOVERY_SPREAD};
 use crate::pipeline::batch::{Batch, Entry};
 use crate::pipeline::lanes::{Held, Lanes};
-use crate::pipeline::ledger::{Ledger, Progress};
-use crate::pipeline::window::Window;
+use crate::pipeline::ledger::Ledger;
+use crate::position::Standing;
+use crate::position::checkpointer::Snapshot;
+use crate::position::window::Window;
 use crate::processor::Delivery;
 
 /// What a worker did with a delivery it had taken.
@@ -66,17 +68,6 @@ pub(crate) struct Calls {
     pub(crate) leader: bool,
     /// Everybody: it is over.
     pub(crate) all: bool,
-}
-
-/// What the checkpointer has to write.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    /// The source that it belongs to.
-    pub(crate) identity: String,
-    /// The state that the record tells.
-    pub(crate) progress: Progress,
-    /// To be handed back when it is durable.
-    pub(crate) version: u64,
 }
 
 /// The numbers of a moment.
@@ -271,7 +262,8 @@ impl Dispatch {
 
     /// What a checkpoint must tell now.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { identity: self.identity.clone(), progress: self.ledger.progress(), version: self.version }
+        let standing = Standing { identity: self.identity.clone(), progress: self.ledger.progress() };
+        Snapshot { standing, version: self.version }
     }
 
     /// The numbers of this moment, but for what is in the channel.

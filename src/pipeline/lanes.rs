@@ -234,7 +234,7 @@ impl Lanes {
 mod tests {
     use super::*;
     use crate::pipeline::ledger::Ledger;
-    use crate::pipeline::window::Window;
+    use crate::position::window::Window;
     use crate::testing::{Random, event};
     use std::time::Duration;
 

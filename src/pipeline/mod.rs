@@ -5,10 +5,10 @@
 //!  open, read, filter --> batches --> lanes: who may go next  -->  deliver, judge, retry
 //!                                     ledger: what is settled <--  settle, or dead letter
 //!                                            |
-//!                                     checkpointer thread: checkpoint file
+//!                                     checkpointer thread: the position
 //! ```
 //!
-//! The poller owns the source, the checkpointer owns the checkpoint file, the queue owns what is on its
+//! The poller owns the source, the checkpointer owns the position's record, the queue owns what is on its
 //! way. A full channel blocks the poller; nothing else ever waits for anything but work, time or stop.
 
 use std::path::PathBuf;
@@ -24,19 +24,18 @@ use crate::event::Event;
 use crate::observe::incident::Incident;
 use crate::observe::snapshot::About;
 use crate::observe::stats::{Pulse, RouteStats};
+use crate::position::Positions;
+use crate::position::checkpointer::{self, Moving, Snapshot};
 use crate::processor::Processor;
 use crate::source::Source;
 use crate::stop::{Stop, StopSource, stop_signal};
 
 mod accepted;
 pub(crate) mod batch;
-pub mod checkpoint;
-mod checkpointer;
 pub(crate) mod clock;
 pub mod dead_letter;
 pub(crate) mod dispatch;
 pub(crate) mod filter;
-pub(crate) mod go_checkpoint;
 pub(crate) mod lanes;
 pub(crate) mod ledger;
 mod poller;
@@ -44,18 +43,14 @@ pub(crate) mod queue;
 mod recent;
 pub mod retry;
 pub(crate) mod view;
-pub(crate) mod window;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
 use accepted::LastAccepted;
-use checkpoint::CheckpointFile;
 use dead_letter::DeadLetters;
 use filter::Filter;
-use go_checkpoint::GoCheckpoint;
-use ledger::Progress;
 use poller::Start;
 use queue::Queue;
 use retry::Promise;
@@ -75,8 +70,10 @@ pub struct RouteParts {
     pub overlap: Duration,
     /// Where they go.
     pub processor: Arc<dyn Processor>,
-    /// The state folder; none makes the route at-most-once and keeps nothing on disk.
-    pub state_dir: Option<PathBuf>,
+    /// What keeps its position; none makes it at-most-once.
+    pub positions: Option<Box<dyn Positions>>,
+    /// The folder of its dead letters; without one they are lost.
+    pub letters_dir: Option<PathBuf>,
 }
 
 /// A thread of a route has come to its end.
@@ -138,15 +135,19 @@ impl Route {
     /// # Errors
     /// When there are checkpoints and none can be used.
     pub fn start(index: usize, parts: RouteParts, exits: &Sender<Exit>) -> Result<Route> {
-        let RouteParts { config, mut source, about, replay_max, overlap, processor, state_dir } = parts;
+        let RouteParts {
+            config,
+            mut source,
+            about,
+            replay_max,
+            overlap,
+            processor,
+            mut positions,
+            letters_dir,
+        } = parts;
         let who = format!("route {}", config.name);
-        let file = state_dir.as_ref().map(|folder| CheckpointFile::new(folder, &config.name));
-        let start = match (&file, &state_dir) {
-            (Some(file), Some(folder)) => {
-                resume(&who, file, &GoCheckpoint::new(folder, &about.source_address))?.with_overlap(overlap)
-            }
-            _ => Start::Now,
-        };
+        let standing = positions.as_deref_mut().map(|positions| positions.load(&who)).transpose();
+        let start = Start::at(standing.context(|| who.as_str())?.flatten(), overlap);
         let (stop, stop_seen) = stop_signal();
         let (end_checkpointer, end_seen) = stop_signal();
         let (queue, feed) = Queue::new(config.order);
@@ -154,11 +155,11 @@ impl Route {
             queue,
             stats: RouteStats::default(),
             accepted: LastAccepted::default(),
-            promise: if file.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
-            keeps_checkpoint: file.is_some(),
+            promise: if positions.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
+            keeps_checkpoint: positions.is_some(),
             replay_max,
             overlap,
-            dead_letters: state_dir
+            dead_letters: letters_dir
                 .map(|folder| DeadLetters::new(&folder, &config.name, config.dead_letter_bytes_max)),
             source_incident: Incident::new(who.as_str()),
             delivery_incident: Incident::new(who.as_str()),
@@ -180,21 +181,15 @@ impl Route {
             read_wait_max: source.call_wait_max(),
             pulses: Vec::new(),
         };
-        let address = view.about.source_address.clone();
         let mut route = Route { shared: shared.clone(), stop, end_checkpointer, view };
-        if let Some(file) = file {
+        if let Some(mut positions) = positions {
             let shared = shared.clone();
-            let body = move |pulse: &Pulse| checkpointer::run(&shared, &file, &address, &end_seen, pulse);
+            let body = move |pulse: &Pulse| {
+                checkpointer::run(shared.as_ref(), &shared.who, positions.as_mut(), &end_seen, pulse)
+            };
             route.spawn(index, Role::Checkpointer, exits, body)?;
         }
-        for _ in 0..shared.config.workers {
-            let (shared, processor) = (shared.clone(), processor.clone());
-            let body = move |pulse: &Pulse| {
-                worker::run(&shared, &processor, pulse);
-                Ok(())
-            };
-            route.spawn(index, Role::Worker, exits, body)?;
-        }
+        route.spawn_workers(index, &processor, exits)?;
         let body = move |pulse: &Pulse| {
             poller::run(&shared, source.as_mut(), start, feed, pulse);
             Ok(())
@@ -241,6 +236,23 @@ impl Route {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.shared.config.name
+    }
+
+    fn spawn_workers(
+        &mut self,
+        route: usize,
+        processor: &Arc<dyn Processor>,
+        exits: &Sender<Exit>,
+    ) -> Result<()> {
+        for _ in 0..self.shared.config.workers {
+            let (shared, processor) = (self.shared.clone(), processor.clone());
+            let body = move |pulse: &Pulse| {
+                worker::run(&shared, &processor, pulse);
+                Ok(())
+            };
+            self.spawn(route, Role::Worker, exits, body)?;
+        }
+        Ok(())
     }
 
     fn spawn(
@@ -309,37 +321,13 @@ impl Shared {
     }
 }
 
-fn resume(who: &str, file: &CheckpointFile, older: &GoCheckpoint) -> Result<Start> {
-    let path = file.path().display();
-    let Some(found) = file.read().context(|| who)? else { return Ok(take_over(who, file, older)) };
-    if let Some(error) = found.fallback {
-        log::warn!(target: who, "{error}; going on from the previous record, some events will be repeated");
+impl Moving for Shared {
+    fn wait_moved(&self) -> Option<Snapshot> {
+        self.queue.wait_moved()
     }
-    let checkpoint::Checkpoint { identity, progress, .. } = found.checkpoint;
-    log::info!(target: who, path:%; "found existing and valid checkpoint, resuming at {}", progress.resume());
-    Ok(Start::Checkpoint { identity, progress })
-}
 
-// The first start: where the Go router stood, if it ran here.
-fn take_over(who: &str, file: &CheckpointFile, older: &GoCheckpoint) -> Start {
-    let path = older.path().display();
-    match older.read() {
-        Ok(None) => {
-            let path = file.path().display();
-            log::info!(target: who, path:%; "no valid checkpoint found");
-            Start::Now
-        }
-        Ok(Some(time)) => {
-            log::info!(target: who, path:%; "taking over the position of the Go router, resuming at {time}");
-            Start::Checkpoint { identity: String::new(), progress: Progress::from_start(time) }
-        }
-        Err(error) => {
-            log::warn!(
-                target: who, path:%;
-                "{error}; starting at the source's present: if events are missing, stop the router, set the \
-                 position with `router checkpoint set -c FILE --route NAME TIME` and start it again"
-            );
-            Start::Now
-        }
+    fn saved(&self, version: u64, time: Timestamp) {
+        self.queue.recorded(version);
+        self.stats.checkpointed_to(time);
     }
 }

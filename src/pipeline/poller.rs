@@ -16,9 +16,11 @@ use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
 use crate::pipeline::batch::{Entry, Feed};
 use crate::pipeline::clock::{SourceClock, gained_meanwhile, is_ahead, is_set_forward, set_back, trusted};
-use crate::pipeline::ledger::{Ledger, Progress};
+use crate::pipeline::ledger::Ledger;
 use crate::pipeline::recent::Recent;
-use crate::pipeline::window::Window;
+use crate::position::Standing;
+use crate::position::progress::Progress;
+use crate::position::window::Window;
 use crate::source::{Item, Opened, Source, SourceError, SourceFailure};
 use crate::vim::json::BrokenEvent;
 
@@ -36,12 +38,11 @@ pub(crate) enum Start {
 }
 
 impl Start {
-    /// The same start, reading from so far before it.
-    pub(crate) fn with_overlap(mut self, overlap: Duration) -> Start {
-        if let Start::Checkpoint { progress, .. } = &mut self {
-            progress.settled.set_overlap(overlap);
-        }
-        self
+    /// Where an earlier run stood, if there was one, reading from so far before it.
+    pub(crate) fn at(standing: Option<Standing>, overlap: Duration) -> Start {
+        let Some(Standing { identity, mut progress }) = standing else { return Start::Now };
+        progress.settled.set_overlap(overlap);
+        Start::Checkpoint { identity, progress }
     }
 }
 

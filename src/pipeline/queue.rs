@@ -8,9 +8,10 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 
 use crate::config::Order;
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
-use crate::pipeline::dispatch::{Dispatch, Done, Gauge, Lead, Snapshot, Step};
+use crate::pipeline::dispatch::{Dispatch, Done, Gauge, Lead, Step};
 use crate::pipeline::lanes::Held;
 use crate::pipeline::ledger::Ledger;
+use crate::position::checkpointer::Snapshot;
 use crate::processor::Delivery;
 
 // How often the checkpointer looks again while the last workers finish.

@@ -17,6 +17,8 @@ use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::Part;
 use crate::pattern::Pattern;
+use crate::position::file::{CheckpointFile, FilePositions};
+use crate::position::record::Checkpoint;
 use crate::processor::{Delivery, Failure, Retry, Verdict};
 use crate::source::{Item, Opened, Page, SourceError};
 use crate::testing::{Folder, event, folder};
@@ -182,14 +184,19 @@ impl Bench {
             replay_max: None,
             overlap: OVERLAP_DEFAULT,
             processor: sink.clone(),
-            state_dir: self.at_least_once.then(|| self.folder.path().to_path_buf()),
+            positions: self.at_least_once.then(|| self.positions()),
+            letters_dir: self.at_least_once.then(|| self.folder.path().to_path_buf()),
         };
         let (sender, exits) = bounded(Route::threads_max(&self.config));
         let route = Route::start(0, parts, &sender).unwrap();
         Running { route, exits, sink }
     }
 
-    fn checkpoint(&self) -> checkpoint::Checkpoint {
+    fn positions(&self) -> Box<dyn Positions> {
+        Box::new(FilePositions::new(self.folder.path(), &self.config.name, "test"))
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
         let file = CheckpointFile::new(self.folder.path(), "power");
         file.read().unwrap().expect("a checkpoint").checkpoint
     }

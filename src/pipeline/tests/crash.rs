@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::checkpoint::{self, Checkpoint};
 use super::super::clock::{SourceClock, gained_meanwhile, set_back, trusted};
-use super::super::ledger::{Ledger, Progress};
-use super::super::window::Window;
+use super::super::ledger::Ledger;
 use crate::event::{Position, Sequence};
+use crate::position::progress::Progress;
+use crate::position::record::{self, Checkpoint};
+use crate::position::window::Window;
 use crate::testing::Random;
 
 const EVENTS: usize = 150;
@@ -212,12 +213,12 @@ impl World {
     fn write_record(&mut self) {
         let progress = self.ledger.progress();
         let checkpoint = Checkpoint { address: "a".to_string(), identity: "b".to_string(), progress };
-        self.record = checkpoint::encode(&checkpoint).unwrap();
+        self.record = record::encode(&checkpoint).unwrap();
         self.recorded = self.known.clone();
     }
 
     fn die(&mut self) {
-        let progress = checkpoint::decode(self.record.as_bytes()).unwrap().progress;
+        let progress = record::decode(self.record.as_bytes()).unwrap().progress;
         let Progress { start, settled, last, clock_offset, .. } = progress;
         self.window = settled.with_overlap(OVERLAP);
         self.start = start;

@@ -1,0 +1,60 @@
+//! The checkpointer thread of a route: saves its position when the settled prefix has moved.
+
+use jiff::Timestamp;
+
+use crate::error::Error;
+use crate::observe::stats::Pulse;
+use crate::position::{Positions, SaveError, Standing};
+use crate::stop::Stop;
+
+/// A route whose position is saved.
+pub(crate) trait Moving {
+    /// Waits until there is something new to save; when the route is ending, only for a moment. None
+    /// when there is nothing.
+    fn wait_moved(&self) -> Option<Snapshot>;
+
+    /// This version was saved, which tells the position up to `time`.
+    fn saved(&self, version: u64, time: Timestamp);
+}
+
+/// What there is to save.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Where the route stands.
+    pub(crate) standing: Standing,
+    /// To be handed back when it is saved.
+    pub(crate) version: u64,
+}
+
+/// Saves until `end`, then once more.
+///
+/// # Errors
+/// When the process must stop, because nothing is known about what is kept.
+pub(crate) fn run(
+    route: &impl Moving,
+    who: &str,
+    positions: &mut dyn Positions,
+    end: &Stop,
+    pulse: &Pulse,
+) -> Result<(), Error> {
+    loop {
+        let ending = end.is_stopped();
+        match route.wait_moved() {
+            Some(Snapshot { standing, version }) => {
+                let time = standing.progress.time;
+                pulse.busy();
+                let saved = positions.save(standing);
+                pulse.resting();
+                match saved {
+                    Ok(()) => {}
+                    Err(SaveError::Broken(error)) => return Err(error),
+                }
+                route.saved(version, time);
+                log::debug!(target: who, path = positions.place(); "created checkpoint");
+                end.wait(positions.interval());
+            }
+            None if ending => return Ok(()),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Where a route stands, kept beyond the end of the process.
+//!
+//! | Room | What it does |
+//! | --- | --- |
+//! | `window`, `progress` | which events are known near a time, and how far a route has come |
+//! | `record` | the text of a record |
+//! | `file`, `lock` | the records of a state folder, and the lock that keeps out a second router |
+//! | `go` | the Go router's file, from which the first start takes over |
+//! | `checkpointer` | the thread that writes a record when the route has moved |
+//!
+//! A route knows only [`Positions`]; what keeps them is chosen where the route is put together.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::position::progress::Progress;
+
+pub(crate) mod checkpointer;
+pub mod file;
+pub(crate) mod go;
+pub(crate) mod lock;
+pub(crate) mod progress;
+pub(crate) mod record;
+pub mod window;
+
+/// What keeps where one route stands. Only one process at a time may have it.
+pub trait Positions: Send {
+    /// Where the route stood, or none when it never ran. What was found is logged for `who`.
+    ///
+    /// # Errors
+    /// When there is a record and none can be used: nothing is guessed.
+    fn load(&mut self, who: &str) -> Result<Option<Standing>>;
+
+    /// Replaces the record; when this returns it survives a crash.
+    ///
+    /// # Errors
+    /// What follows from it is the kind of the error.
+    fn save(&mut self, standing: Standing) -> Result<(), SaveError>;
+
+    /// The shortest time from one record to the next: how much is repeated after a crash.
+    fn interval(&self) -> Duration;
+
+    /// Where the record is, for people.
+    fn place(&self) -> String;
+}
+
+/// A source, and how far a route has come in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The source's identity (vCenter's `instanceUuid`); empty where it was not known.
+    pub(crate) identity: String,
+    /// How far the route has come.
+    pub(crate) progress: Progress,
+}
+
+/// Why a position was not saved, and what that means for the route.
+#[derive(Debug)]
+pub enum SaveError {
+    /// Nothing is known about what is kept now: the process must end, and start again from the last
+    /// good record.
+    Broken(Error),
+}
