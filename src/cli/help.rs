@@ -161,8 +161,8 @@ Options:
       --route NAME  Only those of this route
 
 `list` prints one line for each and counts them by reason and function in the log. What is delivered
-leaves the file; what is refused again stays, and the exit code is 1. Ctrl-C ends `redeliver` after the
-letter in hand: the rest stays, too.
+leaves the file; what is refused again stays, and the exit code is 1. Ctrl-C ends `redeliver` after
+the letter in hand: the rest stays, too.
 ";
 
 /// `router convert --help`.

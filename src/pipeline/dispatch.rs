@@ -105,6 +105,7 @@ pub(crate) struct Dispatch {
     // When an event was settled last, and whether one failed since.
     settled_at: Option<Instant>,
     failed_since: bool,
+    recovered_at: Option<Instant>,
 }
 
 impl Dispatch {
@@ -125,6 +126,7 @@ impl Dispatch {
             version: 0,
             settled_at: None,
             failed_since: false,
+            recovered_at: None,
         }
     }
 
@@ -168,6 +170,11 @@ impl Dispatch {
                     self.note_success(now);
                 }
                 Done::Parked(delivery, due) => {
+                    // It was on its way when the outage ended.
+                    let is_recovering = self
+                        .recovered_at
+                        .is_some_and(|at| now.saturating_duration_since(at) < RECOVERY_SPREAD);
+                    let due = if is_recovering { due.min(now + RECOVERY_SPREAD) } else { due };
                     self.lanes.park(delivery, due);
                     self.failed_since = true;
                 }
@@ -183,6 +190,7 @@ impl Dispatch {
             self.settled_at.is_none_or(|at| RECOVERY_QUIET_MIN <= now.saturating_duration_since(at));
         if self.failed_since && was_quiet {
             self.lanes.end_waits(now, RECOVERY_SPREAD);
+            self.recovered_at = Some(now);
         }
         (self.settled_at, self.failed_since) = (Some(now), false);
     }
