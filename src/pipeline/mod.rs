@@ -46,6 +46,8 @@ pub(crate) mod view;
 mod worker;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use accepted::LastAccepted;

@@ -127,3 +127,6 @@ fn aws_keys(table: &Table<'_>) -> Option<Option<AwsKeys>> {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,9 @@
-//! The source against the simulated vCenter: pages, wake-ups, faults, what is left behind, stalls.
+//! The source against the simulated vCenter: pages, faults, what is left behind.
 
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::recovery::stall::Step;
 use super::*;
 use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
@@ -17,6 +16,8 @@ use crate::stop::stop_signal;
 
 mod filter;
 mod golden;
+mod long_poll;
+mod recovery;
 
 /// A bound on waiting for what comes at once when all is well.
 const SOON: Duration = Duration::from_secs(30);
@@ -65,14 +66,6 @@ fn read_keys(source: &mut Vcenter, count: usize) -> Vec<i64> {
     keys
 }
 
-fn wait_for_long_poll(source: &Vcenter) {
-    let end = Instant::now() + SOON;
-    while !source.open.as_ref().unwrap().long_poll.as_ref().unwrap().is_waiting() {
-        assert!(Instant::now() < end, "the long poll did not begin");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn all_pages_are_read_in_order_and_the_begin_is_inclusive() {
     let simulator = simulator();
@@ -110,39 +103,6 @@ fn without_a_begin_reading_starts_at_the_servers_present() {
     assert!(opened.now.duration_since(simulator.now()).abs() < SignedDuration::from_secs(60));
     let key = simulator.push(power(2));
     assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
-}
-
-#[test]
-fn a_new_event_wakes_the_reader() {
-    let simulator = simulator();
-    let mut source = source(&simulator);
-    source.open(None).unwrap();
-    wait_for_long_poll(&source);
-    let (_source, stop) = stop_signal();
-    // Takes the wake-up of the first answer, which shows what there is.
-    source.wait(&stop, Duration::from_millis(20)).unwrap();
-    assert!(source.read().unwrap().items.is_empty());
-    for number in 0..3 {
-        let key = simulator.push(power(number));
-        let began = Instant::now();
-        source.wait(&stop, SOON).unwrap();
-        assert!(began.elapsed() < SOON / 2, "it was not the wake-up");
-        let page = source.read().unwrap();
-        assert!(matches!(&page.items[..], [Item::Event(event)] if event.position.key == i64::from(key)));
-    }
-}
-
-#[test]
-fn stop_ends_a_wait() {
-    let simulator = simulator();
-    let mut source = source(&simulator);
-    source.open(None).unwrap();
-    wait_for_long_poll(&source);
-    let (stop_source, stop) = stop_signal();
-    stop_source.stop();
-    let began = Instant::now();
-    source.wait(&stop, SOON).unwrap();
-    assert!(began.elapsed() < SOON / 2);
 }
 
 #[test]
@@ -392,55 +352,6 @@ fn pages_grow_again_when_they_have_fit_for_a_while() {
 }
 
 #[test]
-fn where_the_long_poll_is_refused_events_come_by_polling() {
-    let simulator = simulator();
-    for call in ["CreatePropertyCollector", "CreateFilter", "WaitForUpdatesEx"] {
-        simulator.clear_faults();
-        simulator.set_fault(Rule::always(call, Effect::Fault(Fault::NotSupported)));
-        let mut source = source(&simulator);
-        let before = simulator.calls(call);
-        source.open(None).unwrap();
-        assert!(simulator.wait_until(SOON, |simulator| before < simulator.calls(call)));
-        let (_source, stop) = stop_signal();
-        let began = Instant::now();
-        for _ in 0..4 {
-            assert!(source.read().unwrap().items.is_empty());
-            source.wait(&stop, SOON).unwrap();
-        }
-        assert!(began.elapsed() < SOON / 2, "{call}: it polls at least once a second");
-        let key = simulator.push(power(1));
-        assert_eq!(read_keys(&mut source, 1), [i64::from(key)], "{call}");
-        source.close();
-        assert_eq!(simulator.open_sessions(), 0, "{call}");
-    }
-}
-
-#[test]
-fn a_long_poll_survives_an_unknown_version_and_truncated_answers() {
-    let simulator = simulator();
-    simulator.script(|script| script.updates_truncated = true);
-    let unknown = Effect::Fault(Fault::InvalidCollectorVersion);
-    simulator.set_fault(Rule::once("WaitForUpdatesEx", unknown).after(1));
-    let mut source = source(&simulator);
-    source.open(None).unwrap();
-    assert!(simulator.wait_until(SOON, |simulator| 4 <= simulator.calls("WaitForUpdatesEx")));
-    wait_for_long_poll(&source);
-    let (_source, stop) = stop_signal();
-    let key = simulator.push(power(1));
-    let mut read = 0;
-    while read == 0 {
-        let began = Instant::now();
-        source.wait(&stop, SOON).unwrap();
-        assert!(began.elapsed() < SOON / 2, "it was not the wake-up");
-        for item in source.read().unwrap().items {
-            assert!(matches!(item, Item::Event(event) if event.position.key == i64::from(key)));
-            read += 1;
-        }
-    }
-    assert_eq!(simulator.calls("CreatePropertyCollector"), 1, "the property collector is kept");
-}
-
-#[test]
 fn the_api_version_is_the_servers_own_wherever_it_tells_it() {
     for effect in [None, Some(Effect::Status(404)), Some(Effect::Garbage(b"<namespaces/>".to_vec()))] {
         let simulator = simulator();
@@ -453,43 +364,6 @@ fn the_api_version_is_the_servers_own_wherever_it_tells_it() {
 }
 
 #[test]
-fn a_long_poll_that_hangs_does_not_hold_the_closing_and_is_not_doubled() {
-    let simulator = simulator();
-    let mut source = source(&simulator);
-    // What tells the hanging call to end does not reach it.
-    simulator.set_fault(Rule::once("WaitForUpdatesEx", Effect::Hang(None)));
-    source.open(None).unwrap();
-    assert!(simulator.wait_until(SOON, |simulator| simulator.calls("WaitForUpdatesEx") == 1));
-    source.open(None).unwrap();
-    assert!(source.open.as_ref().unwrap().has_abandoned());
-    assert!(source.open.as_ref().unwrap().long_poll.is_none(), "one hanging thread is enough");
-    let key = simulator.push(power(1));
-    assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
-    assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
-    simulator.stop();
-    source.close();
-}
-
-#[test]
-fn a_long_poll_begins_as_soon_as_the_one_that_hung_has_ended() {
-    let simulator = simulator();
-    let mut source = source(&simulator);
-    simulator.set_fault(Rule::once("WaitForUpdatesEx", Effect::Hang(Some(Duration::from_secs(1)))));
-    source.open(None).unwrap();
-    assert!(simulator.wait_until(SOON, |simulator| simulator.calls("WaitForUpdatesEx") == 1));
-    // The session is gone, so that nothing can be cancelled and nobody waits for it.
-    simulator.end_sessions();
-    source.open(None).unwrap();
-    let (_source, stop) = stop_signal();
-    let end = Instant::now() + SOON;
-    while source.open.as_ref().unwrap().long_poll.is_none() {
-        assert!(Instant::now() < end, "events would come by polling for ever");
-        source.wait(&stop, Duration::from_millis(10)).unwrap();
-    }
-    wait_for_long_poll(&source);
-}
-
-#[test]
 fn a_lost_session_that_shows_only_in_a_missing_set_is_found() {
     let simulator = simulator();
     let timing = StallTiming { compare: Duration::ZERO, ..StallTiming::default() };
@@ -499,122 +373,6 @@ fn a_lost_session_that_shows_only_in_a_missing_set_is_found() {
     let error = source.read().unwrap_err();
     assert_eq!(error.failure, SourceFailure::Lost);
     assert!(error.to_string().contains("NotAuthenticated"), "{error}");
-}
-
-const FAST: StallTiming = StallTiming {
-    compare: Duration::from_millis(20),
-    step: Duration::from_millis(20),
-    declare: Duration::from_millis(500),
-    again: Duration::from_millis(50),
-    pass: Duration::ZERO,
-};
-
-#[test]
-fn events_behind_a_run_of_invisible_ones_are_found() {
-    for spread in [SignedDuration::from_millis(30), SignedDuration::from_micros(1)] {
-        let simulator = simulator();
-        let begin = simulator.now() - SignedDuration::from_mins(2);
-        let time = |number: i32| begin + spread * number;
-        let mut drafts = vec![power(0).at(begin)];
-        drafts.extend((1..=2500).map(|number| power(1).at(time(number)).invisible()));
-        drafts.extend((2501..=2503).map(|number| power(2).at(time(number))));
-        let keys = simulator.push_many(drafts);
-        let mut source = source(&simulator).with_stall_timing(FAST);
-        let watch = source.watch();
-        source.open(Some(begin)).unwrap();
-        let mut read = read_keys(&mut source, 4);
-        read.dedup();
-        assert_eq!(read, [keys[0], keys[2501], keys[2502], keys[2503]].map(i64::from), "{spread:?}");
-        assert_eq!(watch.stall(), Default::default(), "it is over");
-        // The walk ends in an endless collector again.
-        let key = simulator.push(power(3));
-        while read.last() != Some(&i64::from(key)) {
-            read.extend(read_keys(&mut source, 1));
-        }
-        assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1));
-    }
-}
-
-#[test]
-fn what_a_burst_of_invisible_events_hides_comes_before_later_events() {
-    let simulator = simulator();
-    let begin = simulator.now() - SignedDuration::from_mins(2);
-    let time = |milliseconds: i64| begin + SignedDuration::from_millis(milliseconds);
-    let mut drafts = vec![power(0).at(begin)];
-    let burst = begin + SignedDuration::from_secs(1);
-    drafts.extend((0..1001).map(|n| power(1).at(burst + SignedDuration::from_micros(n)).invisible()));
-    let visible = [1500, 2000, 50_000, 100_000].map(|milliseconds| power(2).at(time(milliseconds)));
-    drafts.extend(visible);
-    let keys: Vec<i64> = simulator.push_many(drafts).into_iter().map(i64::from).collect();
-    let mut source = source(&simulator).with_stall_timing(FAST);
-    source.open(Some(begin)).unwrap();
-    let mut read = read_keys(&mut source, 5);
-    read.dedup();
-    assert_eq!(read, [&keys[..1], &keys[1002..]].concat());
-}
-
-#[test]
-fn a_small_page_is_enlarged_first() {
-    let simulator = simulator();
-    let mut drafts = vec![power(0)];
-    drafts.extend((0..50).map(|_| power(1).invisible()));
-    drafts.push(power(2));
-    let keys = simulator.push_many(drafts);
-    let mut config = config(&simulator);
-    config.page_size = 10;
-    let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap().with_stall_timing(FAST);
-    source.open(Some(simulator.now() - Duration::from_secs(60))).unwrap();
-    assert_eq!(read_keys(&mut source, 2), [keys[0], keys[51]].map(i64::from));
-    assert_eq!(simulator.counts().calls["CreateCollectorForEvents"], 1, "the first step was enough");
-    assert_eq!(source.reader.page_events_max(), 10);
-}
-
-#[test]
-fn a_collector_that_shows_nothing_is_called_stalled_and_a_quiet_one_is_not() {
-    let simulator = simulator();
-    let (_source, stop) = stop_signal();
-    let mut source = source(&simulator).with_stall_timing(FAST);
-    let watch = source.watch();
-    source.open(None).unwrap();
-    let key = simulator.push(power(1));
-    assert_eq!(read_keys(&mut source, 1), [i64::from(key)]);
-    for _ in 0..40 {
-        assert!(source.read().unwrap().items.is_empty());
-        source.wait(&stop, Duration::from_millis(10)).unwrap();
-    }
-    assert_eq!(watch.stall(), Default::default(), "quiet is not stalled");
-
-    simulator.script(|script| script.pages_stay_empty = true);
-    let hidden = simulator.push(power(2));
-    let end = Instant::now() + SOON;
-    while watch.stall().stalled_since.is_none() {
-        assert!(Instant::now() < end, "no stall was declared: {:?}", watch.stall());
-        source.read().unwrap();
-        source.wait(&stop, Duration::from_millis(10)).unwrap();
-    }
-    assert_eq!(watch.stall().tried, Step::TimeSlices.name());
-    simulator.script(|script| script.pages_stay_empty = false);
-    let mut keys = read_keys(&mut source, 1);
-    while keys.last() != Some(&i64::from(hidden)) {
-        keys.extend(read_keys(&mut source, 1));
-    }
-    assert_eq!(watch.stall(), Default::default());
-}
-
-#[test]
-fn a_server_without_the_latest_event_is_not_called_stalled() {
-    let simulator = simulator();
-    simulator.script(|script| script.latest_event = LatestEvent::Absent);
-    let (_source, stop) = stop_signal();
-    let mut source = source(&simulator).with_stall_timing(FAST);
-    source.open(None).unwrap();
-    simulator.push(power(1));
-    read_keys(&mut source, 1);
-    for _ in 0..40 {
-        source.read().unwrap();
-        source.wait(&stop, Duration::from_millis(10)).unwrap();
-    }
-    assert_eq!(source.watch().stall(), Default::default());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Names of events that the server itself filters by.
 
+use super::long_poll::wait_for_long_poll;
+use super::recovery::FAST;
 use super::*;
 
 /// Every quiet moment is compared with the newest event.
