@@ -11,7 +11,7 @@ use crate::config::problem::Problem;
 use crate::config::sections::{Kinds, ProcessorKind, SourceKind};
 use crate::config::{self, RouteConfig};
 use crate::error::{Error, Result};
-use crate::processor::{ProcessorSettings, eventbridge, knative, openfaas, stdout};
+use crate::processor::{ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
 use crate::source::{SourceSettings, vcenter};
 
 /// A configuration whose sections are of these kinds.
@@ -32,6 +32,7 @@ const KINDS: Kinds<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>> = Kinds 
         ProcessorKind { word: "knative", read: knative::kind::read },
         ProcessorKind { word: "openfaas", read: openfaas::kind::read },
         ProcessorKind { word: "eventbridge", read: eventbridge::kind::read },
+        ProcessorKind { word: "http", read: http::kind::read },
         ProcessorKind { word: stdout::WORD, read: stdout::read },
     ],
 };

@@ -34,6 +34,8 @@ mod isolation;
 mod eventbridge;
 // The same with an endpoint that fails as it is told.
 mod eventbridge_faults;
+// Any HTTP API.
+mod http_api;
 // Three CloudEvents SDKs understand every event, in both encodings and formats.
 mod knative;
 // Destinations in a real Kubernetes API: found, lost, moved.

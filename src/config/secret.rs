@@ -89,7 +89,7 @@ impl Secret {
     }
 
     /// The same, with environment variables asked of `environment`.
-    pub(super) fn read_with(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    pub(crate) fn read_with(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<String> {
         match self {
             Secret::Literal(text) => Ok(text.clone()),
             Secret::File(path) => {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::reader::{Table, Value};
+use super::secret::Secret;
 use super::values::refuse_table;
 use super::{BasicAuth, ConnectionConfig, MetricsConfig, ProcessorConfig, SourceConfig, TlsConfig};
 use crate::limits;
@@ -84,6 +85,37 @@ pub(super) fn metrics(table: &Table<'_>) -> Option<MetricsConfig> {
         _ => return refuse_table(table, "holds only one of `username` and `password`, expected both"),
     };
     Some(MetricsConfig { bind: bind?, auth })
+}
+
+/// How the router proves itself to a sink.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum SinkAuth {
+    /// Not at all.
+    #[default]
+    None,
+    /// Basic authentication.
+    Basic {
+        /// The account.
+        username: Secret,
+        /// Its password.
+        password: Secret,
+    },
+    /// A bearer token.
+    Bearer(Secret),
+}
+
+/// `username` and `password`, or `token`, or nothing.
+pub(crate) fn sink_auth(table: &Table<'_>) -> Option<SinkAuth> {
+    let username = table.get("username", Value::secret);
+    let password = table.get("password", Value::secret);
+    let token = table.get("token", Value::secret);
+    match (table.has("username"), table.has("password"), table.has("token")) {
+        (false, false, false) => Some(SinkAuth::None),
+        (true, true, false) => Some(SinkAuth::Basic { username: username?, password: password? }),
+        (false, false, true) => Some(SinkAuth::Bearer(token?)),
+        (_, _, true) => refuse_table(table, "holds `token` beside `username` or `password`, expected either"),
+        _ => refuse_table(table, "holds only one of `username` and `password`, expected both"),
+    }
 }
 
 /// The keys that every endpoint has: `proxy` and `tls`.

@@ -110,11 +110,11 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'kantive'",
-            "11: processor.b.type: \"kantive\" is not known, did you mean \"knative\"? known: \"knative\", \"openfaas\", \"eventbridge\", \"stdout\"",
+            "11: processor.b.type: \"kantive\" is not known, did you mean \"knative\"? known: \"knative\", \"openfaas\", \"eventbridge\", \"http\", \"stdout\"",
         ),
         (
             "[processor.b]\ntype = true",
-            "11: processor.b.type: expected \"knative\", \"openfaas\", \"eventbridge\", \"stdout\", found a boolean",
+            "11: processor.b.type: expected \"knative\", \"openfaas\", \"eventbridge\", \"http\", \"stdout\", found a boolean",
         ),
         (
             "[processor.'a/b']\ntype = 'stdout'",

@@ -51,16 +51,31 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
 
 /// `status 404: not found`: the status and, if there is one, the excerpt of the body.
 pub(crate) fn summary(response: &Response) -> String {
-    let excerpt = excerpt(&response.body);
+    summary_with(response, &str::to_string)
+}
+
+fn summary_with(response: &Response, clean: &dyn Fn(&str) -> String) -> String {
+    // Whole, before it is cut: half of a secret would not be found.
+    let excerpt = excerpt(clean(&String::from_utf8_lossy(&response.body)).as_bytes());
     let separator = if excerpt.is_empty() { "" } else { ": " };
     format!("status {}{separator}{excerpt}", response.status)
 }
 
 /// `POST http://host/path: status 404: not found`, and for a redirect where it leads.
 pub(crate) fn refusal(method: &str, url: &str, response: &Response) -> String {
-    let mut text = format!("{method} {}: {}", url_text(url), summary(response));
+    refusal_with(method, &url_text(url), response, &str::to_string)
+}
+
+/// The same with an address for people, and with what the peer says cleaned of secrets.
+pub(crate) fn refusal_with(
+    method: &str,
+    shown: &str,
+    response: &Response,
+    clean: &dyn Fn(&str) -> String,
+) -> String {
+    let mut text = format!("{method} {shown}: {}", summary_with(response, clean));
     if let Some(location) = response.header("location") {
-        let location = excerpt(url_text(location).as_bytes());
+        let location = excerpt(clean(&url_text(location)).as_bytes());
         text.push_str(&format!(" (redirects to {location}; redirects are not followed)"));
     }
     text

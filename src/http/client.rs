@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::config::AutoHeaderValue;
@@ -29,6 +30,7 @@ pub(crate) const USER_AGENT: &str = concat!("event-router/", env!("CARGO_PKG_VER
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: ureq::Agent,
+    dialer: Dialer,
 }
 
 /// What a client is made of.
@@ -139,6 +141,17 @@ impl SendErrorKind {
             SendErrorKind::Request => "request",
         }
     }
+
+    /// What to do where the error itself does not know, for the end of a message.
+    pub(crate) fn cure(self) -> &'static str {
+        match self {
+            SendErrorKind::Resolve => "; is the name right, and does this machine ask the right DNS server?",
+            SendErrorKind::Connect => "; is the sink running, is the port right, does a firewall refuse it?",
+            SendErrorKind::Timeout => "; is it reachable from here, or is `timeout` too short?",
+            SendErrorKind::Broken => "; is there an HTTP server at this port?",
+            SendErrorKind::Proxy | SendErrorKind::Tls | SendErrorKind::Request => "",
+        }
+    }
 }
 
 /// An address fit for messages: without user information and without what a query may hold.
@@ -194,7 +207,25 @@ impl Client {
             .timeout_recv_response(None)
             .timeout_recv_body(None)
             .build();
-        Ok(Client { agent: ureq::Agent::with_parts(config, Dialer { proxy, tls }, DialerResolves) })
+        let dialer = Dialer { proxy: proxy.map(Arc::new), tls: Arc::new(tls) };
+        Ok(Client { agent: ureq::Agent::with_parts(config, dialer.clone(), DialerResolves), dialer })
+    }
+
+    /// Resolves, connects and shakes hands as for a request, and sends none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::send`].
+    pub(crate) fn reach(&self, url: &str, timeout: Duration) -> std::result::Result<(), SendError> {
+        let failed = |failure: Failure| SendError {
+            kind: failure.kind,
+            unsent: true,
+            error: Error::new(failure.text).context(format!("connect to {}", url_text(url))),
+        };
+        let uri: Uri =
+            url.parse().map_err(|_| failed(Failure::of_request("not a valid address".to_owned())))?;
+        let dialed = self.dialer.dial(&uri, Instant::now() + timeout.min(CONNECT_WAIT_MAX));
+        dialed.map(drop).map_err(|error| failed(Failure::of_connect(&error)))
     }
 
     /// Sends a request and reads the answer.

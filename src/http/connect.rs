@@ -1,6 +1,7 @@
 //! From an address to an open connection: resolve, connect, proxy, TLS, all under one deadline.
 
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
@@ -15,10 +16,10 @@ use crate::error::Error;
 use crate::limits::CONNECT_WAIT_MAX;
 
 /// Makes the connections of one client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Dialer {
-    pub(super) proxy: Option<Proxy>,
-    pub(super) tls: Tls,
+    pub(super) proxy: Option<Arc<Proxy>>,
+    pub(super) tls: Arc<Tls>,
 }
 
 impl Connector for Dialer {
@@ -39,11 +40,13 @@ impl Connector for Dialer {
 }
 
 impl Dialer {
-    fn dial(&self, uri: &Uri, deadline: Instant) -> Result<Wire, ConnectError> {
+    /// # Errors
+    /// Which stage failed, and why.
+    pub(super) fn dial(&self, uri: &Uri, deadline: Instant) -> Result<Wire, ConnectError> {
         let Some(target) = Endpoint::of_uri(uri) else {
             return Err(ConnectError::new(Stage::Resolve, Error::new("the address has no host")));
         };
-        let peer = self.proxy.as_ref().map_or(&target, Proxy::endpoint);
+        let peer = self.proxy.as_ref().map_or(&target, |proxy| proxy.endpoint());
         let mut socket = Socket::new(open(peer, deadline)?, deadline);
         if let Some(proxy) = &self.proxy {
             proxy.tunnel(&mut socket, &target)?;

@@ -16,6 +16,7 @@ use crate::observe::incident::Report;
 use crate::observe::outcomes::Outcome;
 
 pub mod eventbridge;
+pub(crate) mod http;
 pub mod knative;
 pub(crate) mod openfaas;
 pub(crate) mod refreshed;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub mod api;
 pub mod aws;
 pub mod forwarder;
 pub mod kubernetes;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::config::sections::SinkAuth;
 use crate::processor::knative::settings::{Destination, Encoding, KnativeConfig};
-use crate::processor::openfaas::settings::{GatewayAuth, OpenfaasConfig};
+use crate::processor::openfaas::settings::OpenfaasConfig;
 use crate::testing::Random;
 
 /// The example of the README, reduced to what is read without files.
@@ -121,7 +122,7 @@ fn example_is_read() {
 
     let openfaas: &OpenfaasConfig = settings(&*config.processors[1].settings);
     assert_eq!(openfaas.address, "http://127.0.0.1:8080");
-    assert!(openfaas.asynchronous && matches!(openfaas.auth, GatewayAuth::Basic { .. }));
+    assert!(openfaas.asynchronous && matches!(openfaas.auth, SinkAuth::Basic { .. }));
     assert_eq!((openfaas.timeout, openfaas.refresh), (Duration::from_secs(15), Duration::from_secs(60)));
     assert_eq!(openfaas.content_type, None);
     assert_eq!(openfaas.callback_url.as_deref(), Some("http://127.0.0.1:8080/function/done"));

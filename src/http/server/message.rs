@@ -7,11 +7,11 @@ use crate::stop::Stop;
 /// One request, complete with its body.
 pub struct InRequest {
     /// The method as it came, such as `POST`.
-    pub(crate) method: String,
+    pub method: String,
     /// The request target as it came, such as `/sdk?x=1`.
-    pub(crate) target: String,
+    pub target: String,
     /// Header fields in their order; bytes that are not UTF-8 are replaced.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// The body, transfer coding removed.
     pub body: Vec<u8>,
     /// Who asks.

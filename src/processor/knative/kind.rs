@@ -8,7 +8,7 @@ use super::target::{Finder, text_of};
 use crate::config::reader::Table;
 use crate::error::{Context, Error, Result};
 use crate::finding::{Finding, Tell};
-use crate::http::client::{Request, SendErrorKind, url_text};
+use crate::http::client::{Request, url_text};
 use crate::processor::{KnownEvents, Processor, ProcessorSettings};
 
 /// Reads the keys of a section.
@@ -76,17 +76,6 @@ fn probe(name: &str, config: &KnativeConfig, tell: Tell<'_>) {
             tell(Finding::Doubtful(format!("{url} answers; insecure = true: anybody could be answering")));
         }
         Ok(status) => tell(Finding::Good(format!("{url} answers ({status} to OPTIONS)"))),
-        Err(error) => tell(Finding::Failed(format!("{error}{}", cure(error.kind)))),
-    }
-}
-
-/// What to do where the error itself does not know.
-fn cure(kind: SendErrorKind) -> &'static str {
-    match kind {
-        SendErrorKind::Resolve => "; is the name right, and does this machine ask the right DNS server?",
-        SendErrorKind::Connect => "; is the sink running, is the port right, does a firewall refuse it?",
-        SendErrorKind::Timeout => "; is it reachable from here, or is `timeout` too short?",
-        SendErrorKind::Broken => "; is there an HTTP server at this port?",
-        SendErrorKind::Proxy | SendErrorKind::Tls | SendErrorKind::Request => "",
+        Err(error) => tell(Finding::Failed(format!("{error}{}", error.kind.cure()))),
     }
 }

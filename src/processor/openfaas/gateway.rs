@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::settings::{GatewayAuth, OpenfaasConfig};
+use super::settings::OpenfaasConfig;
 use super::topics::{Builder, TopicMap, parse_namespaces};
+use crate::config::sections::SinkAuth;
 use crate::error::{Context, Error, Result};
 use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError, url_text};
@@ -21,7 +22,7 @@ const CONNECTOR: &str = "event-router";
 pub(crate) struct Gateway {
     client: Client,
     address: String,
-    auth: GatewayAuth,
+    auth: SinkAuth,
     asynchronous: bool,
     timeout: Duration,
     content_type: Option<String>,
@@ -238,13 +239,13 @@ impl Gateway {
     /// The value of `Authorization`, with the secrets as they are now.
     fn authorization(&self) -> Result<Option<String>> {
         Ok(match &self.auth {
-            GatewayAuth::None => None,
-            GatewayAuth::Basic { username, password } => {
+            SinkAuth::None => None,
+            SinkAuth::Basic { username, password } => {
                 let username = username.read().context(|| "username of the gateway")?;
                 let password = password.read().context(|| "password of the gateway")?;
                 Some(format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))))
             }
-            GatewayAuth::Bearer(token) => {
+            SinkAuth::Bearer(token) => {
                 let token = token.read().context(|| "token of the gateway")?;
                 Some(format!("Bearer {}", token.trim()))
             }

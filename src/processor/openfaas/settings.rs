@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use crate::config::ConnectionConfig;
 use crate::config::reader::{Table, Value};
-use crate::config::secret::Secret;
-use crate::config::sections::{WAIT_MIN, connection};
+use crate::config::sections::{SinkAuth, WAIT_MIN, connection, sink_auth};
 use crate::config::url::Url;
-use crate::config::values::refuse_table;
 use crate::limits;
 
 /// Settings of an OpenFaaS gateway.
@@ -18,7 +16,7 @@ pub(crate) struct OpenfaasConfig {
     /// Functions are invoked through the gateway's queue: an acknowledgement means queued, not run.
     pub(crate) asynchronous: bool,
     /// How the router proves itself where the functions are listed.
-    pub(crate) auth: GatewayAuth,
+    pub(crate) auth: SinkAuth,
     /// Deadline of one invocation.
     pub(crate) timeout: Duration,
     /// How often the functions are listed.
@@ -32,28 +30,11 @@ pub(crate) struct OpenfaasConfig {
     pub(crate) connection: ConnectionConfig,
 }
 
-/// Who the router is for a gateway's `/system` routes.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum GatewayAuth {
-    /// Nobody.
-    #[default]
-    None,
-    /// Basic authentication.
-    Basic {
-        /// The account, mostly `admin`.
-        username: Secret,
-        /// Its password.
-        password: Secret,
-    },
-    /// A bearer token.
-    Bearer(Secret),
-}
-
 /// Reads the keys of a section.
 pub(super) fn read(table: &Table<'_>) -> Option<OpenfaasConfig> {
     let address = table.required("address", address);
     let asynchronous = table.get("async", Value::boolean).unwrap_or_default();
-    let auth = gateway_auth(table);
+    let auth = sink_auth(table);
     let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
     let refresh = table.get("refresh", |value| value.duration(limits::REFRESH_INTERVAL_MIN));
     let content_type = table.get("content_type", Value::media_type);
@@ -72,20 +53,6 @@ pub(super) fn read(table: &Table<'_>) -> Option<OpenfaasConfig> {
         callback_url,
         connection,
     })
-}
-
-/// `username` and `password`, or `token`, or nothing.
-fn gateway_auth(table: &Table<'_>) -> Option<GatewayAuth> {
-    let username = table.get("username", Value::secret);
-    let password = table.get("password", Value::secret);
-    let token = table.get("token", Value::secret);
-    match (table.has("username"), table.has("password"), table.has("token")) {
-        (false, false, false) => Some(GatewayAuth::None),
-        (true, true, false) => Some(GatewayAuth::Basic { username: username?, password: password? }),
-        (false, false, true) => Some(GatewayAuth::Bearer(token?)),
-        (_, _, true) => refuse_table(table, "holds `token` beside `username` or `password`, expected either"),
-        _ => refuse_table(table, "holds only one of `username` and `password`, expected both"),
-    }
 }
 
 /// The address of an OpenFaaS gateway, without `/` at its end: a second one there would make the

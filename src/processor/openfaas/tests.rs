@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::*;
 use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
+use crate::config::sections::SinkAuth;
 use crate::http::testing::{RawRequest, TestServer, read_request, serve, until_closed};
-use crate::processor::openfaas::settings::GatewayAuth;
 
 const SOON: Duration = Duration::from_secs(20);
 const LATER: Retry = Retry::Later { after: None, unsent: false };
@@ -94,7 +94,7 @@ fn config(address: String) -> OpenfaasConfig {
     OpenfaasConfig {
         address,
         asynchronous: false,
-        auth: GatewayAuth::None,
+        auth: SinkAuth::None,
         timeout: SOON,
         refresh: Duration::from_millis(10),
         content_type: None,
@@ -148,7 +148,7 @@ fn only_subscribers_are_invoked_with_what_functions_know() {
     script.functions(&[("echo", "VmPoweredOnEvent, Other"), ("deaf", "Other"), ("plain", "")]);
     script.set("/function/echo.fn", &[&ok("")]);
     let server = start(&script);
-    let auth = GatewayAuth::Basic {
+    let auth = SinkAuth::Basic {
         username: Secret::Literal("admin".into()),
         password: Secret::Literal("s3:cret".into()),
     };
@@ -193,7 +193,7 @@ fn options_change_route_and_headers() {
     let server = start(&script);
     let config = OpenfaasConfig {
         asynchronous: true,
-        auth: GatewayAuth::Bearer(Secret::Literal("t0ken\n".into())),
+        auth: SinkAuth::Bearer(Secret::Literal("t0ken\n".into())),
         content_type: Some("application/json".into()),
         callback_url: Some("http://gateway/function/done".into()),
         ..config(server.url("/gw/"))
@@ -478,7 +478,7 @@ fn missing_secret_is_said_and_asked_again() {
     let server = start(&script);
     let folder = crate::testing::folder("openfaas");
     let file = folder.path().join("token");
-    let auth = GatewayAuth::Bearer(Secret::File(file.clone()));
+    let auth = SinkAuth::Bearer(Secret::File(file.clone()));
     let openfaas =
         Openfaas::new("functions", &OpenfaasConfig { auth, ..config(server.url("")) }, true).unwrap();
     let failure = deliver(&openfaas, &delivery(0, &[])).failures.remove(0);

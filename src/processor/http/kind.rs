@@ -1,0 +1,55 @@
+//! HTTP APIs as a kind of processors: what the table of kinds needs of it, and how it is checked.
+
+use std::sync::Arc;
+
+use super::Http;
+use super::access::{Access, shown};
+use super::settings::{self, HttpConfig};
+use crate::config::reader::Table;
+use crate::error::{Context, Result};
+use crate::finding::{Finding, Tell};
+use crate::processor::{KnownEvents, Processor, ProcessorSettings};
+
+/// Reads the keys of a section.
+pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
+    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn ProcessorSettings>)
+}
+
+impl ProcessorSettings for HttpConfig {
+    fn address(&self) -> String {
+        shown(&self.address)
+    }
+
+    fn product(&self) -> Option<&'static str> {
+        Some("HTTP")
+    }
+
+    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+        Ok(Arc::new(Http::new(self, at_least_once).context(|| format!("processor {name}"))?))
+    }
+
+    fn probe(&self, name: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {
+        probe(name, self, tell);
+    }
+}
+
+/// Reads the secrets, resolves, connects and shakes hands as a run would. No request is sent: what one
+/// does there is not known.
+fn probe(name: &str, config: &HttpConfig, tell: Tell<'_>) {
+    let made = Http::new(config, true).and_then(|http| Ok((http, Access::read(config)?)));
+    let (http, access) = match made.context(|| format!("processor {name}")) {
+        Ok(made) => made,
+        Err(error) => return tell(Finding::Failed(error.to_string())),
+    };
+    match http.client.reach(&access.url, config.timeout) {
+        Err(error) => {
+            let text = access.without_secrets(&error.to_string());
+            tell(Finding::Failed(format!("{text}{}", error.kind.cure())));
+        }
+        Ok(()) if config.connection.tls.insecure && access.url.starts_with("https:") => {
+            let text = format!("{} answers; insecure = true: anybody could be answering", access.shown);
+            tell(Finding::Doubtful(text));
+        }
+        Ok(()) => tell(Finding::Good(format!("{} takes connections; no request was sent", access.shown))),
+    }
+}

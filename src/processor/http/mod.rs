@@ -1,0 +1,170 @@
+//! The processor `http`: one request of any HTTP API for each event, or for what waits.
+//!
+//! ```text
+//!   secrets (`access`) --> request --> answer --> 2xx or what `success` names: delivered
+//!                                           \--> refused: dead letter
+//!                                            \-> the sender or the address is refused, or it may pass: again
+//! ```
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use self::access::Access;
+use self::judge::Class;
+use self::settings::{Body, HttpConfig};
+use crate::cloudevents::{self, CloudEvent};
+use crate::error::Result;
+use crate::http::answer;
+use crate::http::client::{Client, ClientSettings, Request, Response, SendError};
+use crate::limits::{SINK_BODY_BYTES_MAX, TOKEN_FILE_AGE_MAX, WORKERS_MAX};
+use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, retry_of};
+
+mod access;
+mod judge;
+pub(crate) mod kind;
+pub(crate) mod settings;
+
+/// Sends requests to one address.
+pub(crate) struct Http {
+    config: HttpConfig,
+    client: Client,
+    at_least_once: bool,
+    access: Mutex<Option<(Instant, Arc<Access>)>>,
+}
+
+/// A request in the making.
+struct Message<'a> {
+    headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    body: Cow<'a, [u8]>,
+}
+
+impl Http {
+    /// A sender that has not connected yet. `at_least_once` allows to send a second time when a kept
+    /// connection turns out to be closed.
+    ///
+    /// # Errors
+    /// A proxy or TLS setting that cannot be used.
+    pub(crate) fn new(config: &HttpConfig, at_least_once: bool) -> Result<Http> {
+        let client =
+            Client::new(&ClientSettings { connection: &config.connection, connections_max: WORKERS_MAX })?;
+        Ok(Http { config: config.clone(), client, at_least_once, access: Mutex::default() })
+    }
+
+    /// Address and headers; files of secrets are read again after a while.
+    fn access(&self) -> Result<Arc<Access>> {
+        let mut held = crate::sync::lock(&self.access);
+        if let Some((read, access)) = &*held
+            && read.elapsed() < TOKEN_FILE_AGE_MAX
+        {
+            return Ok(access.clone());
+        }
+        let access = Arc::new(Access::read(&self.config)?);
+        *held = Some((Instant::now(), access.clone()));
+        Ok(access)
+    }
+
+    /// Whether the secrets are others now than those that were refused.
+    fn is_renewed(&self, refused: &Access) -> bool {
+        *crate::sync::lock(&self.access) = None;
+        self.access().is_ok_and(|access| *access != *refused)
+    }
+
+    fn deliver_one(&self, ce: &CloudEvent) -> Verdict {
+        let access = match self.access() {
+            Ok(access) => access,
+            Err(error) => {
+                let retry = Retry::Later { after: None, unsent: true };
+                return failed(retry, "secret", format!("{}: {error}", access::shown(&self.config.address)));
+            }
+        };
+        let message = self.message(ce);
+        self.judge(&access, self.send(&access, &message))
+    }
+
+    fn message<'a>(&'a self, ce: &'a CloudEvent) -> Message<'a> {
+        let own = self.config.content_type.as_deref();
+        let typed = |kind: Option<&'a str>| {
+            own.or(kind).map(|kind| ("content-type".into(), kind.into())).into_iter().collect()
+        };
+        match self.config.body {
+            Body::Binary => {
+                Message { headers: cloudevents::binary_headers(ce, &[]), body: (&ce.data[..]).into() }
+            }
+            Body::Data => {
+                Message { headers: typed(ce.datacontenttype.as_deref()), body: (&ce.data[..]).into() }
+            }
+            Body::Structured => {
+                let mut body = Vec::with_capacity(ce.data.len() + 512);
+                cloudevents::write_json(ce, &mut body);
+                Message {
+                    headers: typed(Some("application/cloudevents+json; charset=utf-8")),
+                    body: body.into(),
+                }
+            }
+        }
+    }
+
+    fn send(&self, access: &Access, message: &Message<'_>) -> Answer {
+        let own = message.headers.iter().map(|(name, value)| (&**name, &**value));
+        let every = access.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers: Vec<_> = own.chain(every).collect();
+        self.client.send(&Request {
+            method: self.config.method,
+            url: &access.url,
+            headers: &headers,
+            body: &message.body,
+            timeout: self.config.timeout,
+            body_bytes_max: SINK_BODY_BYTES_MAX,
+            repeat_if_stale: self.at_least_once,
+            head_suffices: true,
+        })
+    }
+
+    fn judge(&self, access: &Access, answer: Answer) -> Verdict {
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                let text = access.without_secrets(&error.to_string());
+                return failed(retry_of(&error), error.kind.reason(), text);
+            }
+        };
+        let (rules, status) = (&self.config.rules, response.status);
+        let after = answer::retry_after_of(&response);
+        let retry = match rules.class(status) {
+            Class::Delivered => return Verdict::delivered(),
+            Class::Later => Retry::Later { after, unsent: false },
+            // A token that has just been replaced.
+            Class::Sender if status == 401 && self.is_renewed(access) => {
+                Retry::Later { after: None, unsent: false }
+            }
+            Class::Sender => Retry::Sender { after },
+            Class::Never => Retry::Never,
+        };
+        let clean = |text: &str| access.without_secrets(text);
+        let mut detail = answer::refusal_with(self.config.method, &access.shown, &response, &clean);
+        if matches!(retry, Retry::Sender { .. }) {
+            detail = format!("{detail}: {}", rules.cure(status));
+        }
+        failed(retry, answer::status_reason(status), detail)
+    }
+}
+
+type Answer = std::result::Result<Response, SendError>;
+
+fn failed(retry: Retry, reason: &'static str, detail: String) -> Verdict {
+    Verdict::failed(Failure { target: String::new(), retry, reason, detail })
+}
+
+impl Processor for Http {
+    fn deliver_wait_max(&self) -> Duration {
+        self.config.timeout
+    }
+
+    fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
+        verdicts.extend(batch.iter().map(|delivery| self.deliver_one(&delivery.event.ce)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! `[processor.NAME]` of type `http`.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::de::DeValue;
+use ureq::http::{HeaderName, HeaderValue};
+
+use super::judge::{Codes, Rules};
+use crate::config::ConnectionConfig;
+use crate::config::reader::{Table, Value};
+use crate::config::secret::Secret;
+use crate::config::sections::{SinkAuth, WAIT_MIN, connection, sink_auth};
+use crate::config::url::check_sink;
+use crate::limits;
+
+/// Settings of a receiver of HTTP requests.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpConfig {
+    /// Where requests go.
+    pub(crate) address: Address,
+    /// `POST`, `PUT` or `PATCH`.
+    pub(crate) method: &'static str,
+    /// Headers by name.
+    pub(crate) headers: Vec<(String, HeaderText)>,
+    /// How the router proves itself.
+    pub(crate) auth: SinkAuth,
+    /// The word before a token in `Authorization`.
+    pub(crate) scheme: String,
+    /// What the body holds.
+    pub(crate) body: Body,
+    /// `Content-Type` in place of the body's own.
+    pub(crate) content_type: Option<String>,
+    /// What a status means.
+    pub(crate) rules: Rules,
+    /// Deadline of one delivery.
+    pub(crate) timeout: Duration,
+    /// How the connection is made.
+    pub(crate) connection: ConnectionConfig,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// A URL that may be shown, but for its query.
+    Plain(String),
+    /// A URL of which only scheme and host may be shown.
+    Secret(Secret),
+}
+
+/// The value of a header.
+#[derive(Clone, Debug)]
+pub(crate) enum HeaderText {
+    /// The same for all events.
+    Fixed(String),
+    /// The same, and not shown.
+    Secret(Secret),
+}
+
+/// What the body of a request holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// The CloudEvent as one JSON document.
+    #[default]
+    Structured,
+    /// The data; the attributes are headers.
+    Binary,
+    /// The data alone.
+    Data,
+}
+
+/// Headers that the client or another key writes, and what to write instead.
+const HEADERS_REFUSED: &[(&str, &str)] = &[
+    ("content-type", "write `content_type` instead"),
+    ("content-length", "it follows from the body"),
+    ("transfer-encoding", "it follows from the body"),
+    ("connection", "it is the client's"),
+    ("host", "it follows from `uri`"),
+];
+
+/// Reads the keys of a section.
+pub(super) fn read(table: &Table<'_>) -> Option<HttpConfig> {
+    let address = table.required("uri", address);
+    let methods = [("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")];
+    let method = table.get("method", |value| value.one_of(&methods));
+    let headers = table.get("headers", |value| value.table(headers)).unwrap_or_default();
+    let auth = sink_auth(table);
+    let scheme = table.get("scheme", scheme);
+    let body = table.get("body", |value| {
+        let words = [("structured", Body::Structured), ("binary", Body::Binary), ("data", Body::Data)];
+        value.one_of(&words)
+    });
+    let content_type = table.get("content_type", Value::media_type);
+    let success = table.get("success", Value::statuses);
+    let retry_on = table.get("retry_on", Value::statuses);
+    let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
+    let connection = connection(table);
+
+    let body = body.unwrap_or_default();
+    let (auth, mut rules) = (auth?, Rules::default());
+    refuse_contradictions(table, &headers, &auth, body);
+    rules.success = success.unwrap_or(rules.success);
+    rules.retry_on = retry_on;
+    Some(HttpConfig {
+        address: address?,
+        method: method.unwrap_or("POST"),
+        headers,
+        auth,
+        scheme: scheme.unwrap_or_else(|| "Bearer".to_string()),
+        body,
+        content_type,
+        rules,
+        timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),
+        connection,
+    })
+}
+
+/// Keys that are right, each by itself, and not together.
+fn refuse_contradictions(table: &Table<'_>, headers: &[(String, HeaderText)], auth: &SinkAuth, body: Body) {
+    let own = headers.iter().any(|(name, _)| name == "authorization");
+    if own && !matches!(auth, SinkAuth::None) {
+        table.problem("`headers` holds Authorization beside `token` or `username`: expected one of them");
+    }
+    if table.has("scheme") && !matches!(auth, SinkAuth::Bearer(_)) {
+        table.problem("`scheme` stands before a `token`, and there is none");
+    }
+    if table.has("content_type") && body == Body::Binary {
+        table.problem("`content_type` is the event's own with body = \"binary\"");
+    }
+}
+
+fn address(value: &Value<'_>) -> Option<Address> {
+    if let DeValue::String(_) = value.get_ref() {
+        return value.http_url().map(Address::Plain);
+    }
+    let secret = value.secret()?;
+    // One that cannot be read now was judged before. What is wrong with the text may repeat it.
+    match secret.read_with(&|name| value.document().environment(name)) {
+        Ok(text) if check_sink(&text).is_err() => {
+            value.refuse("the secret is no absolute URL such as https://HOST/PATH, without user and password")
+        }
+        _ => Some(Address::Secret(secret)),
+    }
+}
+
+/// A word such as `Splunk`.
+fn scheme(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !text.is_empty() && text.bytes().all(fits) {
+        Some(text.to_string())
+    } else {
+        value.refuse(format!("{text:?} is no scheme of Authorization such as \"Splunk\""))
+    }
+}
+
+fn headers(table: &Table<'_>) -> Option<Vec<(String, HeaderText)>> {
+    let mut read: Vec<(String, HeaderText)> = Vec::new();
+    for entry in table.entries() {
+        let name = entry.name().to_ascii_lowercase();
+        if name.parse::<HeaderName>().is_err() {
+            entry.problem("not the name of a header: letters, digits and `-`");
+            continue;
+        }
+        if let Some((_, instead)) = HEADERS_REFUSED.iter().find(|(refused, _)| *refused == name) {
+            entry.problem(format!("cannot be set here: {instead}"));
+            continue;
+        }
+        if read.iter().any(|(other, _)| *other == name) {
+            entry.problem("stands here twice: the letter case of a header's name does not count");
+        }
+        if let Some(text) = header_text(entry) {
+            read.push((name, text));
+        }
+    }
+    Some(read)
+}
+
+fn header_text(entry: &Value<'_>) -> Option<HeaderText> {
+    let DeValue::String(_) = entry.get_ref() else {
+        return entry.secret().map(HeaderText::Secret);
+    };
+    let text = entry.string()?;
+    if !text.is_ascii() || HeaderValue::from_str(text).is_err() {
+        return entry.refuse("holds a character that a header cannot");
+    }
+    Some(HeaderText::Fixed(text.to_string()))
+}
+
+impl Value<'_> {
+    /// Statuses, or hundreds of them such as `"2xx"`.
+    fn statuses(&self) -> Option<Codes> {
+        let codes = self.list("an array of statuses such as [\"2xx\", 409]", Value::status)?;
+        if codes.is_empty() {
+            return self.refuse("is empty, and names no status");
+        }
+        Some(Codes(codes))
+    }
+
+    fn status(&self) -> Option<RangeInclusive<u16>> {
+        if let DeValue::Integer(_) = self.get_ref() {
+            let status = u16::try_from(self.integer(100..=599)?).ok()?;
+            return Some(status..=status);
+        }
+        let text = self.string()?;
+        match text.strip_suffix("xx").and_then(|digit| digit.parse::<u16>().ok()) {
+            Some(hundred @ 1..=5) => Some(hundred * 100..=hundred * 100 + 99),
+            _ => self.refuse(format!("{text:?} is no status, expected a number such as 409, or \"2xx\"")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

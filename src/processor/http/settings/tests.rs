@@ -1,0 +1,58 @@
+use std::path::Path;
+
+use crate::config::file::Overrides;
+use crate::kinds::parse;
+
+/// What is said about a section with these keys; empty if it is right.
+fn said(keys: &str) -> Vec<String> {
+    let source = "[source.a]\ntype = 'vcenter'\naddress = 'https://vc'\nusername = 'u'\npassword = 'p'\n";
+    let text = format!("{source}[processor.b]\ntype = 'http'\n{keys}\n");
+    let environment = |name: &str| (name == "HOOK").then(|| "https://hooks.corp.local/T1/canary".to_string());
+    match parse(&text, Path::new("router.toml"), &Overrides::default(), &environment) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn right_settings_are_taken() {
+    for keys in [
+        "uri = 'https://h/path?x=1'",
+        "uri = { env = 'HOOK' }\nmethod = 'PUT'\nbody = 'data'\ncontent_type = 'text/plain'",
+        "uri = 'http://h'\ntoken = 't'\nscheme = 'Splunk'\nsuccess = ['2xx', 409]\nretry_on = [429, '5xx']",
+        "uri = 'http://h'\nusername = 'u'\npassword = 'p'\nheaders = { X-Scope-OrgID = 'a b', X-Key = { env = 'HOOK' } }",
+    ] {
+        assert_eq!(said(keys), [""; 0], "{keys}");
+    }
+}
+
+#[test]
+fn each_mistake_is_one_clear_line() {
+    for (keys, words) in [
+        ("", "processor.b.uri: is missing"),
+        ("uri = 'h/path'", "not an absolute URL"),
+        ("uri = 'https://u:p@h/'", "must not hold a user or password"),
+        ("uri = { env = 'NONE' }", "environment variable NONE is not set"),
+        ("uri = 'http://h'\nmethod = 'GET'", "\"GET\" is not known"),
+        ("uri = 'http://h'\nmethod = 'Post'", "did you mean \"POST\"?"),
+        ("uri = 'http://h'\nbody = 'jsn'", "\"jsn\" is not known"),
+        ("uri = 'http://h'\nheaders = { 'a b' = 'c' }", "not the name of a header"),
+        ("uri = 'http://h'\nheaders = { Content-Type = 'c' }", "write `content_type` instead"),
+        ("uri = 'http://h'\nheaders = { Host = 'c' }", "it follows from `uri`"),
+        ("uri = 'http://h'\nheaders = { A = '1', a = '2' }", "stands here twice"),
+        ("uri = 'http://h'\nheaders = { A = 'ä' }", "a character that a header cannot"),
+        ("uri = 'http://h'\ntoken = 't'\nusername = 'u'\npassword = 'p'", "expected either"),
+        ("uri = 'http://h'\nusername = 'u'", "expected both"),
+        ("uri = 'http://h'\nscheme = 'Splunk'", "`scheme` stands before a `token`"),
+        ("uri = 'http://h'\ntoken = 't'\nscheme = 'a b'", "no scheme of Authorization"),
+        ("uri = 'http://h'\ntoken = 't'\nheaders = { Authorization = 'x' }", "expected one of them"),
+        ("uri = 'http://h'\nsuccess = []", "names no status"),
+        ("uri = 'http://h'\nsuccess = ['20x']", "\"20x\" is no status"),
+        ("uri = 'http://h'\nretry_on = [99]", "from 100 to 599"),
+        ("uri = 'http://h'\nbody = 'binary'\ncontent_type = 'text/plain'", "the event's own"),
+    ] {
+        let said = said(keys);
+        assert_eq!(said.len(), 1, "{keys}: {said:?}");
+        assert!(said[0].contains(words) && !said[0].contains('\n'), "{keys}: {said:?}");
+    }
+}

@@ -1,0 +1,84 @@
+//! The processor http, from a vCenter to an API that does as it is told.
+
+use std::collections::BTreeSet;
+
+use crate::support::api::{Api, Call, push, vcenter};
+use crate::support::watcher::Watcher;
+use crate::support::{SOON, Test, wait_for};
+
+/// Keys of the events in the bodies, each the data of one event.
+fn keys(calls: &[Call]) -> BTreeSet<i64> {
+    let taken = calls.iter().filter(|call| call.status < 300);
+    taken.filter_map(|call| call.json()["Key"].as_i64()).collect()
+}
+
+#[test]
+fn what_vcenter_records_reaches_an_api() {
+    let test = Test::new("api");
+    let (simulator, source) = vcenter();
+    let api = Api::accepting();
+    let processor = format!(
+        "[processor.api]\ntype = \"http\"\nuri = \"{}/v1/events\"\nbody = \"data\"\nmethod = \"PUT\"\n\
+         token = \"t0\"\nscheme = \"Splunk\"\nheaders = {{ X-Scope-OrgID = \"dc 1\" }}\n",
+        api.url
+    );
+    test.write("router.toml", &(source + &processor));
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    let expected: BTreeSet<i64> = push(&simulator, 20).into_iter().collect();
+    let calls = api.wait("all events", |calls| expected.is_subset(&keys(calls)));
+    for call in &calls {
+        assert_eq!((call.method.as_str(), call.target.as_str()), ("PUT", "/v1/events"));
+        assert_eq!(call.header("authorization"), "Splunk t0");
+        assert_eq!(call.header("x-scope-orgid"), "dc 1");
+        assert_eq!(call.header("content-type"), "application/json");
+    }
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+#[test]
+fn secrets_are_told_nowhere() {
+    const SECRETS: [&str; 3] = ["canary-path", "canary-token", "canary-key"];
+    let test = Test::new("api-secrets");
+    let (simulator, source) = vcenter();
+    // It says all that it knows, and sends away.
+    let api = Api::start(|call| {
+        let body = format!("{} {} {}", call.target, call.header("authorization"), call.header("x-key"));
+        (if call.body.is_empty() { 200 } else { 403 }, "text/plain", body)
+    });
+    test.write("url", &format!("{}/T1/canary-path?sig=canary-path", api.url));
+    test.write("token", "canary-token\n");
+    let processor = "[processor.api]\ntype = \"http\"\nuri = { file = \"url\" }\ntoken = { file = \"token\" }\n\
+                     headers = { X-Key = { env = \"KEY\" } }\n";
+    let metrics = "[metrics]\nbind = \"127.0.0.1:0\"\n";
+    test.write("router.toml", &(source + processor + metrics));
+    let variables = [("KEY", "canary-key")];
+    let mut told = String::new();
+    for arguments in [&["check"][..], &["send", "--type", "VmPoweredOnEvent"]] {
+        let exit = test.start_with(arguments, &variables).wait_exit(SOON);
+        told += &(exit.stdout + &exit.stderr);
+    }
+    assert!(told.contains("takes connections") && told.contains("status 403"), "{told}");
+
+    let mut router = test.start_with(&["run", "--log-level", "trace"], &variables);
+    router.log_line(&["reading VMware"]);
+    push(&simulator, 3);
+    router.log_line(&["status 403"]);
+    let watcher = Watcher::of(&mut router);
+    wait_for("a page that shows the refusal", SOON, || {
+        let all = ["/", "/status", "/metrics", "/stats", "/readyz"].map(|path| watcher.get(path).1).concat();
+        told += &all;
+        all.contains("403").then_some(())
+    });
+    let environment = format!("/proc/{}/cmdline", router.id());
+    told += &std::fs::read_to_string(environment).unwrap();
+    let exit = router.end_by("TERM");
+    told += &(exit.stdout + &exit.stderr);
+    for secret in SECRETS {
+        let lines: Vec<&str> = told.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.is_empty(), "{secret}: {lines:?}");
+    }
+    assert!(SECRETS.iter().all(|secret| {
+        api.calls().iter().any(|call| format!("{} {:?}", call.target, call.headers).contains(secret))
+    }));
+}
