@@ -27,6 +27,13 @@ pub(crate) fn timestamp(text: &str) -> Option<jiff::Timestamp> {
     scalar::Time::parse(text).map(|time| time.timestamp)
 }
 
+/// A class of the schema and what it inherits from, itself first. Of one that the schema does not know
+/// only its name is known.
+pub(crate) fn lineage(class: &str) -> impl Iterator<Item = &str> {
+    let bases = schema::TABLE.lineage(class).skip(1).map(|base: &str| base);
+    std::iter::once(class).chain(bases)
+}
+
 /// Something in an event that the schema does not explain. The event is delivered all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Anomaly {

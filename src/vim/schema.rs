@@ -11,6 +11,9 @@ use std::sync::{LazyLock, OnceLock};
 /// What stands in place of a time that is absent but not optional: Go's zero time.
 const TIME_ZERO: &str = "\"0001-01-01T00:00:00Z\"";
 
+/// Classes from one to its root; the deepest of the schema has nine.
+const LEVELS_MAX: usize = 32;
+
 /// The table of this program.
 pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(include_str!("schema.txt")));
 
@@ -152,6 +155,14 @@ impl Table {
         self.classes[index].get_or_init(|| Box::new(self.read(self.line(index))))
     }
 
+    /// A class and what it inherits from, itself first; nothing of one that is unknown.
+    pub(super) fn lineage(&self, name: &str) -> impl Iterator<Item = &'static str> {
+        let line = |name: &str| self.find(name).map(|index| self.line(usize::from(index)));
+        std::iter::successors(line(name), move |class| line(class.base()))
+            .take(LEVELS_MAX)
+            .map(|class| class.name)
+    }
+
     /// The class of an array that the schema calls `ArrayOfX`, where X is a class.
     pub(super) fn array_of(&self, element: ClassIndex) -> Class {
         let name = self.line(usize::from(element)).name;
@@ -164,7 +175,9 @@ impl Table {
     fn read(&self, line: Line) -> Class {
         let mut levels = vec![line];
         // A table that is not closed would only lose members; its test says that it is closed.
-        while let Some(index) = self.find(levels[levels.len() - 1].base()).filter(|_| levels.len() < 32) {
+        while let Some(index) =
+            self.find(levels[levels.len() - 1].base()).filter(|_| levels.len() < LEVELS_MAX)
+        {
             levels.push(self.line(usize::from(index)));
         }
         let mut class = Class::new(line.name.to_owned());

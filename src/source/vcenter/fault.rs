@@ -6,6 +6,7 @@ use super::soap::{self, AnswerError, Fault};
 use crate::error::Error;
 use crate::http::client::{SendError, SendErrorKind};
 use crate::source::SourceFailure;
+use crate::vim;
 
 /// Why a call gave no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +67,9 @@ impl From<Error> for CallError {
 }
 
 impl CallError {
-    /// Whether the fault is of this type.
+    /// Whether the fault is of this type, or of one that inherits from it.
     pub(crate) fn is_fault(&self, ty: &str) -> bool {
-        matches!(self, CallError::Fault(fault) if fault.ty == ty)
+        matches!(self, CallError::Fault(fault) if fault.is(ty))
     }
 
     /// The server does not do this for us, and will not next time.
@@ -97,47 +98,18 @@ impl CallError {
     }
 }
 
-/// The fault that says what to do: a fault of the schema is also all that it inherits from. A session that
-/// is gone (`NotAuthenticated`, a `NoPermission` there) is no matter of rights.
-fn base_of(ty: &str) -> &str {
-    match ty {
-        "PasswordExpired" | "InvalidClientCertificate" => "InvalidLogin",
-        "InvalidType" => "InvalidRequest",
-        "HostAccessRestrictedToManagementServer" => "NotSupported",
-        "IncompatibleSetting"
-        | "InvalidDasConfigArgument"
-        | "InvalidDasRestartPriorityForFtVm"
-        | "InvalidDrsBehaviorForFtVm"
-        | "InvalidIndexArgument" => "InvalidArgument",
-        "ExpiredFeatureLicense"
-        | "FailToEnableSPBM"
-        | "HostInventoryFull"
-        | "InUseFeatureManipulationDisallowed"
-        | "IncorrectHostInformation"
-        | "InvalidEditionLicense"
-        | "InventoryHasStandardAloneHosts"
-        | "LicenseDowngradeDisallowed"
-        | "LicenseExpired"
-        | "LicenseKeyEntityMismatch"
-        | "LicenseRestricted"
-        | "LicenseSourceUnavailable"
-        | "NoLicenseServerConfigured"
-        | "VmLimitLicense"
-        | "VramLimitLicense" => "NotEnoughLicenses",
-        ty => ty,
-    }
-}
-
-/// The types that stand here are decided by contract; what is unknown is taken as passing.
+/// The types that stand here are decided by contract, and with each of them what inherits from it, as the
+/// schema knows it; what is unknown is taken as passing.
 fn fault_failure(ty: &str) -> SourceFailure {
-    match base_of(ty) {
-        "InvalidLogin" => SourceFailure::LoginRefused,
-        "NoPermission" | "InvalidRequest" | "MethodNotFound" | "NotSupported" | "NotImplemented"
-        | "InvalidArgument" | "InvalidLocale" | "NotEnoughLicenses" | "RestrictedVersion" => {
-            SourceFailure::Misconfigured
-        }
-        _ => SourceFailure::Lost,
-    }
+    let decided = |ty| match ty {
+        "InvalidLogin" => Some(SourceFailure::LoginRefused),
+        "NoPermission" | "InvalidRequest" | "NotSupported" | "NotImplemented" | "InvalidArgument"
+        | "InvalidLocale" | "NotEnoughLicenses" | "RestrictedVersion" => Some(SourceFailure::Misconfigured),
+        // A session that is gone is no matter of rights, although it inherits from `NoPermission`.
+        "NotAuthenticated" => Some(SourceFailure::Lost),
+        _ => None,
+    };
+    vim::lineage(ty).find_map(decided).unwrap_or(SourceFailure::Lost)
 }
 
 impl Display for CallError {
@@ -177,19 +149,21 @@ impl Display for CallError {
 
 /// What to do about a fault, where that is not "wait".
 fn fault_cure(ty: &str) -> Option<&'static str> {
-    Some(match base_of(ty) {
-        "InvalidLogin" => {
-            "check username and password of the source, and whether the account is locked or its password expired"
-        }
-        "NoPermission" => {
-            "give the account a role with System.View and System.Read on the root folder, propagated to its children"
-        }
-        "NotAuthenticated" => "the session is gone",
-        "ManagedObjectNotFound" => "the collector is gone, and probably the session with it",
-        "InvalidRequest" | "MethodNotFound" | "NotSupported" | "NotImplemented" => {
-            "the server lacks what every vCenter since 6.0 has; is the address that of a vCenter and not of a host?"
-        }
-        _ => return None,
+    vim::lineage(ty).find_map(|ty| {
+        Some(match ty {
+            "InvalidLogin" => {
+                "check username and password of the source, and whether the account is locked or its password expired"
+            }
+            "NotAuthenticated" => "the session is gone",
+            "NoPermission" => {
+                "give the account a role with System.View and System.Read on the root folder, propagated to its children"
+            }
+            "ManagedObjectNotFound" => "the collector is gone, and probably the session with it",
+            "InvalidRequest" | "NotSupported" | "NotImplemented" => {
+                "the server lacks what every vCenter since 6.0 has; is the address that of a vCenter and not of a host?"
+            }
+            _ => return None,
+        })
     })
 }
 
@@ -220,6 +194,9 @@ mod tests {
             (fault("LicenseExpired"), Misconfigured),
             (fault("InvalidType"), Misconfigured),
             (fault("InvalidIndexArgument"), Misconfigured),
+            (fault("HostAccessRestrictedToManagementServer"), Misconfigured),
+            (fault("VramLimitLicense"), Misconfigured),
+            (fault("InvalidPowerState"), Lost),
             (fault("NoPermission"), Misconfigured),
             (fault("InvalidRequest"), Misconfigured),
             (fault("MethodNotFound"), Misconfigured),
@@ -233,6 +210,19 @@ mod tests {
         ] {
             assert_eq!(error.failure(), failure, "{error}");
         }
+        for (ty, base, is_one) in [
+            ("IncompatibleSetting", "InvalidArgument", true),
+            ("InvalidPowerState", "InvalidState", true),
+            ("NotAuthenticated", "NoPermission", true),
+            ("NotAuthenticated", "NotAuthenticated", true),
+            ("FaultOfTheFuture", "FaultOfTheFuture", true),
+            ("InvalidArgument", "IncompatibleSetting", false),
+            ("InvalidState", "InvalidArgument", false),
+            ("", "InvalidState", false),
+        ] {
+            assert_eq!(fault(ty).is_fault(base), is_one, "{ty} is {base}");
+        }
+        assert!(!CallError::NotSoap("InvalidState".into()).is_fault("InvalidState"));
         let expired = fault("PasswordExpired").to_string();
         assert!(
             expired.starts_with("PasswordExpired") && expired.contains("its password expired"),

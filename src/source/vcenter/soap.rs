@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use quick_xml::escape::escape;
 
 use crate::error::{Error, Result};
+use crate::vim;
 use crate::vim::tree::{self, Node};
 
 /// A managed object reference, such as `EventManager` / `EventManager`.
@@ -92,6 +93,13 @@ pub(crate) enum AnswerError {
     NotSoap(String),
     /// SOAP that breaks off or lacks what it must have.
     Garbled(Error),
+}
+
+impl Fault {
+    /// Whether it is of this type, or of one that inherits from it.
+    pub(crate) fn is(&self, ty: &str) -> bool {
+        vim::lineage(&self.ty).any(|own| own == ty)
+    }
 }
 
 impl std::fmt::Display for Fault {
@@ -296,7 +304,7 @@ pub(crate) fn property(answer: &Node) -> Result<Option<&Node>, AnswerError> {
     for object in result.all("objects") {
         if let Some(fault) = missing_fault(object) {
             // The property itself is unknown: that is an answer, not a failure.
-            if fault.ty == "InvalidProperty" {
+            if fault.is("InvalidProperty") {
                 return Ok(None);
             }
             return Err(AnswerError::Fault(fault));
@@ -350,7 +358,7 @@ pub(crate) fn not_xml(body: &[u8]) -> Option<String> {
 
 /// The time of an `xsd:dateTime`; one without offset is taken as UTC, as vCenter means it.
 pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
-    crate::vim::timestamp(text)
+    vim::timestamp(text)
 }
 
 struct Request {
