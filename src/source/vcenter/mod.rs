@@ -288,5 +288,12 @@ impl Source for Vcenter {
     }
 }
 
+/// One that is dropped without being closed must not leave a thread that calls without end.
+impl Drop for Vcenter {
+    fn drop(&mut self) {
+        self.open.iter().chain(&self.stale).for_each(Open::halt);
+    }
+}
+
 #[cfg(test)]
 mod tests;
