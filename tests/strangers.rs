@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use event_router::demo::record::Draft;
@@ -31,6 +31,8 @@ struct Watched {
     address: SocketAddr,
     simulator: Simulator,
     delivered: Arc<AtomicUsize>,
+    // Whoever holds it for writing holds back the sink's answers.
+    answers: Arc<RwLock<()>>,
     _sink: Server,
     _test: Test,
 }
@@ -40,8 +42,10 @@ impl Watched {
         let test = Test::new("strangers");
         let simulator = Simulator::start(Settings::default()).unwrap();
         let delivered = Arc::new(AtomicUsize::new(0));
-        let counter = delivered.clone();
+        let answers = Arc::new(RwLock::new(()));
+        let (counter, may_answer) = (delivered.clone(), answers.clone());
         let sink = Server::start("127.0.0.1:0", ServerSettings::default(), move |_| {
+            drop(may_answer.read().unwrap());
             counter.fetch_add(1, Ordering::Relaxed);
             Reply::Answer(Answer::text(202, "ok"))
         })
@@ -62,8 +66,11 @@ impl Watched {
         let line = router.log_line(&["starting metrics server"]);
         let address = line.split("http://").last().unwrap().trim_end_matches('/').parse().unwrap();
         router.log_line(&["reading"]);
-        let mut watched = Watched { router, address, simulator, delivered, _sink: sink, _test: test };
-        // Everything that a delivery and an answer need is there before memory is compared.
+        let mut watched =
+            Watched { router, address, simulator, delivered, answers, _sink: sink, _test: test };
+        // Everything that a delivery and an answer need is there before memory is compared: full pages and
+        // a full queue too, which a machine with much to do brings about by itself.
+        watched.deliver_late(2 * EVENTS);
         watched.deliver(EVENTS);
         ["/", "/status", "/metrics", "/stats", "/livez"].iter().for_each(|path| watched.ask(path));
         watched
@@ -71,10 +78,30 @@ impl Watched {
 
     /// Has events happen and waits until the sink has them all.
     fn deliver(&mut self, events: usize) {
+        let wanted = self.push(events);
+        self.wait_for_delivered(wanted);
+    }
+
+    /// The same, with a sink that answers only when all events have happened: the queue is full, and so are
+    /// the pages behind it.
+    fn deliver_late(&mut self, events: usize) {
+        let answers = self.answers.clone();
+        let held = answers.write().unwrap();
+        let wanted = self.push(events);
+        drop(held);
+        self.wait_for_delivered(wanted);
+    }
+
+    /// Has events happen and gives how many the sink then has to have.
+    fn push(&mut self, events: usize) -> usize {
         let wanted = self.delivered.load(Ordering::Relaxed) + events;
         for _ in 0..events {
             self.simulator.push(Draft::vm("VmPoweredOnEvent", "web-1", "vm-1"));
         }
+        wanted
+    }
+
+    fn wait_for_delivered(&self, wanted: usize) {
         wait_for("all events", SOON, || (wanted <= self.delivered.load(Ordering::Relaxed)).then_some(()));
     }
 
