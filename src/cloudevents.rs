@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{Context, Error, Result};
 
+pub(crate) mod incoming;
+
 /// One CloudEvent. Empty attributes are absent, never empty strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudEvent {
@@ -44,6 +46,19 @@ impl CloudEvent {
     pub(crate) fn name(&self) -> &str {
         let in_type = || self.ty.get(self.name_in_type.clone()?);
         self.subject.as_deref().or_else(in_type).unwrap_or(&self.ty)
+    }
+
+    /// Takes out what version 0.3 says about its data: true when that is base64.
+    fn take_encoding(&mut self) -> Result<bool> {
+        const NAME: &str = "datacontentencoding";
+        let Some(encoding) = self.extensions.iter().find(|(name, _)| &**name == NAME) else {
+            return Ok(false);
+        };
+        if !encoding.1.eq_ignore_ascii_case("base64") {
+            return Err(Error::new(format!("attribute `{NAME}` is {:?}, expected \"base64\"", encoding.1)));
+        }
+        self.extensions = self.extensions.iter().filter(|(name, _)| &**name != NAME).cloned().collect();
+        Ok(true)
     }
 }
 
@@ -169,10 +184,11 @@ fn write_data(ce: &CloudEvent, out: &mut Vec<u8>) {
     }
 }
 
-/// The event of a JSON text as [`write_json`] makes it. JSON data comes back byte for byte.
+/// The event of a JSON text, of version 1.0 or 0.3 of the specification. JSON data comes back byte for
+/// byte; extensions that are no strings come back as their text.
 ///
 /// # Errors
-/// When the text is not JSON, or an attribute is missing or not a string.
+/// When the text is not JSON, or an attribute is missing or cannot be one.
 pub(crate) fn read_json(text: &str) -> Result<CloudEvent> {
     let mut members: BTreeMap<String, &RawValue> =
         serde_json::from_str(text).map_err(|error| Error::new(format!("not a JSON object: {error}")))?;
@@ -180,34 +196,77 @@ pub(crate) fn read_json(text: &str) -> Result<CloudEvent> {
     let base64 = members.remove("data_base64");
     let mut attributes = BTreeMap::new();
     for (name, value) in members {
-        let value: String = serde_json::from_str(value.get()).context(|| format!("attribute `{name}`"))?;
-        attributes.insert(name, value);
-    }
-    attributes.remove("specversion");
-    let mut required = |name: &str| {
-        attributes.remove(name).ok_or_else(|| Error::new(format!("attribute `{name}` is missing")))
-    };
-    let (id, source, ty) = (required("id")?, required("source")?, required("type")?);
-    let datacontenttype = attributes.remove("datacontenttype");
-    let data = match (data, base64) {
-        (Some(data), _) if datacontenttype.as_deref().is_some_and(is_json) => data.get().as_bytes().to_vec(),
-        (Some(data), _) => serde_json::from_str::<String>(data.get()).context(|| "data")?.into_bytes(),
-        (None, Some(base64)) => {
-            let base64: String = serde_json::from_str(base64.get()).context(|| "data_base64")?;
-            BASE64_STANDARD.decode(base64).context(|| "data_base64")?
+        if let Some(value) = attribute(&name, value)? {
+            attributes.insert(name, value);
         }
-        (None, None) => Vec::new(),
+    }
+    let mut ce = of_attributes(attributes)?;
+    let of_text = |text: &RawValue, what| serde_json::from_str::<String>(text.get()).context(|| what);
+    let of_base64 = |text: &RawValue, what| BASE64_STANDARD.decode(of_text(text, what)?).context(|| what);
+    let is_encoded = ce.take_encoding()?;
+    // Without a type, data is JSON (JSON format 1.0.2, section 3.1).
+    let is_json_data = ce.datacontenttype.as_deref().is_none_or(is_json);
+    let (data, ty) = match (data, base64) {
+        (Some(data), _) if is_encoded => (of_base64(data, "data")?, "application/octet-stream"),
+        (Some(data), _) if is_json_data => (data.get().as_bytes().to_vec(), "application/json"),
+        (Some(data), _) if data.get().starts_with('"') => (of_text(data, "data")?.into_bytes(), "text/plain"),
+        // What is no text stands for data of its type in a form of its own.
+        (Some(data), _) => (data.get().as_bytes().to_vec(), "text/plain"),
+        (None, Some(base64)) => (of_base64(base64, "data_base64")?, "application/octet-stream"),
+        (None, None) => return Ok(ce),
     };
+    ce.data = data;
+    ce.datacontenttype.get_or_insert(Cow::Borrowed(ty));
+    Ok(ce)
+}
+
+/// The text of a member; none if it is there and has no value.
+fn attribute(name: &str, value: &RawValue) -> Result<Option<String>> {
+    match value.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(value.get()).context(|| format!("attribute `{name}`")).map(Some),
+        Some(b'n') => Ok(None),
+        Some(b'{' | b'[') => Err(Error::new(format!("attribute `{name}`: expected a string"))),
+        _ => Ok(Some(value.get().to_string())),
+    }
+}
+
+/// An event of these attributes, without data.
+fn of_attributes(mut attributes: BTreeMap<String, String>) -> Result<CloudEvent> {
+    let mut required = |name: &str| match attributes.remove(name) {
+        Some(value) if value.is_empty() => Err(Error::new(format!("attribute `{name}` is empty"))),
+        Some(value) => Ok(value),
+        None => Err(Error::new(format!("attribute `{name}` is missing"))),
+    };
+    let version = required("specversion")?;
+    let (id, source, ty) = (required("id")?, required("source")?, required("type")?);
+    if version != "0.3" && version != "1.0" {
+        return Err(Error::new(format!(
+            "attribute `specversion` is {version:?}, expected \"1.0\" or \"0.3\""
+        )));
+    }
+    if let Some(schema) = attributes.remove("schemaurl").filter(|_| version == "0.3") {
+        attributes.insert("dataschema".to_string(), schema);
+    }
+    let mut optional = |name: &str| attributes.remove(name).filter(|value| !value.is_empty());
+    let (subject, time) = (optional("subject"), optional("time"));
+    let datacontenttype = optional("datacontenttype").map(Cow::Owned);
+    if let Some(name) = attributes.keys().find(|name| !valid_attribute_name(name)) {
+        return Err(Error::new(format!(
+            "attribute `{}` cannot be one: names have lower-case letters and digits",
+            name.escape_debug()
+        )));
+    }
+    let extensions = attributes.into_iter().filter(|(_, value)| !value.is_empty());
     Ok(CloudEvent {
         id,
         source: source.into(),
         ty: ty.into(),
         name_in_type: None,
-        subject: attributes.remove("subject"),
-        time: attributes.remove("time"),
-        datacontenttype: datacontenttype.map(Cow::Owned),
-        data,
-        extensions: attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        subject,
+        time,
+        datacontenttype,
+        data: Vec::new(),
+        extensions: extensions.map(|(name, value)| (name.into(), value.into())).collect(),
     })
 }
 

@@ -1,5 +1,8 @@
 //! One event on its way through the router, and where it stands in its source's history.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::cloudevents::CloudEvent;
@@ -50,6 +53,15 @@ pub struct Event {
     pub ce: CloudEvent,
     /// What the source could not explain in it. It is delivered all the same.
     pub anomalies: Vec<Anomaly>,
+    /// Who waits for its settling, if anybody does.
+    pub receipt: Option<Arc<dyn Receipt>>,
+}
+
+/// What a source that owes somebody an answer gives an event on its way.
+pub trait Receipt: Debug + Send + Sync {
+    /// The event is settled: acknowledged, not wanted by the route, or kept as a dead letter. Quick, and
+    /// waits for nobody.
+    fn settled(&self);
 }
 
 /// One type of events.
@@ -67,5 +79,12 @@ impl Event {
     /// Bytes that the event holds in memory, near enough for queue limits.
     pub(crate) fn bytes(&self) -> usize {
         self.ce.data.len() + 512
+    }
+
+    /// Tells who waits for it that the event is settled.
+    pub(crate) fn tell_settled(&self) {
+        if let Some(receipt) = &self.receipt {
+            receipt.settled();
+        }
     }
 }

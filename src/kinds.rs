@@ -12,7 +12,7 @@ use crate::config::sections::{Kinds, ProcessorKind, SourceKind};
 use crate::config::{self, RouteConfig};
 use crate::error::{Error, Result};
 use crate::processor::{ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
-use crate::source::{SourceSettings, vcenter};
+use crate::source::{SourceSettings, vcenter, webhook};
 
 /// A configuration whose sections are of these kinds.
 pub type Config = config::Config<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>>;
@@ -25,8 +25,9 @@ pub type Converted = legacy::Converted<Arc<dyn SourceSettings>, Arc<dyn Processo
 
 const KINDS: Kinds<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>> = Kinds {
     sources: &[
-        SourceKind { word: "vcenter", at_least_once: true, read: vcenter::kind::read },
-        SourceKind { word: "vcsim", at_least_once: false, read: vcenter::kind::read },
+        SourceKind { word: "vcenter", at_least_once: true, has_history: true, read: vcenter::kind::read },
+        SourceKind { word: "vcsim", at_least_once: false, has_history: true, read: vcenter::kind::read },
+        SourceKind { word: "webhook", at_least_once: true, has_history: false, read: webhook::kind::read },
     ],
     processors: &[
         ProcessorKind { word: "knative", read: knative::kind::read },

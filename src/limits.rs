@@ -43,7 +43,7 @@ pub(crate) const BATCHES_AHEAD_MAX: usize = 14;
 /// Bytes of one batch; a larger event is a batch of its own and takes several places.
 pub(crate) const BATCH_BYTES_MAX: usize = 32 * 1024;
 /// Entries of one batch.
-pub(crate) const BATCH_ENTRIES_MAX: usize = 128;
+pub(crate) const BATCH_ENTRIES_MAX: usize = 120;
 // One batch is being filled and one emptied beside those in the channel.
 const AROUND_CHANNEL: usize = BATCHES_AHEAD_MAX + 2;
 /// How often the page's address is tried that cannot be listened on.
@@ -397,6 +397,23 @@ pub(crate) const SERVER_LINGER_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub(crate) const SERVER_ABANDONED_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Stack of an inbound connection's thread: address space, of which little is ever touched.
 pub(crate) const SERVER_STACK_BYTES: usize = 512 * 1024;
+/// Open connections of senders to a webhook: each waits for the answer to one request.
+pub(crate) const WEBHOOK_CONNECTIONS_MAX: usize = 128;
+/// Where events are posted to a webhook that does not say.
+pub(crate) const WEBHOOK_PATH_DEFAULT: &str = "/webhook";
+/// How long a sender to a webhook is kept waiting: many give up after 10 to 30 seconds.
+pub(crate) const WEBHOOK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// When a sender that waited in vain may send again.
+pub(crate) const WEBHOOK_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The smallest `body_max` of a webhook: an event of 64 KiB is the largest that everybody must take
+/// (CloudEvents 1.0.2, "Size Limits").
+pub(crate) const WEBHOOK_BODY_BYTES_MIN: u64 = 64 * 1024;
+/// Events of one batch that is posted.
+pub(crate) const WEBHOOK_BATCH_EVENTS_MAX: usize = 1000;
+/// Settled events that a webhook recognises when they are sent again.
+pub(crate) const WEBHOOK_SETTLED_MAX: usize = 20_000;
+/// How long it does so.
+pub(crate) const WEBHOOK_SETTLED_AGE_MAX: Duration = Duration::from_secs(600);
 /// Open connections to the simulated vCenter.
 pub(crate) const SIMULATOR_CONNECTIONS_MAX: usize = 512;
 /// The simulated vCenter keeps an idle connection this long.

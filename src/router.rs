@@ -244,8 +244,9 @@ fn forget(running: &mut [Vec<Role>], exit: &Exit) {
 pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> {
     let (source, processor) = kinds::ends(config, route)?;
     let state_dir = source.checkpoint.then_some(config.state_dir.as_path());
-    let positions =
-        state_dir.map(|folder| FilePositions::new(folder, &route.name, source.settings.address()));
+    let positions = state_dir
+        .filter(|_| source.has_history)
+        .map(|folder| FilePositions::new(folder, &route.name, source.settings.address()));
     let about = About {
         route: route.name.clone(),
         source: source.name.clone(),

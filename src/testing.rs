@@ -27,7 +27,8 @@ pub(crate) fn event(key: i64, object: &str) -> crate::event::Event {
         data: format!("{{\"Key\":{key}}}").into_bytes(),
         extensions: [].into(),
     };
-    crate::event::Event { position, lane: crate::event::Lane::of_object(object), ce, anomalies: Vec::new() }
+    let lane = crate::event::Lane::of_object(object);
+    crate::event::Event { position, lane, ce, anomalies: Vec::new(), receipt: None }
 }
 
 /// Settings of this kind.

@@ -82,6 +82,8 @@ mod stats;
 mod strangers;
 // What vCenter filters by names, and what the router does.
 mod types;
+// Events that others post, whatever they and the sink do.
+mod webhook;
 // House rules of the source code.
 mod tidy;
 // Whom the router believes.

@@ -56,7 +56,7 @@ fn delivery() -> Delivery {
         extensions: [].into(),
     };
     let position = Position { key: 1, time: Timestamp::UNIX_EPOCH };
-    Delivery::new(Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() })
+    Delivery::new(Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new(), receipt: None })
 }
 
 /// `200-299` and the like for statuses with the same outcome.

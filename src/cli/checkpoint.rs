@@ -98,6 +98,7 @@ fn inherited(config: &Config, route: &RouteConfig) -> String {
 
 fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> {
     let source = config.sources.iter().find(|source| source.name == route.from);
+    source.map_or(Ok(()), |source| super::with_history(source, "there is no position to set"))?;
     let Some(source) = source.filter(|source| source.checkpoint) else {
         return Err(Error::new(format!("route {} keeps no checkpoint (checkpoint = false)", route.name)));
     };

@@ -146,7 +146,7 @@ fn deliver(
     let position = Position { key: 0, time: jiff::Timestamp::UNIX_EPOCH };
     let pending = if letter.target.is_empty() { Vec::new() } else { vec![letter.target.clone()] };
     // No attempts yet: the named target is meant, whatever the sink lists by now.
-    let event = Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() };
+    let event = Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new(), receipt: None };
     let delivery = Delivery { pending, ..Delivery::new(event) };
     let mut verdicts = Vec::new();
     sender.deliver(&[delivery], &mut verdicts);

@@ -153,6 +153,20 @@ fn source_of<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a SourceCon
     Err(Error::new(format!("{error}; it has: {}", names.join(", "))))
 }
 
+/// A command reads a source beside the router, or what it had before.
+///
+/// # Errors
+/// When the source gives each event once, to whoever is there.
+fn with_history(source: &SourceConfig, consequence: &str) -> Result<(), Error> {
+    match source.has_history {
+        true => Ok(()),
+        false => Err(Error::new(format!(
+            "source {} ({}) keeps no history: {consequence}",
+            source.name, source.type_name
+        ))),
+    }
+}
+
 /// Loads the configuration, starts the log, and runs a command that needs both.
 fn with_config(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(), Failure>) -> Exit {
     with_secrets(invocation, SecretUse::Needed, command)

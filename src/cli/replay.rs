@@ -12,7 +12,7 @@ use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, dead_letters, printing};
 use crate::config::{Order, RouteConfig};
 use crate::error::Error;
-use crate::kinds::Config;
+use crate::kinds::{self, Config};
 use crate::observe::registry::Watched;
 use crate::observe::snapshot::RouteSnapshot;
 use crate::processor::stdout::Stdout;
@@ -60,6 +60,8 @@ pub(super) fn replay(
     // A replay delivers everything, whatever its source promises: it can be repeated.
     config.sources.iter_mut().for_each(|source| source.checkpoint = true);
     let (end_span, span_ended) = stop_signal();
+    let (source, _) = kinds::ends(&config, &route).map_err(refused)?;
+    super::with_history(source, "nothing of it can be replayed").map_err(refused)?;
     let mut parts = parts(&config, &route).map_err(refused)?;
     parts.source = Box::new(Span::new(parts.source, options.from, options.to, end_span));
     parts.replay_max = None;

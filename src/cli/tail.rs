@@ -34,6 +34,12 @@ pub(super) fn tail(
         let wanted = super::source_of(&config, Some(name)).map_err(refused)?.clone();
         config.sources = vec![wanted];
     }
+    let watched =
+        |source: &SourceConfig| super::with_history(source, "nothing can be watched beside its routes");
+    match source {
+        Some(_) => config.sources.iter().try_for_each(watched).map_err(refused)?,
+        None => config.sources.retain(|source| source.has_history),
+    }
     let folder = Folder::new("tail")?;
     config.routes = config.sources.iter().map(|source| route(source, pattern.as_ref())).collect();
     config.processors = vec![kinds::screen(SCREEN)];

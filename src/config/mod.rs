@@ -63,6 +63,8 @@ pub struct SourceConfig<S> {
     pub(crate) name: String,
     /// At-least-once (true) or at-most-once.
     pub(crate) checkpoint: bool,
+    /// Its events can be read again from a point in time.
+    pub(crate) has_history: bool,
     /// Bound on replay after downtime; none means unbounded.
     pub(crate) replay_max: Option<Duration>,
     /// How far behind the position events are still delivered that are recorded late.

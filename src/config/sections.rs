@@ -26,6 +26,8 @@ pub(crate) struct SourceKind<S> {
     pub(crate) word: &'static str,
     /// What it promises where the section does not say `checkpoint`.
     pub(crate) at_least_once: bool,
+    /// Whether its events can be read again from a point in time: only then there is a position to keep.
+    pub(crate) has_history: bool,
     /// Reads the keys of its own.
     pub(crate) read: fn(&Table<'_>) -> Option<S>,
 }
@@ -47,13 +49,17 @@ pub(super) fn source<S>(name: &str, table: &Table<'_>, kinds: &[SourceKind<S>]) 
     let Some(kind) = table.required("type", |value| value.one_of(&words)) else {
         return table.unjudged();
     };
-    let checkpoint = table.get("checkpoint", Value::boolean).unwrap_or(kind.at_least_once);
-    let replay_max = table.get("replay_max", |value| value.duration(WAIT_MIN));
-    let overlap = table.get("overlap", |value| value.duration_up_to(limits::OVERLAP_MAX));
+    let (mut checkpoint, mut replay_max, mut overlap) = (None, None, None);
+    if kind.has_history {
+        checkpoint = table.get("checkpoint", Value::boolean);
+        replay_max = table.get("replay_max", |value| value.duration(WAIT_MIN));
+        overlap = table.get("overlap", |value| value.duration_up_to(limits::OVERLAP_MAX));
+    }
     let settings = (kind.read)(table)?;
     Some(SourceConfig {
         name: name.to_string(),
-        checkpoint,
+        checkpoint: checkpoint.unwrap_or(kind.at_least_once),
+        has_history: kind.has_history,
         replay_max,
         overlap: overlap.unwrap_or(limits::OVERLAP_DEFAULT),
         type_name: kind.word,

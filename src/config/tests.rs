@@ -105,8 +105,8 @@ fn mistakes_are_named_with_place_and_cure() {
         // Types of sources and processors.
         ("[source.b]", "10: source.b.type: is missing"),
         (
-            "[source.b]\ntype = 'webhook'\nbind = 'a'",
-            "11: source.b.type: \"webhook\" is not known, known: \"vcenter\", \"vcsim\"",
+            "[source.b]\ntype = 'syslog'\nbind = 'a'",
+            "11: source.b.type: \"syslog\" is not known, known: \"vcenter\", \"vcsim\", \"webhook\"",
         ),
         (
             "[processor.b]\ntype = 'kantive'",

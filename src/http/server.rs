@@ -20,6 +20,7 @@ use crate::limits;
 use crate::stop::{Stop, StopSource, stop_signal};
 
 mod connection;
+pub(crate) mod guard;
 mod message;
 
 pub use message::{Answer, InRequest, Reply};

@@ -1,20 +1,16 @@
 //! Shows the registry over HTTP. Everything is answered from memory: it makes no difference to an
 //! answer whether vCenter and the sinks hang.
 
-use std::hint::black_box;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
 
 use super::registry::Registry;
 use super::snapshot::Snapshot;
 use super::status::Detail;
 use super::{expvar, metrics, page, status};
-use crate::config::{BasicAuth, MetricsConfig};
+use crate::config::MetricsConfig;
 use crate::error::{Context, Error, Result};
+use crate::http::server::guard::{Credentials, Guard};
 use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use crate::limits::{
     BIND_RETRY_INTERVAL, OBSERVE_BODY_BYTES_MAX, OBSERVE_CONNECTIONS_MAX, OBSERVE_HEADER_BYTES_MAX,
@@ -35,7 +31,8 @@ impl ObserveServer {
     /// # Errors
     /// When the address cannot be listened on, or the credentials cannot be read.
     pub fn start(config: &MetricsConfig, registry: Arc<Registry>) -> Result<ObserveServer> {
-        let guard = config.auth.clone().map(Guard::new).transpose()?;
+        let guard =
+            config.auth.clone().map(Credentials::Basic).map(Guard::new).transpose().context(|| "metrics")?;
         let settings = ServerSettings {
             connections_max: OBSERVE_CONNECTIONS_MAX,
             header_bytes_max: OBSERVE_HEADER_BYTES_MAX,
@@ -167,56 +164,13 @@ fn shown(asked: &Asked<'_>, snapshot: &Snapshot) -> Answer {
     }
 }
 
-/// Lets in who knows the account.
-struct Guard {
-    auth: BasicAuth,
-    // The digest of the credentials as they could be read last.
-    good: Mutex<[u8; 32]>,
-}
-
-impl Guard {
-    fn new(auth: BasicAuth) -> Result<Guard> {
-        let good = Mutex::new(read(&auth).context(|| "metrics")?);
-        Ok(Guard { auth, good })
-    }
-
-    fn admits(&self, authorization: Option<&str>) -> bool {
-        let mut good = crate::sync::lock(&self.good);
-        // A rotated secret is good at once; while its file is away, the old one stays.
-        if let Ok(digest) = read(&self.auth) {
-            *good = digest;
-        }
-        given(authorization).is_some_and(|given| is_equal(&given, &good))
-    }
-}
-
-fn read(auth: &BasicAuth) -> Result<[u8; 32]> {
-    Ok(digest_of(format!("{}:{}", auth.username.read()?, auth.password.read()?).as_bytes()))
-}
-
-/// The digest of the credentials of a request.
-fn given(authorization: Option<&str>) -> Option<[u8; 32]> {
-    let (scheme, text) = authorization?.split_once(' ')?;
-    let credentials = STANDARD.decode(text.trim()).ok()?;
-    scheme.eq_ignore_ascii_case("basic").then(|| digest_of(&credentials))
-}
-
-fn digest_of(text: &[u8]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text).as_ref());
-    bytes
-}
-
-/// Takes as long whatever the difference is: how long an answer takes must not tell how much of a
-/// password is right.
-fn is_equal(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    let difference = a.iter().zip(b).fold(0, |all, (a, b)| black_box(all | (a ^ b)));
-    difference == 0
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+    use crate::config::BasicAuth;
     use crate::config::secret::Secret;
     use crate::observe::snapshot::{Part, Phase};
     use crate::observe::testing::{NOW, incident, route, snapshot};
@@ -284,7 +238,7 @@ mod tests {
             username: Secret::Literal("prometheus".into()),
             password: Secret::File(path.clone()),
         };
-        let guard = Guard::new(auth).unwrap();
+        let guard = Guard::new(Credentials::Basic(auth)).unwrap();
         let with = |text: &str| format!("Basic {}", STANDARD.encode(text));
         let status = |path, authorization: Option<&str>| ask("GET", path, Some(&guard), authorization).status;
         let good = with("prometheus:a:b");

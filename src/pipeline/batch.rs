@@ -38,6 +38,9 @@ pub(crate) enum Entry {
     CaughtUp,
 }
 
+// The smallest entries fill a batch by their number.
+const _: () = assert!(BATCH_ENTRIES_MAX * size_of::<Entry>() <= BATCH_BYTES_MAX);
+
 /// Entries of one page, `BATCH_BYTES_MAX` of them or a single larger one.
 pub(crate) type Batch = Vec<Entry>;
 

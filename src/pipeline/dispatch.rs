@@ -165,6 +165,7 @@ impl Dispatch {
                 // restart must not repeat all the others.
                 Done::Settled(delivery) => {
                     let (sequence, event) = self.lanes.finish(delivery);
+                    event.tell_settled();
                     self.ledger.settle(sequence, Some(event.ce.into()));
                     self.version += 1;
                     self.note_success(now);

@@ -72,9 +72,9 @@ pub struct RouteParts {
     pub overlap: Duration,
     /// Where they go.
     pub processor: Arc<dyn Processor>,
-    /// What keeps its position; none makes it at-most-once.
+    /// What keeps its position, if anything does.
     pub positions: Option<Box<dyn Positions>>,
-    /// The folder of its dead letters; without one they are lost.
+    /// The folder of its dead letters; without one they are lost, and it is at-most-once.
     pub letters_dir: Option<PathBuf>,
 }
 
@@ -157,7 +157,7 @@ impl Route {
             queue,
             stats: RouteStats::default(),
             accepted: LastAccepted::default(),
-            promise: if positions.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
+            promise: if letters_dir.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
             keeps_checkpoint: positions.is_some(),
             replay_max,
             overlap,

@@ -446,6 +446,7 @@ impl Poller<'_> {
             self.say(Entry::Event(event))
         } else {
             stats.filtered.add(1);
+            event.tell_settled();
             self.say(Entry::Settled(Some(position), Some(event.ce.into())))
         };
         if sent {

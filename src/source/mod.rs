@@ -19,6 +19,7 @@ use crate::vim::json::BrokenEvent;
 pub(crate) mod span;
 pub mod vcenter;
 pub(crate) mod watch;
+pub(crate) mod webhook;
 
 use watch::SourceWatch;
 

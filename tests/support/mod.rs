@@ -15,6 +15,7 @@ pub mod peers;
 pub mod process;
 pub mod random;
 pub mod scripted;
+pub mod sender;
 pub mod stream;
 pub mod watcher;
 

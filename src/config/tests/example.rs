@@ -80,6 +80,14 @@ level = "warn"
 format = "json"
 "#;
 
+/// Sources of the other kinds.
+const SOURCES: &str = r#"
+[source.hook]
+type = "webhook"
+bind = "127.0.0.1:0"
+signature = { header = "X-Signature", key = "k" }
+"#;
+
 #[test]
 fn example_is_read() {
     let config = parsed(EXAMPLE).unwrap();
@@ -203,7 +211,7 @@ fn every_configuration_of_the_readme_is_right() {
 #[test]
 fn the_readme_names_every_key() {
     let unknown = "zzzz = 1\n";
-    let lines = EXAMPLE.lines().map(|line| match line.starts_with('[') {
+    let lines = EXAMPLE.lines().chain(SOURCES.lines()).map(|line| match line.starts_with('[') {
         true => format!("{line}\n{unknown}"),
         false => format!("{}\n", line.replace("= {", "= { zzzz = 1,")),
     });
@@ -218,9 +226,9 @@ fn the_readme_names_every_key() {
             assert!(named.iter().any(|name| README.contains(name)), "the README does not name `{key}`");
         }
     }
-    // The file, two sources, a secret, their tls, three processors, three routes, retry, dead letters, metrics,
+    // The file, three sources, a signature, a secret, their tls, three processors, three routes, retry, dead letters, metrics,
     // its secret, log.
-    assert_eq!(sections, 17, "{said}");
+    assert_eq!(sections, 19, "{said}");
 }
 
 /// Random damage to a good file: it is read or refused, and each problem lies inside the file.

@@ -24,7 +24,7 @@ fn delivery() -> Delivery {
         extensions: [("vsphereapiversion".into(), "8.0.3.0".into())].into(),
     };
     let position = Position { key: 1, time: "2026-01-02T03:04:05Z".parse().unwrap() };
-    Delivery::new(Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new() })
+    Delivery::new(Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new(), receipt: None })
 }
 
 fn deliver(knative: &Knative) -> Verdict {

@@ -100,6 +100,7 @@ pub(crate) fn to_event(vim: VimEvent, server: &ServerIdentity, format: Format) -
             extensions: extensions.clone(),
         },
         anomalies: vim.anomalies,
+        receipt: None,
     }
 }
 

@@ -1,0 +1,39 @@
+//! The webhook as a kind of sources: what the table of kinds needs of it.
+
+use std::sync::Arc;
+
+use super::settings::{self, WebhookConfig};
+use super::{Webhook, hub};
+use crate::config::RouteConfig;
+use crate::config::reader::Table;
+use crate::error::Result;
+use crate::finding::{Finding, Tell};
+use crate::source::{Source, SourceSettings};
+
+/// Reads the keys of a section.
+pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn SourceSettings>> {
+    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn SourceSettings>)
+}
+
+impl SourceSettings for WebhookConfig {
+    fn address(&self) -> &str {
+        &self.bind
+    }
+
+    fn product(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn make(&self, name: &str, _: &RouteConfig) -> Result<Box<dyn Source>> {
+        Ok(Box::new(Webhook::new(name, self)))
+    }
+
+    fn probe(&self, tell: Tell<'_>) {
+        // Nobody reads: whoever sends at this moment is told to send again.
+        let unread = WebhookConfig { timeout: std::time::Duration::ZERO, ..self.clone() };
+        tell(match hub::listen(Arc::default(), &unread) {
+            Ok(server) => Finding::Good(format!("can listen on http://{}{}", server.address(), self.path)),
+            Err(error) => Finding::Doubtful(format!("{error}; if the router runs, it is its own")),
+        });
+    }
+}

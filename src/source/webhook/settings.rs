@@ -1,0 +1,95 @@
+//! The settings of a webhook, and how its section is read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::AccessConfig;
+use super::hub::Hub;
+use crate::config::BasicAuth;
+use crate::config::reader::{Table, Value};
+use crate::config::sections::WAIT_MIN;
+use crate::config::values::refuse_table;
+use crate::http::server::guard::Credentials;
+use crate::limits::{
+    SERVER_BODY_BYTES_MAX, WEBHOOK_BODY_BYTES_MIN, WEBHOOK_PATH_DEFAULT, WEBHOOK_TIMEOUT_DEFAULT,
+};
+
+/// Settings of a webhook.
+#[derive(Clone, Debug)]
+pub(crate) struct WebhookConfig {
+    /// `host:port` to listen on.
+    pub(super) bind: String,
+    /// Where events are posted, with a slash before it.
+    pub(super) path: String,
+    /// Who may send.
+    pub(super) access: AccessConfig,
+    /// How long a sender is kept waiting.
+    pub(super) timeout: Duration,
+    /// Bytes of the body of a request.
+    pub(super) body_bytes_max: usize,
+    /// What all routes from it share.
+    pub(super) hub: Arc<Hub>,
+}
+
+/// Reads the keys of a section.
+pub(super) fn read(table: &Table<'_>) -> Option<WebhookConfig> {
+    let bind = table.required("bind", Value::bind_address);
+    let path = table.get("path", path);
+    let access = access(table);
+    let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
+    let body_max = table.get("body_max", |value| value.size(WEBHOOK_BODY_BYTES_MIN));
+    let body_bytes_max = match body_max.map(usize::try_from) {
+        Some(Ok(bytes)) if bytes <= SERVER_BODY_BYTES_MAX => bytes,
+        Some(_) => return refuse_table(table, "`body_max` is at most \"1MiB\""),
+        None => SERVER_BODY_BYTES_MAX,
+    };
+    Some(WebhookConfig {
+        bind: bind?,
+        path: path.unwrap_or_else(|| WEBHOOK_PATH_DEFAULT.to_string()),
+        access: access?,
+        timeout: timeout.unwrap_or(WEBHOOK_TIMEOUT_DEFAULT),
+        body_bytes_max,
+        hub: Arc::default(),
+    })
+}
+
+fn access(table: &Table<'_>) -> Option<AccessConfig> {
+    let username = table.get("username", Value::secret);
+    let password = table.get("password", Value::secret);
+    let token = table.get("token", Value::secret);
+    let signature = table.get("signature", |value| value.table(signature));
+    match (table.has("username") || table.has("password"), table.has("token"), table.has("signature")) {
+        (false, false, false) => Some(AccessConfig::Open),
+        (true, false, false) if table.has("username") && table.has("password") => {
+            let auth = BasicAuth { username: username?, password: password? };
+            Some(AccessConfig::Credentials(Credentials::Basic(auth)))
+        }
+        (true, false, false) => {
+            refuse_table(table, "holds only one of `username` and `password`, expected both")
+        }
+        (false, true, false) => Some(AccessConfig::Credentials(Credentials::Bearer(token?))),
+        (false, false, true) => signature,
+        _ => refuse_table(table, "holds more than one of `username`, `token` and `signature`"),
+    }
+}
+
+fn signature(table: &Table<'_>) -> Option<AccessConfig> {
+    let header = table.required("header", |value| {
+        let text = value.string()?;
+        let is_name = !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if is_name { Some(text.to_string()) } else { value.refuse("is not the name of an HTTP field") }
+    });
+    let key = table.required("key", Value::secret);
+    Some(AccessConfig::Signature { header: header?, key: key? })
+}
+
+fn path(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let is_path = text.starts_with('/')
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"'));
+    if !is_path {
+        return value.refuse(format!("{text:?} is not a path such as \"/webhook\""));
+    }
+    Some(text.to_string())
+}
