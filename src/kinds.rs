@@ -13,6 +13,7 @@ use crate::config::{self, RouteConfig};
 use crate::error::{Error, Result};
 use crate::processor::{ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
 use crate::source::{SourceSettings, vcenter, webhook};
+use crate::template::Template;
 
 /// A configuration whose sections are of these kinds.
 pub type Config = config::Config<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>>;
@@ -80,12 +81,12 @@ pub fn convert(
     legacy::convert(text, form, around, overrides, &KINDS)
 }
 
-/// A processor that prints, in no file.
-pub(crate) fn screen(name: &str) -> ProcessorConfig {
+/// A processor that prints, in no file; what a template makes of an event, if there is one.
+pub(crate) fn screen(name: &str, template: Option<Arc<Template>>) -> ProcessorConfig {
     config::ProcessorConfig {
         name: name.to_string(),
         type_name: stdout::WORD,
-        settings: Arc::new(stdout::StdoutSettings),
+        settings: Arc::new(stdout::StdoutSettings { template }),
     }
 }
 

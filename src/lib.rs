@@ -11,6 +11,7 @@
 //! | [`vim`] | XML of a page to JSON of its events |
 //! | [`event`], [`cloudevents`] | what travels through the router |
 //! | [`pattern`] | which events a route or a rule wants |
+//! | [`template`] | what of an event goes into a request |
 //! | [`pipeline`] | order, back-pressure, retries, settling of a route |
 //! | [`position`] | where a route stands, kept beyond the process |
 //! | [`processor`] | sends an event and judges the answer |
@@ -42,6 +43,7 @@ mod router;
 pub mod source;
 mod stop;
 mod sync;
+pub mod template;
 #[cfg(test)]
 mod testing;
 mod text_file;

@@ -315,6 +315,13 @@ pub(crate) const PATTERN_DEPTH_MAX: usize = 100;
 /// Values that are tried for one event to find array elements that satisfy a pattern together.
 pub(crate) const PATTERN_STEPS_MAX: usize = 1_000_000;
 
+/// Bytes of one template: a card of a chat fits many times.
+pub(crate) const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
+/// Named paths of one template: EventBridge's own maximum.
+pub(crate) const TEMPLATE_PATHS_MAX: usize = 100;
+/// Steps of one path: each takes a piece of `THREAD_STACK_BYTES`.
+pub(crate) const TEMPLATE_PATH_STEPS_MAX: usize = 32;
+
 /// Names of events that a route counts one by one.
 pub(crate) const NAMES_COUNTED_MAX: usize = 500;
 /// Nothing is delivered for this long: the route is not ready any more.

@@ -265,7 +265,7 @@ pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> 
         about,
         replay_max: source.replay_max,
         overlap: source.overlap,
-        processor: processor.settings.make(&processor.name, source.checkpoint)?,
+        processor: processor.settings.make(&processor.name, &route.name, source.checkpoint)?,
         positions: positions.map(|positions| Box::new(positions) as Box<dyn Positions>),
         letters_dir: state_dir.map(Path::to_path_buf),
     })

@@ -82,3 +82,41 @@ fn secrets_are_told_nowhere() {
         api.calls().iter().any(|call| format!("{} {:?}", call.target, call.headers).contains(secret))
     }));
 }
+
+#[test]
+fn a_template_is_shown_by_send_and_tail_and_arrives() {
+    let test = Test::new("api-template");
+    let (simulator, source) = vcenter();
+    let api = Api::accepting();
+    let processor = format!(
+        "[processor.chat]\ntype = \"http\"\nuri = \"{}/chat\"\nheaders = {{ Idempotency-Key = \"<id>\" }}\n\
+         [processor.chat.transform]\npaths = {{ vm = \"$.data.Vm.Name\" }}\n\
+         template = '{{\"text\": \"<vm> by <$.data.UserName> on <route>\", \"key\": <$.data.Key>}}'\n",
+        api.url
+    );
+    test.write("router.toml", &(source + &processor));
+    let sent = test.router(&["send", "--type", "VmPoweredOnEvent"]);
+    assert_eq!(sent.code, Some(0), "{}{}", sent.stdout, sent.stderr);
+    let call = api.calls().remove(0);
+    for shown in [call.text(), &format!("idempotency-key: {}", call.header("idempotency-key"))] {
+        assert!(sent.stdout.lines().any(|line| line == shown), "{shown}: {}", sent.stdout);
+    }
+
+    let mut tails =
+        ["chat", "<$.data.Vm.Name>|<subject>"].map(|text| test.start(&["tail", "--template", text]));
+    tails.iter_mut().for_each(|tail| drop(tail.log_line(&["reading VMware"])));
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    let key = push(&simulator, 1)[0];
+    let calls = api.wait("the event", |calls| calls.len() == 2);
+    let body = r#"{"text": "web-0 by VSPHERE.LOCAL\\Administrator on vc-chat", "key": KEY}"#;
+    assert_eq!(calls[1].text(), body.replace("KEY", &key.to_string()));
+    let shown = [calls[1].text().replace("vc-chat", "vc"), "web-0|VmPoweredOnEvent".to_string()];
+    for (mut tail, shown) in tails.into_iter().zip(shown) {
+        assert_eq!(tail.first_line(), shown);
+        assert_eq!(tail.end_by("TERM").code, Some(0));
+    }
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    let refused = test.router(&["tail", "--template", "<vm>"]);
+    assert_eq!((refused.code, refused.stderr.contains("placeholder <vm> is not known")), (Some(2), true));
+}

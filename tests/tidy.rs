@@ -36,6 +36,7 @@ const PURE: &[&str] = &[
     "src/position/record.rs",
     "src/position/window.rs",
     "src/source/vcenter/soap.rs",
+    "src/template/",
     "src/vim/",
 ];
 const IMPURE: &[&str] = &[

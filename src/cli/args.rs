@@ -40,6 +40,7 @@ pub(super) enum Command {
     Tail {
         source: Option<String>,
         pattern: Option<String>,
+        template: Option<String>,
     },
     Replay(replay::Options),
     Checkpoint {
@@ -114,6 +115,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     valued("source", None, "NAME"),
     valued("format", None, "FORMAT"),
     valued("pattern", None, "JSON"),
+    valued("template", None, "TEXT"),
     valued("from", None, "TIME"),
     valued("to", None, "TIME"),
     switch("dry-run", None),
@@ -169,7 +171,8 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         read: |given| {
             let source = given.name("source")?;
             let pattern = given.value("pattern", "an event pattern", |text| Some(text.to_string()))?;
-            Ok(Command::Tail { source, pattern })
+            let template = given.value("template", "a template", |text| Some(text.to_string()))?;
+            Ok(Command::Tail { source, pattern, template })
         },
     },
     CommandSpec {

@@ -92,12 +92,15 @@ pub(super) const TAIL: &str = "\
 Prints events as they happen, each CloudEvent as one line of JSON, until SIGTERM or Ctrl-C. No sink
 gets anything and no position is changed.
 
-Usage: router tail [-c FILE] [--source NAME] [--pattern JSON]
+Usage: router tail [-c FILE] [--source NAME] [--pattern JSON] [--template TEXT]
 
 Options:
       --source NAME   Only this source
       --pattern JSON  Only events that match this event pattern, such as
                       '{\"subject\": [{\"prefix\": \"Vm\"}]}'
+      --template TEXT Print what this template makes of each event, such as
+                      '<$.data.Vm.Name> by <$.data.UserName>', or what the
+                      `transform` of the processor of this name does
 ";
 
 /// `router replay --help`.

@@ -98,9 +98,9 @@ fn execute(invocation: &Invocation) -> Exit {
                 .map_err(|error| Failure { exit: Exit::Refused, error })?;
             print(&events::events(source, *format)?)
         }),
-        Command::Tail { source, pattern } => {
-            with_config(invocation, |config| tail::tail(config, source.as_deref(), pattern.as_deref()))
-        }
+        Command::Tail { source, pattern, template } => with_config(invocation, |config| {
+            tail::tail(config, source.as_deref(), pattern.as_deref(), template.as_deref())
+        }),
         Command::Replay(options) => {
             with_config(invocation, |config| replay::replay(config, options, &mut io::stdout()))
         }

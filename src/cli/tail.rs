@@ -7,12 +7,13 @@ use crate::cli::folder::Folder;
 use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, printing};
 use crate::config::{Format, Order, RetryConfig, RouteConfig};
-use crate::error::Context;
+use crate::error::{Context, Error, Result};
 use crate::kinds::{self, Config, SourceConfig};
 use crate::limits;
 use crate::pattern::Pattern;
 use crate::router::Router;
 use crate::stop::stop_signal;
+use crate::template::{Syntax, Template};
 
 /// The name of the processor that prints.
 const SCREEN: &str = "screen";
@@ -21,15 +22,17 @@ const SCREEN: &str = "screen";
 /// standard output any more. The checkpoints of the routes are left alone.
 ///
 /// # Errors
-/// When the pattern is none, or standard output cannot be written.
+/// When pattern or template is none, or standard output cannot be written.
 pub(super) fn tail(
     mut config: Config,
     source: Option<&str>,
     pattern: Option<&str>,
+    template: Option<&str>,
 ) -> std::result::Result<(), Failure> {
     let refused = |error| Failure { exit: Exit::Refused, error };
     let pattern =
         pattern.map(Pattern::compile).transpose().context(|| "--pattern").map_err(refused)?.map(Arc::new);
+    let template = template.map(|text| self::template(&config, text)).transpose().map_err(refused)?;
     if let Some(name) = source {
         let wanted = super::source_of(&config, Some(name)).map_err(refused)?.clone();
         config.sources = vec![wanted];
@@ -42,7 +45,7 @@ pub(super) fn tail(
     }
     let folder = Folder::new("tail")?;
     config.routes = config.sources.iter().map(|source| route(source, pattern.as_ref())).collect();
-    config.processors = vec![kinds::screen(SCREEN)];
+    config.processors = vec![kinds::screen(SCREEN, template)];
     config.state_dir = folder.path().to_path_buf();
     config.metrics = None;
     // What cannot be printed is kept until it is known why.
@@ -52,6 +55,17 @@ pub(super) fn tail(
     let router = Router::start(&config)?;
     let views: Vec<_> = router.routes().iter().map(|route| route.view()).collect();
     run_with(router, &stop, &end, || printing::watch(&views, &stop, || false))
+}
+
+/// The template of a processor by its name, or one that is given: JSON, if it begins so.
+fn template(config: &Config, text: &str) -> Result<Arc<Template>> {
+    if let Some(processor) = config.processors.iter().find(|processor| processor.name == text) {
+        let template = processor.settings.template();
+        return template
+            .ok_or_else(|| Error::new(format!("--template: processor {text} has no `transform`")));
+    }
+    let syntax = if text.starts_with(['{', '[', '"']) { Syntax::JsonLines } else { Syntax::Text };
+    Ok(Arc::new(Template::compile(text, &[], syntax).context(|| "--template")?))
 }
 
 fn route(source: &SourceConfig, pattern: Option<&Arc<Pattern>>) -> RouteConfig {

@@ -20,6 +20,7 @@ mod routes;
 pub mod secret;
 pub(crate) mod sections;
 mod syntax;
+pub(crate) mod transform;
 mod tree;
 pub(crate) mod url;
 pub(crate) mod values;

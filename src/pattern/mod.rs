@@ -29,7 +29,7 @@ mod compile;
 mod event;
 mod leaf;
 mod number;
-mod scan;
+pub(crate) mod scan;
 mod text;
 mod walk;
 

@@ -6,14 +6,14 @@ use std::borrow::Cow;
 
 /// The text is not JSON at this byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub(crate) struct Malformed {
     /// Offset from the begin of the text.
-    pub(super) at: usize,
+    pub(crate) at: usize,
 }
 
 /// A value without members or elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     /// A string, without escapes, as UTF-8.
     Text(&'a [u8]),
     /// A number as it is written.
@@ -28,38 +28,55 @@ pub(super) enum Scalar<'a> {
 
 /// A string as it is written, without its quotes.
 #[derive(Clone, Copy)]
-pub(super) struct Raw<'a> {
+pub(crate) struct Raw<'a> {
     bytes: &'a [u8],
     escaped: bool,
 }
 
 impl<'a> Raw<'a> {
     /// The string itself; borrowed where nothing is escaped.
-    pub(super) fn decode(self) -> Option<Cow<'a, [u8]>> {
+    pub(crate) fn decode(self) -> Option<Cow<'a, [u8]>> {
         if self.escaped { unescape(self.bytes).map(Cow::Owned) } else { Some(Cow::Borrowed(self.bytes)) }
     }
 }
 
 /// The cursor.
-pub(super) struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     text: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scan<'a> {
     /// At the begin of `text`.
-    pub(super) fn new(text: &'a [u8]) -> Scan<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Scan<'a> {
         Scan { text, at: 0 }
     }
 
+    /// Where the cursor is.
+    #[inline]
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text from there to the cursor.
+    #[inline]
+    pub(crate) fn since(&self, begin: usize) -> &'a [u8] {
+        &self.text[begin..self.at]
+    }
+
+    /// Puts the cursor back to where it was.
+    pub(crate) fn back_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
     /// The error for the place where the cursor is.
-    pub(super) fn malformed(&self) -> Malformed {
+    pub(crate) fn malformed(&self) -> Malformed {
         Malformed { at: self.at }
     }
 
     /// The first byte of the next token; 0 at the end of the text, which begins no token.
     #[inline]
-    pub(super) fn peek(&mut self) -> u8 {
+    pub(crate) fn peek(&mut self) -> u8 {
         while let Some(&byte) = self.text.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return byte;
@@ -71,7 +88,7 @@ impl<'a> Scan<'a> {
 
     /// Steps over `byte` if it is the next token.
     #[inline]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == byte;
         self.at += usize::from(found);
         found
@@ -79,14 +96,14 @@ impl<'a> Scan<'a> {
 
     /// Steps over `byte`, which has to be the next token.
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.take(byte) { Ok(()) } else { Err(self.malformed()) }
     }
 
     /// After `[` or `{` and after every element: whether another one follows. `first` is set for
     /// the call that precedes the first element, and cleared.
     #[inline]
-    pub(super) fn another(&mut self, first: &mut bool, close: u8) -> Result<bool, Malformed> {
+    pub(crate) fn another(&mut self, first: &mut bool, close: u8) -> Result<bool, Malformed> {
         let first = std::mem::take(first);
         match self.peek() {
             byte if byte == close => {
@@ -104,7 +121,7 @@ impl<'a> Scan<'a> {
 
     /// The next token, which has to be a string.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Raw<'a>, Malformed> {
+    pub(crate) fn string(&mut self) -> Result<Raw<'a>, Malformed> {
         self.expect(b'"')?;
         let begin = self.at;
         let escaped = self.skip_string_rest()?;
@@ -113,7 +130,7 @@ impl<'a> Scan<'a> {
 
     /// Calls `f` with the next token, which has to be a scalar.
     #[inline]
-    pub(super) fn scalar<T>(&mut self, f: impl FnOnce(Scalar<'_>) -> T) -> Result<T, Malformed> {
+    pub(crate) fn scalar<T>(&mut self, f: impl FnOnce(Scalar<'_>) -> T) -> Result<T, Malformed> {
         match self.peek() {
             b'"' => {
                 let raw = self.string()?;
@@ -129,7 +146,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Steps over the next value, whatever it holds.
-    pub(super) fn skip_value(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn skip_value(&mut self) -> Result<(), Malformed> {
         match self.peek() {
             b'"' => {
                 self.at += 1;

@@ -14,6 +14,7 @@ use crate::http::client::{SendError, SendErrorKind};
 use crate::limits::DELIVERY_WAIT_MAX;
 use crate::observe::incident::Report;
 use crate::observe::outcomes::Outcome;
+use crate::template::Template;
 
 pub mod eventbridge;
 pub(crate) mod http;
@@ -74,11 +75,16 @@ pub trait ProcessorSettings: Any + Debug + Send + Sync {
     /// What the log calls processors of this kind; none where there is nothing to say.
     fn product(&self) -> Option<&'static str>;
 
-    /// The processor, which is not connected yet.
+    /// What makes the body of a request, if something does.
+    fn template(&self) -> Option<Arc<Template>> {
+        None
+    }
+
+    /// The processor of a route, which is not connected yet; `name` is that of the configuration.
     ///
     /// # Errors
     /// When the settings cannot be used.
-    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>>;
+    fn make(&self, name: &str, route: &str, at_least_once: bool) -> Result<Arc<dyn Processor>>;
 
     /// Tries every step to the sink that delivers nothing. `known` gives the events that can come; none
     /// when they are not known.

@@ -3,11 +3,12 @@
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 
-use crate::cloudevents;
+use crate::cloudevents::{self, CloudEvent};
 use crate::config::reader::Table;
 use crate::error::Result;
 use crate::finding::{Finding, Tell};
 use crate::processor::{Delivery, Failure, KnownEvents, Processor, ProcessorSettings, Retry, Verdict};
+use crate::template::{Input, Template};
 
 /// The reason of a failure when nobody reads standard output any more.
 pub(crate) const CLOSED: &str = "closed";
@@ -17,12 +18,15 @@ pub(crate) const WORD: &str = "stdout";
 
 /// Its section has no keys of its own.
 pub(crate) fn read(_: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
-    Some(Arc::new(StdoutSettings))
+    Some(Arc::new(StdoutSettings::default()))
 }
 
-/// Nothing can be set.
-#[derive(Debug)]
-pub(crate) struct StdoutSettings;
+/// Nothing can be set in a file.
+#[derive(Debug, Default)]
+pub(crate) struct StdoutSettings {
+    /// What makes the lines, in place of the CloudEvent as JSON.
+    pub(crate) template: Option<Arc<Template>>,
+}
 
 impl ProcessorSettings for StdoutSettings {
     fn address(&self) -> String {
@@ -33,8 +37,8 @@ impl ProcessorSettings for StdoutSettings {
         None
     }
 
-    fn make(&self, _: &str, _: bool) -> Result<Arc<dyn Processor>> {
-        Ok(Arc::new(Stdout::new()))
+    fn make(&self, _: &str, route: &str, _: bool) -> Result<Arc<dyn Processor>> {
+        Ok(Arc::new(Stdout { template: self.template.clone(), route: route.to_string() }))
     }
 
     fn probe(&self, _: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {
@@ -42,32 +46,47 @@ impl ProcessorSettings for StdoutSettings {
     }
 }
 
-/// Prints CloudEvents in the JSON format, one per line.
+/// Prints CloudEvents, one per line: in the JSON format, or what a template makes of them.
 #[derive(Debug, Default)]
-pub struct Stdout;
+pub struct Stdout {
+    template: Option<Arc<Template>>,
+    route: String,
+}
 
 impl Stdout {
-    /// Standard output of this process.
+    /// Standard output of this process, in the JSON format.
     pub fn new() -> Stdout {
-        Stdout
+        Stdout::default()
+    }
+
+    fn write(&self, ce: &CloudEvent, line: &mut Vec<u8>) -> Result<()> {
+        match &self.template {
+            None => cloudevents::write_json(ce, line),
+            Some(template) => template.fill(&Input { ce, extensions: &[], route: &self.route }, line)?,
+        }
+        line.push(b'\n');
+        Ok(())
     }
 }
 
 impl Processor for Stdout {
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
+        let failed =
+            |retry, reason, detail| Verdict::failed(Failure { target: String::new(), retry, reason, detail });
         let mut line = Vec::new();
         for delivery in batch {
             line.clear();
-            cloudevents::write_json(&delivery.event.ce, &mut line);
-            line.push(b'\n');
+            if let Err(error) = self.write(&delivery.event.ce, &mut line) {
+                verdicts.push(failed(Retry::Never, "template", error.to_string()));
+                continue;
+            }
             verdicts.push(match print(&line) {
                 Ok(()) => Verdict::delivered(),
-                Err(error) => Verdict::failed(Failure {
-                    target: String::new(),
-                    retry: Retry::Later { after: None, unsent: false },
-                    reason: if error.kind() == ErrorKind::BrokenPipe { CLOSED } else { "stdout" },
-                    detail: format!("write standard output: {error}"),
-                }),
+                Err(error) => {
+                    let reason = if error.kind() == ErrorKind::BrokenPipe { CLOSED } else { "stdout" };
+                    let again = Retry::Later { after: None, unsent: false };
+                    failed(again, reason, format!("write standard output: {error}"))
+                }
             });
         }
     }

@@ -31,7 +31,7 @@ impl ProcessorSettings for EventbridgeConfig {
         Some("AWS EventBridge")
     }
 
-    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+    fn make(&self, name: &str, _: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
         Ok(Arc::new(Eventbridge::new(name, self, at_least_once).context(|| format!("processor {name}"))?))
     }
 

@@ -58,6 +58,7 @@ impl Access {
         for (name, text) in &config.headers {
             match text {
                 HeaderText::Fixed(text) => headers.push((name.clone(), text.clone())),
+                HeaderText::Template(_) => {}
                 HeaderText::Secret(secret) => {
                     let text = secret.read()?;
                     hidden.push(text.clone());

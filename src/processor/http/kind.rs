@@ -9,6 +9,7 @@ use crate::config::reader::Table;
 use crate::error::{Context, Result};
 use crate::finding::{Finding, Tell};
 use crate::processor::{KnownEvents, Processor, ProcessorSettings};
+use crate::template::Template;
 
 /// Reads the keys of a section.
 pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
@@ -24,8 +25,12 @@ impl ProcessorSettings for HttpConfig {
         Some("HTTP")
     }
 
-    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
-        Ok(Arc::new(Http::new(self, at_least_once).context(|| format!("processor {name}"))?))
+    fn make(&self, name: &str, route: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+        Ok(Arc::new(Http::new(self, route, at_least_once).context(|| format!("processor {name}"))?))
+    }
+
+    fn template(&self) -> Option<Arc<Template>> {
+        self.template.clone()
     }
 
     fn probe(&self, name: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {
@@ -36,7 +41,7 @@ impl ProcessorSettings for HttpConfig {
 /// Reads the secrets, resolves, connects and shakes hands as a run would. No request is sent: what one
 /// does there is not known.
 fn probe(name: &str, config: &HttpConfig, tell: Tell<'_>) {
-    let made = Http::new(config, true).and_then(|http| Ok((http, Access::read(config)?)));
+    let made = Http::new(config, "", true).and_then(|http| Ok((http, Access::read(config)?)));
     let (http, access) = match made.context(|| format!("processor {name}")) {
         Ok(made) => made,
         Err(error) => return tell(Finding::Failed(error.to_string())),

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use self::access::Access;
 use self::judge::Class;
-use self::settings::{Body, HttpConfig};
+use self::settings::{Body, HeaderText, HttpConfig};
 use crate::cloudevents::{self, CloudEvent};
 use crate::error::Result;
 use crate::http::answer;
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError};
 use crate::limits::{SINK_BODY_BYTES_MAX, TOKEN_FILE_AGE_MAX, WORKERS_MAX};
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, retry_of};
+use crate::template::Input;
 
 mod access;
 mod judge;
@@ -29,6 +30,7 @@ pub(crate) mod settings;
 pub(crate) struct Http {
     config: HttpConfig,
     client: Client,
+    route: String,
     at_least_once: bool,
     access: Mutex<Option<(Instant, Arc<Access>)>>,
 }
@@ -40,15 +42,21 @@ struct Message<'a> {
 }
 
 impl Http {
-    /// A sender that has not connected yet. `at_least_once` allows to send a second time when a kept
+    /// A sender of a route that has not connected yet. `at_least_once` allows to send a second time when a kept
     /// connection turns out to be closed.
     ///
     /// # Errors
     /// A proxy or TLS setting that cannot be used.
-    pub(crate) fn new(config: &HttpConfig, at_least_once: bool) -> Result<Http> {
+    pub(crate) fn new(config: &HttpConfig, route: &str, at_least_once: bool) -> Result<Http> {
         let client =
             Client::new(&ClientSettings { connection: &config.connection, connections_max: WORKERS_MAX })?;
-        Ok(Http { config: config.clone(), client, at_least_once, access: Mutex::default() })
+        Ok(Http {
+            config: config.clone(),
+            client,
+            route: route.to_string(),
+            at_least_once,
+            access: Mutex::default(),
+        })
     }
 
     /// Address and headers; files of secrets are read again after a while.
@@ -78,31 +86,47 @@ impl Http {
                 return failed(retry, "secret", format!("{}: {error}", access::shown(&self.config.address)));
             }
         };
-        let message = self.message(ce);
-        self.judge(&access, self.send(&access, &message))
+        match self.message(ce) {
+            Ok(message) => self.judge(&access, self.send(&access, &message)),
+            Err(error) => {
+                let text = format!("{} {}: {error}", self.config.method, access.shown);
+                failed(Retry::Never, "template", text)
+            }
+        }
     }
 
-    fn message<'a>(&'a self, ce: &'a CloudEvent) -> Message<'a> {
-        let own = self.config.content_type.as_deref();
-        let typed = |kind: Option<&'a str>| {
-            own.or(kind).map(|kind| ("content-type".into(), kind.into())).into_iter().collect()
-        };
-        match self.config.body {
+    fn message<'a>(&'a self, ce: &'a CloudEvent) -> Result<Message<'a>> {
+        let input = Input { ce, extensions: &[], route: &self.route };
+        let mut headers = Vec::new();
+        let (kind, body): (Option<&str>, Cow<'_, [u8]>) = match self.config.body {
             Body::Binary => {
-                Message { headers: cloudevents::binary_headers(ce, &[]), body: (&ce.data[..]).into() }
+                headers = cloudevents::binary_headers(ce, &[]);
+                (None, (&ce.data[..]).into())
             }
-            Body::Data => {
-                Message { headers: typed(ce.datacontenttype.as_deref()), body: (&ce.data[..]).into() }
-            }
+            Body::Data => (ce.datacontenttype.as_deref(), (&ce.data[..]).into()),
             Body::Structured => {
                 let mut body = Vec::with_capacity(ce.data.len() + 512);
                 cloudevents::write_json(ce, &mut body);
-                Message {
-                    headers: typed(Some("application/cloudevents+json; charset=utf-8")),
-                    body: body.into(),
-                }
+                (Some("application/cloudevents+json; charset=utf-8"), body.into())
+            }
+            Body::Template => {
+                let mut body = Vec::new();
+                self.config.template.iter().try_for_each(|template| template.fill(&input, &mut body))?;
+                (Some("application/json"), body.into())
+            }
+        };
+        headers.extend(
+            self.config.content_type.as_deref().or(kind).map(|kind| ("content-type".into(), kind.into())),
+        );
+        for (name, text) in &self.config.headers {
+            if let HeaderText::Template(template) = text {
+                let mut value = Vec::new();
+                template.fill(&input, &mut value)?;
+                let value = String::from_utf8_lossy(&value).into_owned();
+                headers.push((name.as_str().into(), value.into()));
             }
         }
+        Ok(Message { headers, body })
     }
 
     fn send(&self, access: &Access, message: &Message<'_>) -> Answer {
@@ -163,6 +187,17 @@ impl Processor for Http {
 
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         verdicts.extend(batch.iter().map(|delivery| self.deliver_one(&delivery.event.ce)));
+    }
+
+    fn deliver_aloud(&self, delivery: Delivery, lines: &mut Vec<String>) -> Option<Verdict> {
+        let address = access::shown(&self.config.address);
+        if let Ok(message) = self.message(&delivery.event.ce) {
+            let headers = message.headers.iter().map(|(name, value)| format!("{name}: {value}"));
+            lines.push(format!("{} {address}", self.config.method));
+            lines.extend(headers);
+            lines.push(String::from_utf8_lossy(&message.body).into_owned());
+        }
+        Some(self.deliver_one(&delivery.event.ce))
     }
 }
 

@@ -1,18 +1,22 @@
 //! `[processor.NAME]` of type `http`.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeValue;
 use ureq::http::{HeaderName, HeaderValue};
 
 use super::judge::{Codes, Rules};
+use crate::cloudevents::is_json;
 use crate::config::ConnectionConfig;
 use crate::config::reader::{Table, Value};
 use crate::config::secret::Secret;
 use crate::config::sections::{SinkAuth, WAIT_MIN, connection, sink_auth};
+use crate::config::transform::Transform;
 use crate::config::url::check_sink;
 use crate::limits;
+use crate::template::{Syntax, Template};
 
 /// Settings of a receiver of HTTP requests.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub(crate) struct HttpConfig {
     pub(crate) scheme: String,
     /// What the body holds.
     pub(crate) body: Body,
+    /// The template of the body.
+    pub(crate) template: Option<Arc<Template>>,
     /// `Content-Type` in place of the body's own.
     pub(crate) content_type: Option<String>,
     /// What a status means.
@@ -53,6 +59,8 @@ pub(crate) enum Address {
 pub(crate) enum HeaderText {
     /// The same for all events.
     Fixed(String),
+    /// Another for each event.
+    Template(Arc<Template>),
     /// The same, and not shown.
     Secret(Secret),
 }
@@ -67,6 +75,8 @@ pub(crate) enum Body {
     Binary,
     /// The data alone.
     Data,
+    /// What the template makes of it.
+    Template,
 }
 
 /// Headers that the client or another key writes, and what to write instead.
@@ -87,18 +97,24 @@ pub(super) fn read(table: &Table<'_>) -> Option<HttpConfig> {
     let auth = sink_auth(table);
     let scheme = table.get("scheme", scheme);
     let body = table.get("body", |value| {
-        let words = [("structured", Body::Structured), ("binary", Body::Binary), ("data", Body::Data)];
-        value.one_of(&words)
+        let whole = [("structured", Body::Structured), ("binary", Body::Binary)];
+        let parts = [("data", Body::Data), ("template", Body::Template)];
+        value.one_of(&[whole, parts].concat())
     });
+    let transform = table.get("transform", |value| Some((value.clone(), value.transform())));
     let content_type = table.get("content_type", Value::media_type);
     let success = table.get("success", Value::statuses);
     let retry_on = table.get("retry_on", Value::statuses);
     let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
     let connection = connection(table);
 
-    let body = body.unwrap_or_default();
+    let body = body.unwrap_or(if table.has("transform") { Body::Template } else { Body::Structured });
     let (auth, mut rules) = (auth?, Rules::default());
     refuse_contradictions(table, &headers, &auth, body);
+    let template = match transform {
+        Some((value, transform)) => Some(compile(&value, &transform?, content_type.as_deref())?),
+        None => None,
+    };
     rules.success = success.unwrap_or(rules.success);
     rules.retry_on = retry_on;
     Some(HttpConfig {
@@ -108,6 +124,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<HttpConfig> {
         auth,
         scheme: scheme.unwrap_or_else(|| "Bearer".to_string()),
         body,
+        template,
         content_type,
         rules,
         timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),
@@ -123,6 +140,11 @@ fn refuse_contradictions(table: &Table<'_>, headers: &[(String, HeaderText)], au
     }
     if table.has("scheme") && !matches!(auth, SinkAuth::Bearer(_)) {
         table.problem("`scheme` stands before a `token`, and there is none");
+    }
+    match (body, table.has("transform")) {
+        (Body::Template, false) => table.problem("body = \"template\" needs a `transform`"),
+        (Body::Template, true) | (_, false) => {}
+        _ => table.problem("`transform` makes the body: leave out `body`, or write body = \"template\""),
     }
     if table.has("content_type") && body == Body::Binary {
         table.problem("`content_type` is the event's own with body = \"binary\"");
@@ -141,6 +163,28 @@ fn address(value: &Value<'_>) -> Option<Address> {
         }
         _ => Some(Address::Secret(secret)),
     }
+}
+
+/// The template, for a body of that type: text, if the type is not JSON.
+fn compile(value: &Value<'_>, transform: &Transform, content_type: Option<&str>) -> Option<Arc<Template>> {
+    let syntax = match content_type {
+        Some(kind) if is_json_lines(kind) => Syntax::JsonLines,
+        Some(kind) if !is_json(kind) => Syntax::Text,
+        _ => Syntax::Json,
+    };
+    match Template::compile(&transform.template, &transform.paths, syntax) {
+        Ok(template) => Some(Arc::new(template)),
+        Err(error) => value.refuse(format!("template: {error}")),
+    }
+}
+
+/// The types of what holds one JSON value a line.
+fn is_json_lines(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(
+        essence.as_str(),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines"
+    )
 }
 
 /// A word such as `Splunk`.
@@ -184,7 +228,11 @@ fn header_text(entry: &Value<'_>) -> Option<HeaderText> {
     if !text.is_ascii() || HeaderValue::from_str(text).is_err() {
         return entry.refuse("holds a character that a header cannot");
     }
-    Some(HeaderText::Fixed(text.to_string()))
+    match Template::compile(text, &[], Syntax::Header) {
+        Ok(template) if template.is_fixed() => Some(HeaderText::Fixed(text.to_string())),
+        Ok(template) => Some(HeaderText::Template(Arc::new(template))),
+        Err(error) => entry.refuse(error.to_string()),
+    }
 }
 
 impl Value<'_> {

@@ -7,6 +7,7 @@ use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
 use crate::config::sections::SinkAuth;
 use crate::http::testing::{RawRequest, read_request, serve, serve_answer};
+use crate::template::{Syntax, Template};
 
 fn config(url: String) -> HttpConfig {
     HttpConfig {
@@ -16,6 +17,7 @@ fn config(url: String) -> HttpConfig {
         auth: SinkAuth::None,
         scheme: "Bearer".to_string(),
         body: Body::Structured,
+        template: None,
         content_type: None,
         rules: judge::Rules::default(),
         timeout: Duration::from_secs(20),
@@ -29,7 +31,7 @@ fn delivery(key: i64) -> Delivery {
 
 fn deliver(config: &HttpConfig) -> Verdict {
     let mut verdicts = Vec::new();
-    Http::new(config, true).unwrap().deliver(&[delivery(7)], &mut verdicts);
+    Http::new(config, "r-1", true).unwrap().deliver(&[delivery(7)], &mut verdicts);
     assert_eq!(verdicts.len(), 1);
     verdicts.remove(0)
 }
@@ -72,6 +74,34 @@ fn bodies_on_the_wire() {
         (config.body, config.content_type) = (Body::Data, Some("text/plain".to_string()));
     });
     assert_eq!(typed.header("content-type"), Some("text/plain"));
+}
+
+#[test]
+fn a_template_on_the_wire() {
+    let compile = |text: &str, syntax| Some(Arc::new(Template::compile(text, &[], syntax).unwrap()));
+    let request = request(|config| {
+        config.body = Body::Template;
+        config.template = compile(r#"{"text":"<$.data.Key> on <route>"}"#, Syntax::Json);
+        let header = compile("<id>", Syntax::Header).unwrap();
+        config.headers = vec![("idempotency-key".to_string(), HeaderText::Template(header))];
+    });
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("idempotency-key"), Some("id-7"));
+    assert_eq!(request.body, br#"{"text":"7 on r-1"}"#);
+}
+
+#[test]
+fn an_event_that_is_no_json_cannot_be_sent() {
+    let mut config = config("http://127.0.0.1:9/".to_string());
+    config.body = Body::Template;
+    config.template = Some(Arc::new(Template::compile("<$.data.Key>", &[], Syntax::Json).unwrap()));
+    let mut delivery = delivery(7);
+    delivery.event.ce.data = b"{".to_vec();
+    let mut verdicts = Vec::new();
+    Http::new(&config, "", true).unwrap().deliver(&[delivery], &mut verdicts);
+    let failure = verdicts.remove(0).failures.remove(0);
+    assert_eq!((failure.retry, failure.reason), (Retry::Never, "template"));
+    assert!(failure.detail.contains("not JSON at byte 1"), "{}", failure.detail);
 }
 
 #[test]
@@ -136,7 +166,7 @@ fn a_token_that_was_replaced_is_tried_at_once_and_one_that_was_not_holds_the_rou
     std::fs::write(&file, "old").unwrap();
     let mut config = config(server.url("/"));
     config.auth = SinkAuth::Bearer(Secret::File(file.clone()));
-    let http = Http::new(&config, true).unwrap();
+    let http = Http::new(&config, "r-1", true).unwrap();
     let mut retries = Vec::new();
     for text in ["old", "new", "new"] {
         http.access().unwrap();

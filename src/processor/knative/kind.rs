@@ -25,7 +25,7 @@ impl ProcessorSettings for KnativeConfig {
         Some("Knative")
     }
 
-    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+    fn make(&self, name: &str, _: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
         Ok(Arc::new(Knative::new(name, self, at_least_once).context(|| format!("processor {name}"))?))
     }
 

@@ -27,7 +27,7 @@ impl ProcessorSettings for OpenfaasConfig {
         Some("OpenFaaS")
     }
 
-    fn make(&self, name: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+    fn make(&self, name: &str, _: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
         Ok(Arc::new(Openfaas::new(name, self, at_least_once).context(|| format!("processor {name}"))?))
     }
 
