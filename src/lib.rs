@@ -28,6 +28,7 @@ pub mod demo;
 mod error;
 pub mod event;
 mod finding;
+mod fingerprint;
 pub mod http;
 pub mod kinds;
 pub mod kubernetes;

@@ -138,7 +138,7 @@ pub(crate) const PURGE_CHECK_AGE: Duration = Duration::from_secs(3600);
 pub(crate) const RECONNECT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See `RECONNECT_WAIT_MIN`.
 pub(crate) const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How soon changed credentials are noticed while a refused login waits.
+/// How soon changed credentials are noticed while a refused login or delivery waits.
 pub(crate) const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
 /// Wait after a refused login, so that no account is locked.
 pub(crate) const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);

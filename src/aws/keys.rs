@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 /// Keys that sign requests.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Hash, PartialEq, Eq)]
 pub struct Credentials {
     /// Names the keys.
     pub access_key_id: String,

@@ -45,7 +45,9 @@ pub(super) fn send(
     if let Some(failure) = verdict.failures.first() {
         let again = match failure.retry {
             Retry::Never => "a route would make a dead letter of it",
-            Retry::Sender { .. } => "a route would hold and try again until that is corrected",
+            Retry::Sender { .. } | Retry::Credentials { .. } => {
+                "a route would hold and try again until that is corrected"
+            }
             _ => "a route would try again",
         };
         return Err(Error::new(format!("not acknowledged: {}; {again}", failure.detail)).into());

@@ -97,7 +97,10 @@ impl Secret {
                     .map_err(|error| io_text(&error))
                     .context(|| format!("read secret file {}", path.display()))?;
                 let problem = |text: &str| Error::new(format!("secret file {} {text}", path.display()));
-                secret_text(&bytes).map_err(problem)
+                match secret_text(&bytes) {
+                    Ok(text) if text.is_empty() => Err(problem("is empty")),
+                    read => read.map_err(problem),
+                }
             }
             Secret::Env(name) => environment(name)
                 .ok_or_else(|| Error::new(format!("environment variable {name} is not set or not UTF-8"))),
@@ -154,7 +157,6 @@ mod tests {
         assert_eq!(secret_text("pä ß".as_bytes()).as_deref(), Ok("pä ß"));
         let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
         assert_eq!(secret_text(pem.as_bytes()).as_deref(), Ok(pem));
-        assert_eq!(secret_text(b"\n").as_deref(), Ok(""), "refused as empty by who reads it");
         let wrong: [(&[u8], &str); 8] = [
             (b"\xff\xfep\0a\0", "UTF-16"),
             (b"p\0a\0", "UTF-16"),

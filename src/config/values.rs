@@ -166,10 +166,8 @@ impl<'a> Value<'a> {
         }
         match secret.read_with(&|name| self.document().environment(name)) {
             Ok(text) if text.is_empty() => self.refuse(match &secret {
-                Secret::Literal(_) => "is empty".to_string(),
-                Secret::File(path) => format!("secret file {} is empty", path.display()),
                 Secret::Env(name) => format!("environment variable {name} is empty"),
-                Secret::Live(_) => "is empty".to_string(),
+                Secret::Literal(_) | Secret::File(_) | Secret::Live(_) => "is empty".to_string(),
             }),
             Ok(text) => {
                 self.doubt_file(&secret, &text);

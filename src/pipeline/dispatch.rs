@@ -184,6 +184,11 @@ impl Dispatch {
         self.admit();
     }
 
+    /// What waits for a retry need not wait for its own time any more.
+    pub(crate) fn end_waits(&mut self, now: Instant) {
+        self.lanes.end_waits(now, RECOVERY_SPREAD);
+    }
+
     // The first success after an outage ends the waits of the others. While something succeeds all the
     // time, what fails does so for a reason of its own.
     fn note_success(&mut self, now: Instant) {

@@ -13,6 +13,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -116,6 +117,8 @@ struct Shared {
     queue: Queue,
     stats: RouteStats,
     accepted: LastAccepted,
+    // Of its processor, as far as the waits know of them.
+    credential_changes: AtomicU64,
     promise: Promise,
     keeps_checkpoint: bool,
     replay_max: Option<Duration>,
@@ -157,6 +160,7 @@ impl Route {
             queue,
             stats: RouteStats::default(),
             accepted: LastAccepted::default(),
+            credential_changes: AtomicU64::new(0),
             promise: if letters_dir.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
             keeps_checkpoint: positions.is_some(),
             replay_max,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 
 use crate::config::Order;
+use crate::limits::CREDENTIALS_TICK;
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
 use crate::pipeline::dispatch::{Dispatch, Done, Gauge, Lead, Step};
 use crate::pipeline::lanes::Held;
@@ -92,8 +93,15 @@ impl Queue {
     }
 
     /// Hands back what a worker did, and takes its next deliveries: waits until there are some. False
-    /// when the worker must end.
-    pub(crate) fn exchange(&self, done: &mut Vec<Done>, most: usize, taken: &mut Vec<Delivery>) -> bool {
+    /// when the worker must end. While deliveries wait for a retry, `has_news` is asked now and then
+    /// whether they need not.
+    pub(crate) fn exchange(
+        &self,
+        done: &mut Vec<Done>,
+        most: usize,
+        taken: &mut Vec<Delivery>,
+        has_news: &dyn Fn() -> bool,
+    ) -> bool {
         let mut state = self.lock();
         let version = state.dispatch.version();
         state.dispatch.settle(done, Instant::now());
@@ -125,7 +133,11 @@ impl Queue {
                 Step::Lead(lead) => {
                     drop(state);
                     let woken = self.lead(lead);
+                    let has_news = lead.due.is_some() && has_news();
                     state = self.lock();
+                    if has_news {
+                        state.dispatch.end_waits(Instant::now());
+                    }
                     state.dispatch.stop_leading();
                     let version = state.dispatch.version();
                     self.take_in(&mut state, woken);
@@ -139,7 +151,8 @@ impl Queue {
     fn lead(&self, lead: Lead) -> Woken {
         let never = never();
         let batches = if lead.receives { self.intake.receiver() } else { &never };
-        let longest = lead.due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
+        let until = |due: Instant| due.saturating_duration_since(Instant::now()).min(CREDENTIALS_TICK);
+        let longest = lead.due.map_or(Duration::MAX, until);
         select! {
             recv(batches) -> batch => batch.map_or(Woken::StreamEnded, Woken::Batch),
             recv(self.nudged) -> _ => Woken::Other,

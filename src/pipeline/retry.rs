@@ -55,6 +55,13 @@ pub fn decide(
                 longest = longest.min(SENDER_WAIT_MAX);
                 decision.again.push(failure);
             }
+            Retry::Credentials { after, unsent }
+                if !given_up && (promise == Promise::AtLeastOnce || unsent) =>
+            {
+                asked = asked.max(after);
+                longest = longest.min(SENDER_WAIT_MAX);
+                decision.again.push(failure);
+            }
             Retry::NotReady => decision.again.push(failure),
             _ => decision.final_failures.push(failure),
         }
@@ -131,6 +138,10 @@ mod tests {
             (AtLeastOnce, young, Retry::Sender { after: None }, true),
             (AtLeastOnce, old, Retry::Sender { after: None }, false),
             (AtMostOnce, young, Retry::Sender { after: None }, false),
+            (AtLeastOnce, young, Retry::Credentials { after: None, unsent: false }, true),
+            (AtLeastOnce, old, Retry::Credentials { after: None, unsent: true }, false),
+            (AtMostOnce, young, Retry::Credentials { after: None, unsent: false }, false),
+            (AtMostOnce, young, Retry::Credentials { after: None, unsent: true }, true),
         ];
         for (promise, failing, retry, again) in table {
             let decision =
@@ -153,6 +164,10 @@ mod tests {
         };
         let held = decided("");
         assert_eq!((held.again.len(), held.wait), (2, SENDER_WAIT_MAX));
+        let unreadable = Verdict::failed(failure("b", Retry::Credentials { after: None, unsent: true }));
+        let held =
+            decide(unreadable, Promise::AtLeastOnce, &long, 30, Duration::MAX, |target| target == "b", 0.0);
+        assert_eq!((held.again.len(), held.wait), (1, SENDER_WAIT_MAX), "no event makes a secret unreadable");
         let judged = decided("b");
         assert_eq!((judged.again[0].target.as_str(), judged.final_failures[0].target.as_str()), ("a", "b"));
     }

@@ -1,6 +1,7 @@
 //! A route in one process for tests: a scripted source and a scripted processor, real threads, real
 //! files.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,7 @@ pub(crate) type Answer = dyn Fn(&Delivery) -> Verdict + Send + Sync;
 pub(crate) struct Sink {
     pub(crate) acknowledged: Mutex<Vec<i64>>,
     pub(crate) answer: Box<Answer>,
+    pub(crate) credential_changes: AtomicU64,
 }
 
 impl Processor for Sink {
@@ -117,6 +119,10 @@ impl Processor for Sink {
             }
             verdicts.push(verdict);
         }
+    }
+
+    fn credential_changes(&self) -> u64 {
+        self.credential_changes.load(Ordering::SeqCst)
     }
 }
 
@@ -168,7 +174,11 @@ impl Bench {
     }
 
     pub(crate) fn start(&self, answer: impl Fn(&Delivery) -> Verdict + Send + Sync + 'static) -> Running {
-        let sink = Arc::new(Sink { acknowledged: Mutex::new(Vec::new()), answer: Box::new(answer) });
+        let sink = Arc::new(Sink {
+            acknowledged: Mutex::new(Vec::new()),
+            answer: Box::new(answer),
+            credential_changes: AtomicU64::new(0),
+        });
         let history = History { opened: self.opened.clone(), ..self.history };
         let parts = RouteParts {
             config: self.config.clone(),

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-use super::testing::{Bench, later, never, nth, refused, sorted};
+use super::testing::{Bench, Running, later, never, nth, refused, sorted};
 use super::*;
 use crate::config::{ConnectionConfig, MetricsConfig, Order, RetryConfig};
 use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::ObserveServer;
 use crate::observe::snapshot::Part;
 use crate::pattern::Pattern;
-use crate::processor::Verdict;
+use crate::processor::{Retry, Verdict};
 
 mod crash;
 mod held;
@@ -36,6 +36,34 @@ fn a_sink_that_refuses_the_sender_for_a_while_makes_no_dead_letters() {
     running.wait_acknowledged(28);
     let counts = running.route.view().snapshot().counts;
     assert_eq!((counts.dead_lettered, counts.delivered), (0, 28));
+    assert_eq!(sorted(running.stop()), (0..28).collect::<Vec<_>>());
+}
+
+#[test]
+fn other_credentials_end_the_wait_of_a_route_that_is_refused() {
+    let bench = Bench::new(28);
+    let is_open = Arc::new(AtomicBool::new(false));
+    let open = is_open.clone();
+    let running = bench.start(move |_| match open.load(Ordering::SeqCst) {
+        true => Verdict::delivered(),
+        false => {
+            let mut verdict = later();
+            let after = Some(Duration::from_secs(300));
+            verdict.failures[0].retry = Retry::Credentials { after, unsent: true };
+            verdict
+        }
+    });
+    let retried = |running: &Running| {
+        running.route.view().snapshot().counts.retried.iter().map(|(_, count)| count).sum::<u64>()
+    };
+    running.wait("refusals", |running| retried(running) == 10);
+    // They change, and are refused too.
+    running.sink.credential_changes.store(1, Ordering::SeqCst);
+    running.wait("more refusals", |running| retried(running) == 20);
+    is_open.store(true, Ordering::SeqCst);
+    running.sink.credential_changes.store(2, Ordering::SeqCst);
+    running.wait_acknowledged(28);
+    assert_eq!(running.route.view().snapshot().counts.dead_lettered, 0);
     assert_eq!(sorted(running.stop()), (0..28).collect::<Vec<_>>());
 }
 

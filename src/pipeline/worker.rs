@@ -1,6 +1,7 @@
 //! A worker thread: takes the next events, has them delivered, and acts on the verdicts.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::limits::DEAD_LETTER_HOLD;
@@ -20,7 +21,8 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
     let room = most.min(BATCH_ROOM_MAX);
     let (mut done, mut verdicts) = (Vec::with_capacity(room), Vec::with_capacity(room));
     let (mut batch, mut accepted) = (Vec::with_capacity(room), Vec::new());
-    while shared.queue.exchange(&mut done, most, &mut batch) {
+    let has_news = || has_new_credentials(shared, processor, pulse);
+    while shared.queue.exchange(&mut done, most, &mut batch, &has_news) {
         accepted.clear();
         let refused = batch.iter().filter(|delivery: &&Delivery| delivery.ticket.refused_since.is_some());
         for target in refused.flat_map(|delivery| &delivery.pending) {
@@ -40,6 +42,18 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
         let judged = batch.drain(..).zip(verdicts.drain(..));
         done.extend(judged.map(|(delivery, verdict)| conclude(shared, delivery, verdict, &accepted)));
     }
+}
+
+// Whether the processor has other credentials than those that its sink refused. Told to one worker.
+fn has_new_credentials(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse) -> bool {
+    pulse.busy();
+    let changes = processor.credential_changes();
+    pulse.resting();
+    let is_new = shared.credential_changes.swap(changes, Ordering::Relaxed) != changes;
+    if is_new {
+        log::info!(target: shared.who.as_str(), "the credentials have changed: trying again at once");
+    }
+    is_new
 }
 
 // When the newest delivery began that the target acknowledged.

@@ -59,6 +59,12 @@ pub trait Processor: Send + Sync {
         None
     }
 
+    /// Counts how often the credentials have changed since the sink refused them: what waits for that need
+    /// wait no longer. It may read their files.
+    fn credential_changes(&self) -> u64 {
+        0
+    }
+
     /// What became of the calls to each target, for processors that have several. As many as there
     /// are names in the sink, up to a limit.
     fn target_counts(&self) -> Vec<(String, Outcome)> {
@@ -176,6 +182,14 @@ pub(crate) enum Retry {
         /// The sink's `Retry-After`.
         after: Option<Duration>,
     },
+    /// The credentials are missing, unreadable, ended or wrong, which is never the event's fault: the
+    /// route holds and tries again.
+    Credentials {
+        /// The sink's `Retry-After`.
+        after: Option<Duration>,
+        /// As in `Later`.
+        unsent: bool,
+    },
     /// The event is refused, and will be again: a dead letter.
     Never,
     /// Nothing was sent, because the targets are not known yet. This is no attempt: it is asked again
@@ -208,3 +222,6 @@ pub(crate) fn retry_of(error: &SendError) -> Retry {
         _ => Retry::Later { after: None, unsent: error.unsent },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! A value that a thread renews again and again. The last good one stays in use while it cannot be
 //! refreshed, unless it is known to be no longer true.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Result};
-use crate::limits::{REFRESH_INTERVAL_MIN, REFRESH_RETRY_WAIT_MAX, THREAD_STACK_BYTES};
+use crate::limits::{CREDENTIALS_TICK, REFRESH_INTERVAL_MIN, REFRESH_RETRY_WAIT_MAX, THREAD_STACK_BYTES};
 use crate::observe::incident::{Incident, Report};
 
 /// How a value is made.
@@ -28,6 +29,12 @@ pub(crate) trait Refresh: Send + 'static {
         last: Option<&Self::Value>,
         is_ended: &dyn Fn() -> bool,
     ) -> Result<(Self::Value, Duration), Failure>;
+
+    /// Counts how often the credentials have changed since they were refused: then a failure is tried again
+    /// soon. It may read their files.
+    fn credential_changes(&self) -> u64 {
+        0
+    }
 
     /// The longest wait after a failure.
     fn retry_wait_max(&self) -> Duration {
@@ -164,6 +171,7 @@ impl<T> Shared<T> {
 
     fn run<R: Refresh<Value = T>>(&self, renew: &R) {
         let mut after_failure = REFRESH_INTERVAL_MIN;
+        let changes_seen = Cell::new(0);
         loop {
             let asked = Instant::now();
             let last = {
@@ -176,6 +184,7 @@ impl<T> Shared<T> {
             if self.lock().stopped {
                 return;
             }
+            let has_failed = refreshed.is_err();
             let interval = match refreshed {
                 Ok((value, interval)) => {
                     self.incident.over();
@@ -193,7 +202,11 @@ impl<T> Shared<T> {
                 }
             };
             self.changed.notify_all();
-            if self.pause(asked, interval) {
+            let has_news = || {
+                let changes = renew.credential_changes();
+                changes != changes_seen.replace(changes)
+            };
+            if self.pause(asked, interval, has_failed.then_some(&has_news as &dyn Fn() -> bool)) {
                 return;
             }
         }
@@ -210,18 +223,21 @@ impl<T> Shared<T> {
         self.incident.happened(failure.reason, &failure.text, &format!("{consequence}, asking again"));
     }
 
-    /// Waits for the time of the next renewal, but not less than the shortest interval; true when
-    /// there will be none.
-    fn pause(&self, asked: Instant, interval: Duration) -> bool {
-        let mut state = self.lock();
+    /// Waits for the time of the next renewal, or until `has_news`, but not less than the shortest
+    /// interval; true when there will be none.
+    fn pause(&self, asked: Instant, interval: Duration, has_news: Option<&dyn Fn() -> bool>) -> bool {
+        let tick = has_news.map_or(Duration::MAX, |_| CREDENTIALS_TICK);
         loop {
+            let state = self.lock();
             let interval = if state.wanted { REFRESH_INTERVAL_MIN } else { interval };
             let left = interval.saturating_sub(asked.elapsed());
             if state.stopped || left.is_zero() {
                 return state.stopped;
             }
-            let changed = self.changed.wait_timeout(state, left);
-            state = crate::sync::unpoisoned(changed).0;
+            drop(crate::sync::unpoisoned(self.changed.wait_timeout(state, left.min(tick))));
+            if has_news.is_some_and(|has_news| has_news()) {
+                self.lock().wanted = true;
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::aws::sign::{Scope, signed_headers};
 use crate::config::aws::AwsKeys;
 use crate::config::secret::Secret;
 use crate::error::{Context, Error, Result, io_text};
+use crate::fingerprint::fingerprint;
 use crate::http::client::{Client, Request};
 use crate::limits::{CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WAIT_MAX};
 use crate::text_file::text_of;
@@ -51,6 +52,20 @@ impl Chain {
     /// Whether the credentials stand in a file, which may change.
     pub(crate) fn is_file(&self, credentials: &Credentials) -> bool {
         credentials.origin.starts_with(FILE_ORIGIN)
+    }
+
+    /// What the files say that hold keys or tokens: another number when they say something else.
+    pub(crate) fn files(&self) -> u64 {
+        let named = self.profile.clone().or_else(|| self.environment.get("AWS_PROFILE"));
+        let profiles = self.profiles();
+        let token_file = profiles.as_ref().ok().and_then(|profiles| {
+            profiles.get(named.as_deref().unwrap_or("default"))?.get("web_identity_token_file").cloned()
+        });
+        let variables = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+        let token_files = variables.iter().filter_map(|name| self.environment.get(name)).chain(token_file);
+        let tokens: Vec<_> =
+            token_files.map(|file| read_token(&file).map_err(|error| error.to_string())).collect();
+        fingerprint(profiles.map(|profiles| (profiles, tokens)))
     }
 
     /// Asks all places in turn.

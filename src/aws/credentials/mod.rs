@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use super::keys::Credentials;
 use crate::error::{Context, Error, Result};
+use crate::fingerprint::{Refused, fingerprint};
 use crate::limits::{
     CREDENTIALS_AHEAD, CREDENTIALS_FILE_AGE_MAX, CREDENTIALS_RETRY_WAIT_MAX, CREDENTIALS_RETRY_WAIT_MIN,
     THREAD_STACK_BYTES,
@@ -45,6 +46,7 @@ struct Shared {
     /// Held while credentials are fetched, so that only one thread does.
     fetching: Mutex<()>,
     incident: Incident,
+    refused: Refused,
 }
 
 #[derive(Default)]
@@ -52,6 +54,10 @@ struct State {
     current: Option<Arc<Credentials>>,
     /// When and why they could not be fetched the last time.
     failure: Option<(Instant, Error)>,
+    /// What the files said when they were fetched.
+    files: u64,
+    /// They shall be fetched now.
+    wanted: bool,
     stopped: bool,
 }
 
@@ -66,6 +72,7 @@ impl Store {
             incident: Incident::new(who.as_str()),
             who,
             chain,
+            refused: Refused::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
             fetching: Mutex::new(()),
@@ -94,12 +101,33 @@ impl Store {
     /// Why there are none.
     pub(crate) fn current(&self) -> Result<Arc<Credentials>> {
         if self.shared.chain.is_configured() {
-            return self.shared.chain.resolve().map(Arc::new);
+            let keys = self.shared.chain.resolve();
+            return keys.map(Arc::new).inspect_err(|error| self.note(Err(error)));
         }
         match self.shared.valid() {
             Some(credentials) => Ok(credentials),
-            None => self.shared.fetch(None),
+            None => self.shared.fetch(None).inspect_err(|error| self.note(Err(error))),
         }
+    }
+
+    /// AWS refused these.
+    pub(crate) fn refused(&self, used: &Credentials) {
+        self.note(Ok(used));
+    }
+
+    /// Counts how often others were to be had after some were refused or could not be read.
+    pub(crate) fn changes(&self) -> u64 {
+        let shared = &self.shared;
+        let is_configured = shared.chain.is_configured();
+        shared.refused.changes(|| match is_configured {
+            true => fingerprint(shared.chain.resolve().as_ref()),
+            false => shared.files_now(),
+        })
+    }
+
+    fn note(&self, used: Result<&Credentials, &Error>) {
+        let is_configured = self.shared.chain.is_configured();
+        self.shared.refused.note(if is_configured { fingerprint(used) } else { self.shared.lock().files });
     }
 
     /// Other credentials than `refused`, which AWS does not take although they seem valid.
@@ -145,9 +173,23 @@ impl Shared {
         self.fetch_now()
     }
 
+    /// What the files say now. Where it is something else, what is in use counts no more.
+    fn files_now(&self) -> u64 {
+        let files = self.chain.files();
+        let mut state = self.lock();
+        if state.files != files {
+            (state.current, state.failure, state.wanted) = (None, None, true);
+            drop(state);
+            self.changed.notify_all();
+        }
+        files
+    }
+
     fn fetch_now(&self) -> Result<Arc<Credentials>> {
+        let files = self.chain.files();
         let fetched = self.chain.resolve();
         let mut state = self.lock();
+        state.files = files;
         match fetched {
             Ok(credentials) => {
                 let credentials = Arc::new(credentials);
@@ -197,20 +239,16 @@ impl Shared {
         }
     }
 
-    /// Waits, for ever if `wait` is none; true when the thread must end.
+    /// Waits, for ever if `wait` is none, or until they are wanted; true when the thread must end.
     fn pause(&self, wait: Option<Duration>) -> bool {
         let state = self.lock();
-        let stopped = |state: &mut State| !state.stopped;
-        match wait {
-            Some(wait) => {
-                let waited = self.changed.wait_timeout_while(state, wait, stopped);
-                crate::sync::unpoisoned(waited).0.stopped
-            }
-            None => {
-                let waited = self.changed.wait_while(state, stopped);
-                crate::sync::unpoisoned(waited).stopped
-            }
-        }
+        let is_quiet = |state: &mut State| !state.stopped && !state.wanted;
+        let mut state = match wait {
+            Some(wait) => crate::sync::unpoisoned(self.changed.wait_timeout_while(state, wait, is_quiet)).0,
+            None => crate::sync::unpoisoned(self.changed.wait_while(state, is_quiet)),
+        };
+        state.wanted = false;
+        state.stopped
     }
 }
 

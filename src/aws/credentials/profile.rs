@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub(super) type Profile = BTreeMap<String, String>;
 
 /// The profiles of both files. What stands in the credentials file wins.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub(super) struct Profiles {
     profiles: BTreeMap<String, Profile>,
 }

@@ -321,3 +321,54 @@ fn renewal_comes_before_the_end() {
     assert_eq!(wait(-1, false), Some(CREDENTIALS_RETRY_WAIT_MIN.as_secs()));
     assert_eq!((wait(0, false), wait(0, true)), (None, Some(CREDENTIALS_FILE_AGE_MAX.as_secs())));
 }
+
+#[test]
+fn other_keys_are_noticed_after_the_old_ones_were_refused() {
+    let folder = folder("changes");
+    let file = folder.path().join("credentials");
+    let write = |secret: &str| {
+        let text = format!("[default]\naws_access_key_id = AKID\naws_secret_access_key = {secret}\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    let configured = AwsKeys {
+        access_key_id: Secret::Literal("AKID".to_string()),
+        secret_access_key: Secret::File(folder.path().join("key")),
+        session_token: None,
+    };
+    let variables = [
+        ("AWS_CONFIG_FILE", folder.path().join("none").display().to_string()),
+        ("AWS_SHARED_CREDENTIALS_FILE", file.display().to_string()),
+        off(),
+    ];
+    for keys in [None, Some(configured)] {
+        let write = |secret: &str| match &keys {
+            None => write(secret),
+            Some(_) => std::fs::write(folder.path().join("key"), secret).unwrap(),
+        };
+        write("one");
+        let store = Store::start("bus", Chain { keys: keys.clone(), ..chain(&variables, "") }).unwrap();
+        let first = store.current().unwrap();
+        write("two");
+        assert_eq!(store.changes(), 0, "nothing was refused");
+        store.refused(&first);
+        assert_eq!((store.changes(), store.changes()), (1, 1));
+        let second = store.current().unwrap();
+        assert_eq!(second.secret_access_key, "two", "at once, although a file is read every five minutes");
+        store.refused(&second);
+        assert_eq!(store.changes(), 1);
+        std::fs::remove_file(if keys.is_some() { folder.path().join("key") } else { file.clone() }).unwrap();
+        // The thread may just have read the ones before: they are refused again then.
+        let until = |is_so: &dyn Fn(Result<Arc<Credentials>>) -> bool| {
+            let limit = Instant::now() + Duration::from_secs(30);
+            while !is_so(store.current()) {
+                assert!(Instant::now() < limit, "the files are never read again");
+                store.refused(&second);
+                store.changes();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        until(&|keys| keys.is_err());
+        write("three");
+        until(&|keys| keys.is_ok_and(|keys| keys.secret_access_key == "three"));
+    }
+}

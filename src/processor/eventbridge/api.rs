@@ -13,7 +13,7 @@ use crate::aws::keys::Credentials;
 use crate::aws::refusal::code_and_message;
 use crate::aws::sign::{Scope, signed_headers};
 use crate::error::Result;
-use crate::http::answer;
+use crate::http::answer::{self, StatusClass, class_of, sender_cure};
 use crate::http::client::{Client, Request, Response, SendErrorKind, url_text};
 use crate::limits::LISTING_BODY_BYTES_MAX;
 
@@ -82,6 +82,9 @@ impl Api {
                 return Ok(answer.body);
             }
             let error = self.refusal(operation, &answer);
+            if matches!(error.class, Class::Credentials | Class::Denied) {
+                self.credentials.refused(&credentials);
+            }
             match error.class {
                 Class::Credentials if !renewed => {
                     renewed = true;
@@ -144,7 +147,9 @@ impl Api {
             "" => answer::summary(answer),
             code => format!("{code}: {} (status {})", answer::excerpt(message.as_bytes()), answer.status),
         };
-        let text = format!("{operation} at {}: {said}{}", url_text(&self.url), cure(class, &code));
+        let cure = cure(class, &code, answer.status);
+        let separator = if cure.is_empty() { "" } else { "; " };
+        let text = format!("{operation} at {}: {said}{separator}{cure}", url_text(&self.url));
         CallError { after: answer::retry_after_of(answer), ..CallError::new(class, reason, text) }
     }
 
@@ -171,19 +176,20 @@ fn shifted(now: SystemTime, skew: i64) -> SystemTime {
 }
 
 /// What to do about what AWS refuses.
-fn cure(class: Class, code: &str) -> &'static str {
+fn cure(class: Class, code: &str, status: u16) -> &'static str {
     match (class, code) {
         (Class::Credentials, "ExpiredToken" | "ExpiredTokenException") => {
-            "; the session token has ended: provide a new one"
+            "the session token has ended: provide a new one"
         }
-        (Class::Credentials, _) => "; does the access key exist, in this partition of AWS?",
+        (Class::Credentials, _) => "does the access key exist, in this partition of AWS?",
         (Class::Denied, "InvalidSignatureException" | "SignatureDoesNotMatch") => {
-            "; is secret_access_key right, and the region?"
+            "is secret_access_key right, and the region?"
         }
-        (Class::Denied, "AccessDenied" | "AccessDeniedException") => "; allow it in IAM",
-        (Class::Denied, "ResourceNotFoundException") => "; is the name of the bus right, and the region?",
-        (Class::Denied, "") => "; is this an endpoint of EventBridge?",
-        (Class::Skew, _) => "; is this machine's clock right?",
+        (Class::Denied, "AccessDenied" | "AccessDeniedException") => "allow it in IAM",
+        (Class::Denied, "ResourceNotFoundException") => "is the name of the bus right, and the region?",
+        (Class::Denied, "") if class_of(status) == StatusClass::Sender => sender_cure(status),
+        (Class::Denied, "") => "is this an endpoint of EventBridge?",
+        (Class::Skew, _) => "is this machine's clock right?",
         _ => "",
     }
 }

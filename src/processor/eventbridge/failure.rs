@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::http::answer::{StatusClass, class_of};
 use crate::limits::{DENIED_WAIT, THROTTLED_WAIT_MAX, THROTTLED_WAIT_MIN};
 
 /// What to do about a failure.
@@ -78,9 +79,14 @@ pub(crate) fn classify_request(status: u16, code: &str, message: &str) -> (Class
         }
         "ResourceNotFoundException" => (Class::Denied, "missing"),
         _ if 500 <= status || matches!(status, 408 | 425) => (Class::Later, "internal"),
-        "" if !matches!(status, 400 | 413) => (Class::Denied, "endpoint"),
         _ if status == 413 => (Class::Never, "oversize"),
-        _ => (Class::Never, "refused"),
+        _ => match class_of(status) {
+            StatusClass::Event => (Class::Never, "refused"),
+            StatusClass::Sender => (Class::Denied, "refused sender"),
+            // EventBridge answers nothing else without a code.
+            _ if code.is_empty() => (Class::Denied, "endpoint"),
+            _ => (Class::Never, "refused"),
+        },
     }
 }
 
@@ -147,6 +153,10 @@ mod tests {
             (400, "SomethingNew", "", Class::Never),
             (400, "", "", Class::Never),
             (413, "", "", Class::Never),
+            (422, "", "", Class::Never),
+            (403, "SomethingNew", "", Class::Denied),
+            (407, "", "", Class::Denied),
+            (409, "SomethingNew", "", Class::Never),
         ] {
             assert_eq!(classify_request(status, code, message).0, class, "{status} {code} {message}");
         }

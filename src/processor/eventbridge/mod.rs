@@ -83,7 +83,14 @@ impl Eventbridge {
     }
 
     /// Puts a part of the batch on the bus, in halves if the whole is refused for what it holds.
-    fn put(&self, entries: &[Entry<'_>], deadline: Instant, outcomes: &mut Vec<Option<CallError>>) {
+    /// `again`: one of them was refused for a lack of rights before, which may be its own.
+    fn put(
+        &self,
+        entries: &[Entry<'_>],
+        again: bool,
+        deadline: Instant,
+        outcomes: &mut Vec<Option<CallError>>,
+    ) {
         if entries.is_empty() {
             return;
         }
@@ -91,10 +98,12 @@ impl Eventbridge {
             Ok(found) => return outcomes.extend(found),
             Err(error) => error,
         };
-        if error.class == Class::Never && 1 < entries.len() {
+        // Policies can allow some sources and types of events, and then refuse the request as a whole.
+        let is_for_its_content = error.class == Class::Never || (again && error.reason == "denied");
+        if is_for_its_content && 1 < entries.len() {
             let (first, second) = entries.split_at(entries.len() / 2);
-            self.put(first, deadline, outcomes);
-            self.put(second, deadline, outcomes);
+            self.put(first, again, deadline, outcomes);
+            self.put(second, again, deadline, outcomes);
             return;
         }
         outcomes.extend(entries.iter().map(|_| Some(error.clone())));
@@ -174,6 +183,10 @@ impl Processor for Eventbridge {
         RULE_FIRST_WAIT + self.timeout
     }
 
+    fn credential_changes(&self) -> u64 {
+        self.api.credentials.changes()
+    }
+
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         // Rule or keys would grow old unnoticed. A panic is a fault of the program, so let it end.
         let dead = self.api.credentials.is_dead() || self.rule.as_ref().is_some_and(Refreshed::is_dead);
@@ -199,8 +212,9 @@ impl Processor for Eventbridge {
         }
         let sizes: Vec<usize> = entries.iter().map(Entry::bytes).collect();
         let mut outcomes = Vec::with_capacity(entries.len());
+        let again = batch.iter().any(|delivery| delivery.ticket.refused_since.is_some());
         for Range { start, end } in request::requests(&sizes, self.bytes_max) {
-            self.put(&entries[start..end], deadline, &mut outcomes);
+            self.put(&entries[start..end], again, deadline, &mut outcomes);
         }
         for (place, outcome) in places.into_iter().zip(outcomes) {
             verdicts[place] = match outcome {
@@ -224,8 +238,16 @@ fn failure(error: CallError, delivery: &Delivery) -> Failure {
     let retry = match error.class {
         Class::Never => Retry::Never,
         class => {
-            let own = wait_of(class, delivery.attempts, crate::sync::jitter());
-            Retry::Later { after: own.max(error.after), unsent: error.unsent }
+            let after = wait_of(class, delivery.attempts, crate::sync::jitter()).max(error.after);
+            match class {
+                Class::Denied if !matches!(error.reason, "signature" | "credentials") => {
+                    Retry::Sender { after }
+                }
+                Class::Denied | Class::Credentials | Class::Skew => {
+                    Retry::Credentials { after, unsent: error.unsent }
+                }
+                _ => Retry::Later { after, unsent: error.unsent },
+            }
         }
     };
     Failure { target: String::new(), retry, reason: error.reason, detail: error.text }

@@ -166,6 +166,10 @@ impl Refresh for Follower {
         Ok((now, self.refresh))
     }
 
+    fn credential_changes(&self) -> u64 {
+        self.api.credentials.changes()
+    }
+
     fn retry_wait_max(&self) -> Duration {
         self.refresh
     }

@@ -187,9 +187,11 @@ fn failures_of_whole_requests_lose_nothing() {
         let failure = &verdicts[0].failures[0];
         assert!(failure.detail.starts_with("PutEvents at http://127.0.0.1:"), "{}", failure.detail);
         assert!(!failure.detail.contains("s3cret"), "{}", failure.detail);
-        let after = match failure.retry {
-            Retry::Later { after, .. } => after,
-            _ => None,
+        let after = match (failure.retry, reason) {
+            (Retry::Sender { after }, "denied" | "missing" | "endpoint") => after,
+            (Retry::Credentials { after, .. }, "credentials" | "signature") => after,
+            (Retry::Later { after, .. }, _) => after,
+            other => panic!("{other:?}"),
         };
         match reason {
             "denied" | "credentials" | "signature" => assert_eq!(after, Some(DENIED_WAIT)),
@@ -411,4 +413,23 @@ fn settings_of_the_endpoint() {
     assert_eq!(url(&plain, &general), "http://all:1/");
     let own = Environment::new(|name| name.starts_with("AWS_ENDPOINT_URL").then(|| format!("http://{name}")));
     assert_eq!(url(&plain, &own), "http://AWS_ENDPOINT_URL_EVENTBRIDGE/");
+}
+
+#[test]
+fn one_event_that_a_policy_refuses_is_told_from_the_others_when_it_is_tried_again() {
+    let aws = Aws::start(|_, body| match keys(body).contains(&4) {
+        true => refusal("AccessDeniedException", "not authorized to perform: events:PutEvents"),
+        false => outcomes(body, |_| None),
+    });
+    let sender = aws.sender();
+    let mut deliveries = batch(0..10);
+    // At first it is not known whether it is everything.
+    let verdicts = deliver(&sender, &deliveries);
+    assert_eq!(verdicts.iter().filter(|verdict| !verdict.failures.is_empty()).count(), 10);
+    assert!(matches!(verdicts[0].failures[0].retry, Retry::Sender { after: Some(_) }));
+    assert_eq!(aws.put().len(), 1);
+    for delivery in &mut deliveries {
+        delivery.ticket.refused_since = Some(Instant::now());
+    }
+    assert_eq!(failed(&deliver(&sender, &deliveries)), [(4, "denied", true)]);
 }

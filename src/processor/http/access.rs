@@ -17,7 +17,7 @@ const PART_BYTES_MIN: usize = 6;
 const HIDDEN: &str = "***";
 
 /// What it takes to send, as the secrets are now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Access {
     /// Where requests go.
     pub(super) url: String,

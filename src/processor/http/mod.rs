@@ -14,7 +14,8 @@ use self::access::Access;
 use self::judge::Class;
 use self::settings::{Body, HeaderText, HttpConfig};
 use crate::cloudevents::{self, CloudEvent};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::fingerprint::{Refused, fingerprint};
 use crate::http::answer;
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError};
 use crate::limits::{SINK_BODY_BYTES_MAX, TOKEN_FILE_AGE_MAX, WORKERS_MAX};
@@ -22,7 +23,7 @@ use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, retry_of};
 use crate::template::Input;
 
 mod access;
-mod judge;
+pub(super) mod judge;
 pub(crate) mod kind;
 pub(crate) mod settings;
 
@@ -33,6 +34,7 @@ pub(crate) struct Http {
     route: String,
     at_least_once: bool,
     access: Mutex<Option<(Instant, Arc<Access>)>>,
+    refused: Refused,
 }
 
 /// A request in the making.
@@ -56,33 +58,40 @@ impl Http {
             route: route.to_string(),
             at_least_once,
             access: Mutex::default(),
+            refused: Refused::default(),
         })
     }
 
     /// Address and headers; files of secrets are read again after a while.
     fn access(&self) -> Result<Arc<Access>> {
-        let mut held = crate::sync::lock(&self.access);
+        let held = crate::sync::lock(&self.access);
         if let Some((read, access)) = &*held
             && read.elapsed() < TOKEN_FILE_AGE_MAX
         {
             return Ok(access.clone());
         }
+        drop(held);
+        self.access_now()
+    }
+
+    /// The same as its secrets are at this moment.
+    fn access_now(&self) -> Result<Arc<Access>> {
         let access = Arc::new(Access::read(&self.config)?);
-        *held = Some((Instant::now(), access.clone()));
+        *crate::sync::lock(&self.access) = Some((Instant::now(), access.clone()));
         Ok(access)
     }
 
     /// Whether the secrets are others now than those that were refused.
     fn is_renewed(&self, refused: &Access) -> bool {
-        *crate::sync::lock(&self.access) = None;
-        self.access().is_ok_and(|access| *access != *refused)
+        self.access_now().is_ok_and(|access| *access != *refused)
     }
 
     fn deliver_one(&self, ce: &CloudEvent) -> Verdict {
         let access = match self.access() {
             Ok(access) => access,
             Err(error) => {
-                let retry = Retry::Later { after: None, unsent: true };
+                let retry = Retry::Credentials { after: None, unsent: true };
+                self.refused.note(fingerprint::<Arc<Access>>(Err(&error)));
                 return failed(retry, "secret", format!("{}: {error}", access::shown(&self.config.address)));
             }
         };
@@ -162,7 +171,10 @@ impl Http {
             Class::Sender if status == 401 && self.is_renewed(access) => {
                 Retry::Later { after: None, unsent: false }
             }
-            Class::Sender => Retry::Sender { after },
+            Class::Sender => {
+                self.refused.note(fingerprint(Ok::<_, Error>(access)));
+                Retry::Sender { after }
+            }
             Class::Never => Retry::Never,
         };
         let clean = |text: &str| access.without_secrets(text);
@@ -181,6 +193,10 @@ fn failed(retry: Retry, reason: &'static str, detail: String) -> Verdict {
 }
 
 impl Processor for Http {
+    fn credential_changes(&self) -> u64 {
+        self.refused.changes(|| fingerprint(self.access_now()))
+    }
+
     fn deliver_wait_max(&self) -> Duration {
         self.config.timeout
     }

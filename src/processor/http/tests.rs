@@ -154,7 +154,7 @@ fn a_secret_that_cannot_be_read_holds_the_event() {
     let mut config = config("http://127.0.0.1:9/".to_string());
     config.auth = SinkAuth::Bearer(Secret::File("/none/token".into()));
     let failure = deliver(&config).failures.remove(0);
-    assert_eq!((failure.retry, failure.reason), (Retry::Later { after: None, unsent: true }, "secret"));
+    assert_eq!((failure.retry, failure.reason), (Retry::Credentials { after: None, unsent: true }, "secret"));
     assert!(failure.detail.contains("/none/token"), "{}", failure.detail);
 }
 

@@ -12,6 +12,7 @@ use self::settings::{Encoding, KnativeConfig};
 use self::target::{Finder, Target};
 use crate::cloudevents::{self, CloudEvent};
 use crate::error::{Error, Result};
+use crate::fingerprint::{Refused, fingerprint};
 use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Request, Response, SendError, SendErrorKind};
 use crate::limits::{RESOLVE_FIRST_WAIT, SINK_BODY_BYTES_MAX};
@@ -32,6 +33,7 @@ pub struct Knative {
     encoding: Encoding,
     timeout: Duration,
     at_least_once: bool,
+    refused: Refused,
 }
 
 enum Targets {
@@ -87,6 +89,7 @@ impl Knative {
             encoding: config.encoding,
             timeout: config.timeout,
             at_least_once,
+            refused: Refused::default(),
         })
     }
 
@@ -104,7 +107,8 @@ impl Knative {
         let token = match target.token() {
             Ok(token) => token,
             Err(error) => {
-                let retry = Retry::Later { after: None, unsent: true };
+                let retry = Retry::Credentials { after: None, unsent: true };
+                self.refused.note(fingerprint::<String>(Err(&error)));
                 return failed(retry, "token", format!("{}: {error}", self.text));
             }
         };
@@ -170,7 +174,12 @@ impl Knative {
                 }
                 Retry::Later { after: None, unsent: false }
             }
-            Class::Sender => Retry::Sender { after: answer::retry_after_of(&response) },
+            Class::Sender => {
+                if token.is_some() {
+                    self.refused.note(fingerprint(Ok::<_, Error>(token)));
+                }
+                Retry::Sender { after: answer::retry_after_of(&response) }
+            }
             Class::Never => Retry::Never,
         };
         let mut detail = answer::refusal("POST", &target.url, &response);
@@ -202,6 +211,16 @@ impl Processor for Knative {
 
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         verdicts.extend(batch.iter().map(|delivery| self.deliver_one(&delivery.event.ce)));
+    }
+
+    fn credential_changes(&self) -> u64 {
+        self.refused.changes(|| {
+            let target = match &self.targets {
+                Targets::Fixed(target) => Ok(target.clone()),
+                Targets::Found(targets) => targets.current(Duration::ZERO),
+            };
+            fingerprint(target.and_then(|target| target.token_now().map_err(|error| error.to_string())))
+        })
     }
 
     fn incident(&self) -> Option<Report> {

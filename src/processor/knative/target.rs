@@ -68,18 +68,26 @@ impl Target {
     /// # Errors
     /// When its file cannot be read.
     pub(crate) fn token(&self) -> Result<Option<String>> {
+        if let Bearer::Own { read, .. } = &self.bearer
+            && let Some((at, token)) = &*crate::sync::lock(read)
+            && at.elapsed() < TOKEN_FILE_AGE_MAX
+        {
+            return Ok(Some(token.clone()));
+        }
+        self.token_now()
+    }
+
+    /// The token as it is at this moment.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(crate) fn token_now(&self) -> Result<Option<String>> {
         match &self.bearer {
             Bearer::None => Ok(None),
             Bearer::Made { token, .. } => Ok(Some(token.text.clone())),
             Bearer::Own { secret, read } => {
-                let mut read = crate::sync::lock(read);
-                if let Some((at, token)) = &*read
-                    && at.elapsed() < TOKEN_FILE_AGE_MAX
-                {
-                    return Ok(Some(token.clone()));
-                }
                 let token = secret.read()?;
-                *read = Some((Instant::now(), token.clone()));
+                *crate::sync::lock(read) = Some((Instant::now(), token.clone()));
                 Ok(Some(token))
             }
         }

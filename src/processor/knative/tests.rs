@@ -2,6 +2,7 @@ use std::io::Write;
 use std::sync::mpsc;
 
 use super::*;
+use crate::config::secret::Secret;
 use crate::event::{Event, Lane, Position};
 use crate::http::testing::{TestServer, read_request, serve, serve_answer};
 
@@ -160,4 +161,39 @@ fn stale_connection_is_no_failure_at_least_once_and_is_one_at_most_once() {
         assert_eq!(deliver(&knative), Verdict::delivered());
         assert_eq!(server.connections(), 2);
     }
+}
+
+#[test]
+fn another_token_is_noticed_while_the_sink_refuses_the_old_one() {
+    let server = serve(|_, mut stream| {
+        while let Some(request) = read_request(&mut stream) {
+            let answer: &[u8] = match request.header("authorization") {
+                Some("Bearer right") => b"HTTP/1.1 202 A\r\nContent-Length: 0\r\n\r\n",
+                _ => b"HTTP/1.1 403 F\r\nContent-Length: 0\r\n\r\n",
+            };
+            stream.write_all(answer).unwrap();
+        }
+    });
+    let folder = crate::testing::folder("token");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "wrong").unwrap();
+    let config =
+        KnativeConfig { token: Some(Secret::File(file.clone())), ..KnativeConfig::to(server.url("/")) };
+    let knative = Knative::new("sink", &config, true).unwrap();
+    assert_eq!(failure(&knative).retry, Retry::Sender { after: None });
+    assert_eq!(knative.credential_changes(), 0);
+    // While somebody writes it, it is empty, or has two lines.
+    for (unusable, changes) in [("", 1), ("wrong\nright\n", 2)] {
+        std::fs::write(&file, unusable).unwrap();
+        assert_eq!(knative.credential_changes(), changes);
+        let Targets::Fixed(target) = &knative.targets else { panic!("the address is fixed") };
+        assert!(target.token_now().is_err());
+        let refused = failure(&knative);
+        // What was read a moment ago may still be used.
+        assert!(matches!(refused.retry, Retry::Credentials { .. } | Retry::Sender { .. }), "{refused:?}");
+        knative.refused.note(fingerprint::<Option<String>>(Err(target.token_now().unwrap_err())));
+    }
+    std::fs::write(&file, "right\n").unwrap();
+    assert_eq!(knative.credential_changes(), 3);
+    assert_eq!(deliver(&knative), Verdict::delivered());
 }

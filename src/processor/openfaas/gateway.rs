@@ -9,6 +9,7 @@ use super::settings::OpenfaasConfig;
 use super::topics::{Builder, TopicMap, parse_namespaces};
 use crate::config::sections::SinkAuth;
 use crate::error::{Context, Error, Result};
+use crate::fingerprint::{Refused, fingerprint};
 use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError, url_text};
 use crate::limits::{LISTING_BODY_BYTES_MAX, LISTING_CALL_WAIT_MAX, SINK_BODY_BYTES_MAX, WORKERS_MAX};
@@ -28,6 +29,7 @@ pub(crate) struct Gateway {
     content_type: Option<String>,
     callback_url: Option<String>,
     at_least_once: bool,
+    refused: Refused,
 }
 
 /// Why a listing failed.
@@ -82,6 +84,7 @@ impl Gateway {
             content_type: config.content_type.clone(),
             callback_url: config.callback_url.clone(),
             at_least_once,
+            refused: Refused::default(),
         })
     }
 
@@ -100,12 +103,31 @@ impl Gateway {
     /// # Errors
     /// When any part of the answer is missing: half a map would hide subscribers.
     pub(crate) fn list(&self, stopped: &dyn Fn() -> bool) -> std::result::Result<TopicMap, ListingError> {
-        let auth = self.authorization().map_err(|error| ListingError { reason: "credentials", error })?;
+        let auth = self.authorization();
+        let used = fingerprint(auth.as_ref());
+        let auth = auth.map_err(|error| ListingError { reason: "credentials", error });
+        let listed = auth.and_then(|auth| self.list_with(auth.as_deref(), stopped));
+        if listed.as_ref().is_err_and(|error| matches!(error.reason, "credentials" | "401" | "403")) {
+            self.refused.note(used);
+        }
+        listed
+    }
+
+    /// Counts how often others than refused credentials were to be had.
+    pub(crate) fn credential_changes(&self) -> u64 {
+        self.refused.changes(|| fingerprint(self.authorization()))
+    }
+
+    fn list_with(
+        &self,
+        auth: Option<&str>,
+        stopped: &dyn Fn() -> bool,
+    ) -> std::result::Result<TopicMap, ListingError> {
         let mut builder = Builder::default();
-        let namespaces = self.namespaces(auth.as_deref())?;
+        let namespaces = self.namespaces(auth)?;
         if namespaces.is_empty() {
             let url = format!("{}/system/functions", self.address);
-            let response = self.get(&url, auth.as_deref())?;
+            let response = self.get(&url, auth)?;
             self.take(&mut builder, None, &url, &response)?;
             return Ok(builder.finish());
         }
@@ -115,7 +137,7 @@ impl Gateway {
                 return Err(ListingError { reason: "stopped", error: Error::new("stopped") });
             }
             let url = format!("{}/system/functions?namespace={namespace}", self.address);
-            let response = self.get(&url, auth.as_deref())?;
+            let response = self.get(&url, auth)?;
             // The Community Edition serves one namespace and refuses others with 400. A namespace
             // that was removed since it was named is missing.
             if matches!(response.status, 400 | 404) {

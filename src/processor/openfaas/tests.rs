@@ -484,7 +484,10 @@ fn missing_secret_is_said_and_asked_again() {
     let failure = deliver(&openfaas, &delivery(0, &[])).failures.remove(0);
     assert_eq!(failure.retry, Retry::NotReady);
     assert!(failure.detail.contains("token of the gateway: read secret file "), "{}", failure.detail);
+    let gateway = &openfaas.gateway;
+    let before = gateway.credential_changes();
     std::fs::write(&file, "t0ken\n").unwrap();
+    assert!(before < gateway.credential_changes());
     wait_until("delivery", || deliver(&openfaas, &delivery(0, &[])) == Verdict::delivered());
 }
 

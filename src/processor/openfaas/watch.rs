@@ -46,6 +46,10 @@ impl Refresh for Listing {
         Ok((map, self.refresh))
     }
 
+    fn credential_changes(&self) -> u64 {
+        self.gateway.credential_changes()
+    }
+
     fn retry_wait_max(&self) -> Duration {
         self.refresh
     }

@@ -5,12 +5,12 @@
 
 use crossbeam_channel::select;
 use jiff::Timestamp;
-use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use crate::config::Format;
 use crate::error::{Error, Result};
 use crate::event::Position;
+use crate::fingerprint::fingerprint;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{
     POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP, VCENTER_CALL_WAIT_MAX,
@@ -179,9 +179,7 @@ impl Vcenter {
     /// A fingerprint of the credentials as they are now; none while they cannot be read.
     fn credentials(&self) -> Option<u64> {
         let (username, password) = (self.config.username.read().ok()?, self.config.password.read().ok()?);
-        let mut hasher = std::hash::DefaultHasher::new();
-        (username, password).hash(&mut hasher);
-        Some(hasher.finish())
+        Some(fingerprint::<_>(Ok::<_, Error>((username, password))))
     }
 
     fn warn_if_insecure(&mut self) {
