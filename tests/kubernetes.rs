@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use event_router::config::kubernetes::{ObjectRef, of_pod};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::http::server::{Answer, Reply, Server, ServerSettings};
 use event_router::kubernetes::Cluster;
+use event_router::kubernetes::access::of_pod;
+use event_router::kubernetes::reference::ObjectRef;
 use serde_json::{Value, json};
 
 use crate::support::kubernetes::{ApiServer, Namespace};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::config::secret::Secret;
+
 /// Keys that sign requests.
 #[derive(Clone, Hash, PartialEq, Eq)]
 pub struct Credentials {
@@ -23,4 +25,15 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "credentials from {}", self.origin)
     }
+}
+
+/// Keys in the file; without them the AWS credential chain is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct AwsKeys {
+    /// `access_key_id`.
+    pub(crate) access_key_id: Secret,
+    /// `secret_access_key`.
+    pub(crate) secret_access_key: Secret,
+    /// `session_token`, of temporary keys.
+    pub(crate) session_token: Option<Secret>,
 }

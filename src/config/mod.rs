@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) mod aws;
 mod control;
 pub mod file;
-pub mod kubernetes;
 pub mod legacy;
 pub(crate) mod load;
 pub(crate) mod nearest;
@@ -24,7 +22,7 @@ pub(crate) mod transform;
 mod tree;
 pub(crate) mod url;
 pub(crate) mod values;
-mod yaml;
+pub(crate) mod yaml;
 
 use problem::Problem;
 use secret::{LiveSecret, Secret};

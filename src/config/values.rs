@@ -22,6 +22,14 @@ impl<'a> Value<'a> {
         self.string_as("a string")
     }
 
+    /// A string that is not empty.
+    pub(crate) fn word(&self) -> Option<String> {
+        match self.string()? {
+            "" => self.refuse("is empty"),
+            text => Some(text.to_string()),
+        }
+    }
+
     /// `true` or `false`.
     pub(crate) fn boolean(&self) -> Option<bool> {
         match self.get_ref() {

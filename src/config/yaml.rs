@@ -42,7 +42,7 @@ pub(super) fn parse(text: &str) -> Result<Tree<'_>, Mistake> {
 ///
 /// # Errors
 /// What is wrong with it, and in which line if that is known.
-pub(super) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+pub(crate) fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let wrong = |mistake: &Mistake| {
         let line = line_of(text.as_bytes(), mistake.offset);
         let key = if mistake.key.is_empty() { String::new() } else { format!("{}: ", mistake.key) };

@@ -8,14 +8,16 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use self::reference::Address;
-use crate::config::kubernetes::{ClusterConfig, ObjectRef};
+use self::access::ClusterConfig;
+use self::reference::{Address, ObjectRef};
 use crate::error::{Context, Error, Result};
 use crate::http::answer;
 use crate::http::client::{Client, ClientSettings, Request, SendError, url_text};
 use crate::limits::{KUBERNETES_BODY_BYTES_MAX, KUBERNETES_CALL_WAIT_MAX, SINK_TOKEN_SECONDS};
 
-pub(crate) mod reference;
+pub mod access;
+pub(crate) mod kubeconfig;
+pub mod reference;
 
 /// A cluster that can be asked.
 #[derive(Debug)]

@@ -4,8 +4,28 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::kubernetes::ObjectRef;
 use crate::error::{Context, Error, Result};
+
+/// An object that takes events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// Group and version, such as `eventing.knative.dev/v1`; only the version for the core.
+    pub api_version: String,
+    /// Such as `Broker`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The name of the address that is wanted, if it has several.
+    pub address: Option<String>,
+}
+
+impl std::fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}/{}", self.api_version, self.kind, self.namespace, self.name)
+    }
+}
 
 /// Where an object takes events, and what must be known to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +176,20 @@ fn without_dots(path: &str) -> String {
         }
     }
     format!("/{}", kept.join("/"))
+}
+
+/// A part of a DNS name, as Kubernetes wants it.
+pub(crate) fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
+        && bytes.first().is_some_and(|byte| inner(*byte))
+        && bytes.last().is_some_and(|byte| inner(*byte))
+}
+
+/// A DNS name of one or more parts.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 #[cfg(test)]

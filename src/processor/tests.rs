@@ -5,8 +5,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::*;
+use crate::aws::keys::AwsKeys;
 use crate::config::ConnectionConfig;
-use crate::config::aws::AwsKeys;
 use crate::config::secret::Secret;
 use crate::config::sections::SinkAuth;
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::environment::Environment;
 use super::*;
+use crate::aws::keys::AwsKeys;
 use crate::config::ConnectionConfig;
-use crate::config::aws::AwsKeys;
 use crate::config::secret::Secret;
 use crate::http::client::{Client, ClientSettings};
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};

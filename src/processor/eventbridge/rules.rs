@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::{Api, CallError};
 use super::failure::Class;
-use crate::config::aws::RuleArn;
+use crate::aws::arn::RuleArn;
 use crate::error::{Error, Result};
 use crate::limits::RULE_PAGES_MAX;
 use crate::pattern::Pattern;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::aws::arn::RuleArn;
+use crate::aws::keys::AwsKeys;
 use crate::config::ConnectionConfig;
-use crate::config::aws::{AwsKeys, RuleArn};
 use crate::config::reader::{Table, Value};
 use crate::config::sections::{WAIT_MIN, connection};
 use crate::config::values::refuse_table;
@@ -39,7 +40,7 @@ pub(crate) struct EventbridgeConfig {
 }
 
 /// Reads the keys of a section.
-pub(super) fn read(table: &Table<'_>) -> Option<EventbridgeConfig> {
+pub(crate) fn read(table: &Table<'_>) -> Option<EventbridgeConfig> {
     let rule = table.get("rule_arn", Value::rule_arn);
     let region = region(table, rule.as_ref());
     let event_bus = table.get("event_bus", Value::word);
@@ -125,6 +126,28 @@ fn aws_keys(table: &Table<'_>) -> Option<Option<AwsKeys>> {
             table,
             "needs both `access_key_id` and `secret_access_key`, or neither for the AWS credential chain",
         ),
+    }
+}
+
+impl Value<'_> {
+    /// The ARN of a rule.
+    fn rule_arn(&self) -> Option<RuleArn> {
+        match RuleArn::parse(self.string()?) {
+            Ok(arn) => Some(arn),
+            Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    /// The name of a region, such as `eu-central-1`: it becomes a part of host names.
+    fn region(&self) -> Option<String> {
+        let text = self.string()?;
+        let fits = !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if fits {
+            Some(text.to_string())
+        } else {
+            self.refuse(format!("{text:?} is not a region such as \"eu-central-1\""))
+        }
     }
 }
 

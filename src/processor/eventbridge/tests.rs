@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::aws::{AwsKeys, RuleArn};
+use crate::aws::arn::RuleArn;
+use crate::aws::keys::AwsKeys;
 use crate::config::secret::Secret;
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};
 use crate::limits::{DENIED_WAIT, THROTTLED_WAIT_MIN};

@@ -11,12 +11,14 @@ use ureq::http::Uri;
 
 use crate::cloudevents::{ATTRIBUTE_NAME_BYTES_MAX, is_string, valid_extension_name};
 use crate::config::ConnectionConfig;
-use crate::config::kubernetes::{self, ClusterConfig, ObjectRef};
 use crate::config::reader::{Table, Value};
 use crate::config::secret::Secret;
 use crate::config::sections::{WAIT_MIN, connection};
 use crate::config::url::check_sink;
 use crate::config::values::refuse_table;
+use crate::kubernetes::access::{self, ClusterConfig};
+use crate::kubernetes::kubeconfig;
+use crate::kubernetes::reference::{ObjectRef, is_label, is_subdomain};
 use crate::limits;
 
 /// Names and values of extension attributes.
@@ -95,7 +97,7 @@ pub enum Encoding {
 }
 
 /// Reads the keys of a section.
-pub(super) fn read(table: &Table<'_>) -> Option<KnativeConfig> {
+pub(crate) fn read(table: &Table<'_>) -> Option<KnativeConfig> {
     let reference = table.get("ref", |value| value.table(object_ref));
     let bound = (!table.has("uri") && !table.has("ref")).then(|| Binding::of(table)).flatten();
     let destination = match (&bound, table.has("ref")) {
@@ -158,11 +160,11 @@ pub(super) fn read(table: &Table<'_>) -> Option<KnativeConfig> {
 /// How the cluster is asked: as `kubeconfig` says, or as a pod.
 fn cluster(table: &Table<'_>, kubeconfig: Option<PathBuf>, is_set: bool) -> Option<ClusterConfig> {
     let made = match (kubeconfig, is_set) {
-        (Some(path), _) => kubernetes::of_kubeconfig(&path),
+        (Some(path), _) => kubeconfig::read(&path),
         (None, true) => return None,
-        (None, false) => kubernetes::of_pod(
+        (None, false) => access::of_pod(
             &|name| table.document().environment(name),
-            Path::new(kubernetes::SERVICE_ACCOUNT_FOLDER),
+            Path::new(access::SERVICE_ACCOUNT_FOLDER),
         ),
     };
     match made {
@@ -315,8 +317,8 @@ impl Value<'_> {
     fn api_version(&self) -> Option<String> {
         let text = self.string()?;
         let (group, version) = text.split_once('/').map_or(("", text), |(group, version)| (group, version));
-        let group_fits = !text.contains('/') || kubernetes::is_subdomain(group);
-        if group_fits && kubernetes::is_label(version) {
+        let group_fits = !text.contains('/') || is_subdomain(group);
+        if group_fits && is_label(version) {
             Some(text.to_string())
         } else {
             self.refuse(format!("{text:?} is no version of an API such as \"eventing.knative.dev/v1\""))
@@ -337,7 +339,7 @@ impl Value<'_> {
     /// The name of an object or a namespace: it becomes a part of a path.
     fn object_name(&self) -> Option<String> {
         let text = self.string()?;
-        if kubernetes::is_subdomain(text) {
+        if is_subdomain(text) {
             Some(text.to_string())
         } else {
             self.refuse(format!("{text:?} cannot be a name: lower-case letters, digits, `-` and `.`"))

@@ -1,4 +1,4 @@
-//! How a Kubernetes cluster is asked: as the pod that the router runs in, or as a kubeconfig says.
+//! Access to a cluster as the current context of a kubeconfig describes it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,93 +7,22 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
-use super::secret::Secret;
-use super::url::Url;
-use super::{ConnectionConfig, TlsConfig, TlsIdentity};
+use super::access::ClusterConfig;
+use crate::config::secret::Secret;
+use crate::config::url::Url;
+use crate::config::{ConnectionConfig, TlsConfig, TlsIdentity, yaml};
 use crate::error::{Context, Error, Result, io_text};
 use crate::text_file::text_of;
-
-/// Where a pod finds its service account.
-pub(crate) const SERVICE_ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-/// Access to the API server of a cluster.
-#[derive(Clone, Debug)]
-pub struct ClusterConfig {
-    /// `https://host:port`, perhaps with a path, without `/` at its end.
-    pub(crate) server: String,
-    /// How it is reached.
-    pub(crate) connection: ConnectionConfig,
-    /// The bearer token, read again for every request.
-    pub(crate) token: Option<Secret>,
-    /// The namespace that is meant where none is named.
-    pub namespace: String,
-    /// The domain of the cluster's own names, where a pod's search list does not tell it.
-    pub(crate) domain: Option<String>,
-}
-
-/// An object that takes events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectRef {
-    /// Group and version, such as `eventing.knative.dev/v1`; only the version for the core.
-    pub api_version: String,
-    /// Such as `Broker`.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// The name of the address that is wanted, if it has several.
-    pub address: Option<String>,
-}
-
-impl std::fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}/{}", self.api_version, self.kind, self.namespace, self.name)
-    }
-}
-
-/// The access of a pod: address from its environment, the rest from its service account's folder.
-///
-/// # Errors
-/// When this is no pod, or it has no service account.
-pub fn of_pod(environment: &dyn Fn(&str) -> Option<String>, folder: &Path) -> Result<ClusterConfig> {
-    let variable = |name: &str| environment(name).filter(|text| !text.is_empty());
-    let host = variable("KUBERNETES_SERVICE_HOST").ok_or_else(|| {
-        Error::new(
-            "the Kubernetes API must be asked, and this is no pod of a cluster (KUBERNETES_SERVICE_HOST is \
-             not set): set `kubeconfig`, or `uri` in place of `ref`",
-        )
-    })?;
-    let port = variable("KUBERNETES_SERVICE_PORT_HTTPS").or_else(|| variable("KUBERNETES_SERVICE_PORT"));
-    let port = port.unwrap_or_else(|| "443".to_string());
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    let server = format!("https://{host}:{port}");
-    Url::parse(&server).map_err(Error::new).context(|| format!("the Kubernetes API at {server}"))?;
-    let missing = || "the pod has no service account (automountServiceAccountToken: true mounts it)";
-    let ca_file = folder.join("ca.crt");
-    crate::pem::read_bundle(&ca_file).and_then(|text| crate::pem::certificates_of(&text)).context(missing)?;
-    let token = Secret::File(folder.join("token"));
-    token.read().context(missing)?;
-    let namespace = Secret::File(folder.join("namespace")).read().context(missing)?;
-    let tls = TlsConfig { ca_files: vec![ca_file], private: true, ..TlsConfig::default() };
-    Ok(ClusterConfig {
-        server,
-        connection: ConnectionConfig { proxy: None, tls },
-        token: Some(token),
-        namespace,
-        domain: variable("CLUSTER_DOMAIN"),
-    })
-}
 
 /// The access that the current context of a kubeconfig describes.
 ///
 /// # Errors
 /// When the file cannot be read or says what is not supported.
-pub(crate) fn of_kubeconfig(path: &Path) -> Result<ClusterConfig> {
+pub(crate) fn read(path: &Path) -> Result<ClusterConfig> {
     let intent = || format!("kubeconfig {}", path.display());
     let bytes = std::fs::read(path).map_err(|error| io_text(&error)).context(intent)?;
     let text = text_of(&bytes).map_err(Error::from).context(intent)?;
-    let file = super::yaml::from_str::<Kubeconfig>(text).context(intent)?;
+    let file = yaml::from_str::<Kubeconfig>(text).context(intent)?;
     file.resolve(path.parent().unwrap_or(Path::new(""))).context(intent)
 }
 
@@ -258,16 +187,5 @@ fn decode(name: &str, data: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::new(format!("{name} is not PEM")))
 }
 
-/// A part of a DNS name, as Kubernetes wants it.
-pub(crate) fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
-        && bytes.first().is_some_and(|byte| inner(*byte))
-        && bytes.last().is_some_and(|byte| inner(*byte))
-}
-
-/// A DNS name of one or more parts.
-pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
-}
+#[cfg(test)]
+mod tests;

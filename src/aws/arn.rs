@@ -1,19 +1,6 @@
-//! What a file says about AWS: keys, and the ARN of a rule.
+//! Names of resources of AWS. Pure.
 
-use super::reader::Value;
-use super::secret::Secret;
 use crate::error::{Error, Result};
-
-/// Keys in the file; without them the AWS credential chain is asked.
-#[derive(Clone, Debug)]
-pub(crate) struct AwsKeys {
-    /// `access_key_id`.
-    pub(crate) access_key_id: Secret,
-    /// `secret_access_key`.
-    pub(crate) secret_access_key: Secret,
-    /// `session_token`, of temporary keys.
-    pub(crate) session_token: Option<Secret>,
-}
 
 /// A rule's ARN: `arn:PARTITION:events:REGION:ACCOUNT:rule/[BUS/]NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,36 +44,6 @@ impl RuleArn {
             bus: bus.to_string(),
             name: name.to_string(),
         })
-    }
-}
-
-impl Value<'_> {
-    /// The ARN of a rule.
-    pub(crate) fn rule_arn(&self) -> Option<RuleArn> {
-        match RuleArn::parse(self.string()?) {
-            Ok(arn) => Some(arn),
-            Err(error) => self.refuse(error.to_string()),
-        }
-    }
-
-    /// The name of a region, such as `eu-central-1`: it becomes a part of host names.
-    pub(crate) fn region(&self) -> Option<String> {
-        let text = self.string()?;
-        let fits = !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if fits {
-            Some(text.to_string())
-        } else {
-            self.refuse(format!("{text:?} is not a region such as \"eu-central-1\""))
-        }
-    }
-
-    /// A string that is not empty.
-    pub(crate) fn word(&self) -> Option<String> {
-        match self.string()? {
-            "" => self.refuse("is empty"),
-            text => Some(text.to_string()),
-        }
     }
 }
 
