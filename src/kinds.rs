@@ -10,9 +10,9 @@ use crate::config::load;
 use crate::config::problem::Problem;
 use crate::config::sections::{Kinds, ProcessorKind, SourceKind};
 use crate::config::{self, RouteConfig};
-use crate::error::{Error, Result};
-use crate::processor::{ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
-use crate::source::{SourceSettings, vcenter, webhook};
+use crate::error::{Context, Error, Result};
+use crate::processor::{Processor, ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
+use crate::source::{Source, SourceSettings, vcenter, webhook};
 use crate::template::Template;
 
 /// A configuration whose sections are of these kinds.
@@ -26,18 +26,62 @@ pub type Converted = legacy::Converted<Arc<dyn SourceSettings>, Arc<dyn Processo
 
 const KINDS: Kinds<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>> = Kinds {
     sources: &[
-        SourceKind { word: "vcenter", at_least_once: true, has_history: true, read: vcenter::kind::read },
-        SourceKind { word: "vcsim", at_least_once: false, has_history: true, read: vcenter::kind::read },
-        SourceKind { word: "webhook", at_least_once: true, has_history: false, read: webhook::kind::read },
+        SourceKind {
+            word: "vcenter",
+            at_least_once: true,
+            has_history: true,
+            read: |table| source(vcenter::settings::read(table)),
+        },
+        SourceKind {
+            word: "vcsim",
+            at_least_once: false,
+            has_history: true,
+            read: |table| source(vcenter::settings::read(table)),
+        },
+        SourceKind {
+            word: "webhook",
+            at_least_once: true,
+            has_history: false,
+            read: |table| source(webhook::settings::read(table)),
+        },
     ],
     processors: &[
-        ProcessorKind { word: "knative", read: knative::kind::read },
-        ProcessorKind { word: "openfaas", read: openfaas::kind::read },
-        ProcessorKind { word: "eventbridge", read: eventbridge::kind::read },
-        ProcessorKind { word: "http", read: http::kind::read },
-        ProcessorKind { word: stdout::WORD, read: stdout::read },
+        ProcessorKind { word: "knative", read: |table| processor(knative::settings::read(table)) },
+        ProcessorKind { word: "openfaas", read: |table| processor(openfaas::settings::read(table)) },
+        ProcessorKind { word: "eventbridge", read: |table| processor(eventbridge::settings::read(table)) },
+        ProcessorKind { word: "http", read: |table| processor(http::settings::read(table)) },
+        ProcessorKind { word: stdout::WORD, read: |table| processor(stdout::read(table)) },
     ],
 };
+
+fn source<S: SourceSettings>(settings: Option<S>) -> Option<Arc<dyn SourceSettings>> {
+    settings.map(|settings| Arc::new(settings) as Arc<dyn SourceSettings>)
+}
+
+fn processor<P: ProcessorSettings>(settings: Option<P>) -> Option<Arc<dyn ProcessorSettings>> {
+    settings.map(|settings| Arc::new(settings) as Arc<dyn ProcessorSettings>)
+}
+
+impl SourceConfig {
+    /// The source as this route reads it, not connected yet.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub(crate) fn make(&self, route: &RouteConfig) -> Result<Box<dyn Source>> {
+        self.settings.make(&self.name, route).context(|| format!("source {}", self.name))
+    }
+}
+
+impl ProcessorConfig {
+    /// The processor of this route, not connected yet.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub(crate) fn make(&self, route: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+        let made = self.settings.make(&self.name, route, at_least_once);
+        made.context(|| format!("processor {}", self.name))
+    }
+}
 
 /// Checks the text of a file: `config::file` has the rules.
 ///

@@ -261,11 +261,11 @@ pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> 
     };
     Ok(RouteParts {
         config: route.clone(),
-        source: source.settings.make(&source.name, route)?,
+        source: source.make(route)?,
         about,
         replay_max: source.replay_max,
         overlap: source.overlap,
-        processor: processor.settings.make(&processor.name, &route.name, source.checkpoint)?,
+        processor: processor.make(&route.name, source.checkpoint)?,
         positions: positions.map(|positions| Box::new(positions) as Box<dyn Positions>),
         letters_dir: state_dir.map(Path::to_path_buf),
     })

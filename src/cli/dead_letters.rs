@@ -113,7 +113,7 @@ fn redeliver(
 ) -> Result<()> {
     let letters = DeadLetters::new(&config.state_dir, &route.name, route.dead_letter_bytes_max);
     let (source, processor) = kinds::ends(config, route)?;
-    let sender = processor.settings.make(&processor.name, &route.name, true)?;
+    let sender = processor.make(&route.name, true)?;
     let mut broken_pipe = Ok(());
     letters.redeliver(|letter| {
         // What is not tried is put back with what was refused.

@@ -35,7 +35,7 @@ pub(super) fn send(
     let (source, processor) = kinds::ends(config, route)?;
     let event = make_event(source, route, name, data)?;
     say(out, &format!("sending {} {} to processor {}", event.ce.name(), event.ce.id, processor.name))?;
-    let sender = processor.settings.make(&processor.name, &route.name, true)?;
+    let sender = processor.make(&route.name, true)?;
     let begun = Instant::now();
     let (verdict, lines) = deliver(sender.as_ref(), &event);
     for line in &lines {

@@ -11,7 +11,12 @@ mod sample;
 
 /// The table with one row more.
 const TABLE: Kinds<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>> = Kinds {
-    sources: &[SourceKind { word: "sample", at_least_once: false, has_history: true, read: sample::read }],
+    sources: &[SourceKind {
+        word: "sample",
+        at_least_once: false,
+        has_history: true,
+        read: |table| source(sample::read(table)),
+    }],
     processors: KINDS.processors,
 };
 

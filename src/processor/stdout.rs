@@ -17,8 +17,8 @@ pub(crate) const CLOSED: &str = "closed";
 pub(crate) const WORD: &str = "stdout";
 
 /// Its section has no keys of its own.
-pub(crate) fn read(_: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
-    Some(Arc::new(StdoutSettings::default()))
+pub(crate) fn read(_: &Table<'_>) -> Option<StdoutSettings> {
+    Some(StdoutSettings::default())
 }
 
 /// Nothing can be set in a file.

@@ -4,19 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::failure::Class;
-use super::settings::{self, EventbridgeConfig};
+use super::settings::EventbridgeConfig;
 use super::{Eventbridge, rules};
 use crate::aws::credentials::environment::Environment;
-use crate::config::reader::Table;
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::finding::{Finding, Tell};
 use crate::http::client::url_text;
 use crate::processor::{KnownEvents, Processor, ProcessorSettings};
-
-/// Reads the keys of a section.
-pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
-    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn ProcessorSettings>)
-}
 
 impl ProcessorSettings for EventbridgeConfig {
     /// As the Go router: its rule says what is sent where.
@@ -32,7 +26,7 @@ impl ProcessorSettings for EventbridgeConfig {
     }
 
     fn make(&self, name: &str, _: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
-        Ok(Arc::new(Eventbridge::new(name, self, at_least_once).context(|| format!("processor {name}"))?))
+        Ok(Arc::new(Eventbridge::new(name, self, at_least_once)?))
     }
 
     fn probe(&self, name: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {

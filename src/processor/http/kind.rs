@@ -4,17 +4,11 @@ use std::sync::Arc;
 
 use super::Http;
 use super::access::{Access, shown};
-use super::settings::{self, HttpConfig};
-use crate::config::reader::Table;
+use super::settings::HttpConfig;
 use crate::error::{Context, Result};
 use crate::finding::{Finding, Tell};
 use crate::processor::{KnownEvents, Processor, ProcessorSettings};
 use crate::template::Template;
-
-/// Reads the keys of a section.
-pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
-    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn ProcessorSettings>)
-}
 
 impl ProcessorSettings for HttpConfig {
     fn address(&self) -> String {
@@ -25,8 +19,8 @@ impl ProcessorSettings for HttpConfig {
         Some("HTTP")
     }
 
-    fn make(&self, name: &str, route: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
-        Ok(Arc::new(Http::new(self, route, at_least_once).context(|| format!("processor {name}"))?))
+    fn make(&self, _: &str, route: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
+        Ok(Arc::new(Http::new(self, route, at_least_once)?))
     }
 
     fn template(&self) -> Option<Arc<Template>> {

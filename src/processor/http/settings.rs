@@ -89,7 +89,7 @@ const HEADERS_REFUSED: &[(&str, &str)] = &[
 ];
 
 /// Reads the keys of a section.
-pub(super) fn read(table: &Table<'_>) -> Option<HttpConfig> {
+pub(crate) fn read(table: &Table<'_>) -> Option<HttpConfig> {
     let address = table.required("uri", address);
     let methods = [("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")];
     let method = table.get("method", |value| value.one_of(&methods));

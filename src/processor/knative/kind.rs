@@ -3,18 +3,12 @@
 use std::sync::Arc;
 
 use super::Knative;
-use super::settings::{self, KnativeConfig};
+use super::settings::KnativeConfig;
 use super::target::{Finder, text_of};
-use crate::config::reader::Table;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::finding::{Finding, Tell};
 use crate::http::client::{Request, url_text};
 use crate::processor::{KnownEvents, Processor, ProcessorSettings};
-
-/// Reads the keys of a section.
-pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
-    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn ProcessorSettings>)
-}
 
 impl ProcessorSettings for KnativeConfig {
     fn address(&self) -> String {
@@ -26,7 +20,7 @@ impl ProcessorSettings for KnativeConfig {
     }
 
     fn make(&self, name: &str, _: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
-        Ok(Arc::new(Knative::new(name, self, at_least_once).context(|| format!("processor {name}"))?))
+        Ok(Arc::new(Knative::new(name, self, at_least_once)?))
     }
 
     fn probe(&self, name: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {

@@ -4,19 +4,13 @@ use std::sync::Arc;
 
 use super::Openfaas;
 use super::gateway::Gateway;
-use super::settings::{self, OpenfaasConfig};
+use super::settings::OpenfaasConfig;
 use super::topics::TopicMap;
 use crate::config::nearest::nearest;
-use crate::config::reader::Table;
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::finding::{Finding, Tell};
 use crate::http::client::url_text;
 use crate::processor::{KnownEvents, Processor, ProcessorSettings};
-
-/// Reads the keys of a section.
-pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn ProcessorSettings>> {
-    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn ProcessorSettings>)
-}
 
 impl ProcessorSettings for OpenfaasConfig {
     fn address(&self) -> String {
@@ -28,7 +22,7 @@ impl ProcessorSettings for OpenfaasConfig {
     }
 
     fn make(&self, name: &str, _: &str, at_least_once: bool) -> Result<Arc<dyn Processor>> {
-        Ok(Arc::new(Openfaas::new(name, self, at_least_once).context(|| format!("processor {name}"))?))
+        Ok(Arc::new(Openfaas::new(name, self, at_least_once)?))
     }
 
     fn probe(&self, _: &str, known: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {

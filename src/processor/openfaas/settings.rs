@@ -31,7 +31,7 @@ pub(crate) struct OpenfaasConfig {
 }
 
 /// Reads the keys of a section.
-pub(super) fn read(table: &Table<'_>) -> Option<OpenfaasConfig> {
+pub(crate) fn read(table: &Table<'_>) -> Option<OpenfaasConfig> {
     let address = table.required("address", address);
     let asynchronous = table.get("async", Value::boolean).unwrap_or_default();
     let auth = sink_auth(table);

@@ -1,23 +1,16 @@
 //! vCenter as a kind of sources: what the table of kinds needs of it.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::probe::Outcome;
-use super::settings::{self, VcenterConfig};
+use super::settings::VcenterConfig;
 use super::{Vcenter, convert, event_types, probe, sample};
-use crate::config::reader::Table;
 use crate::config::{Format, RouteConfig};
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::event::{Event, EventType};
 use crate::finding::{Finding, Tell};
 use crate::limits::SERVER_FILTER_TYPES_MAX;
 use crate::source::{Source, SourceSettings};
-
-/// Reads the keys of a section.
-pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn SourceSettings>> {
-    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn SourceSettings>)
-}
 
 impl SourceSettings for VcenterConfig {
     fn address(&self) -> &str {
@@ -29,7 +22,7 @@ impl SourceSettings for VcenterConfig {
     }
 
     fn make(&self, name: &str, route: &RouteConfig) -> Result<Box<dyn Source>> {
-        let reader = Vcenter::new(name, self, route.format).context(|| format!("source {name}"))?;
+        let reader = Vcenter::new(name, self, route.format)?;
         // Names alone are for vCenter to filter, which then sends nothing else.
         let is_plain = !route.types.iter().any(|name| name.contains('*'));
         let fits = route.types.len() <= SERVER_FILTER_TYPES_MAX;

@@ -23,7 +23,7 @@ pub struct VcenterConfig {
 }
 
 /// Reads the keys of a section.
-pub(super) fn read(table: &Table<'_>) -> Option<VcenterConfig> {
+pub(crate) fn read(table: &Table<'_>) -> Option<VcenterConfig> {
     let address = table.required("address", address);
     let username = table.required("username", Value::secret);
     let password = table.required("password", Value::secret);

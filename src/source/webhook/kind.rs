@@ -2,18 +2,12 @@
 
 use std::sync::Arc;
 
-use super::settings::{self, WebhookConfig};
+use super::settings::WebhookConfig;
 use super::{Webhook, hub};
 use crate::config::RouteConfig;
-use crate::config::reader::Table;
 use crate::error::Result;
 use crate::finding::{Finding, Tell};
 use crate::source::{Source, SourceSettings};
-
-/// Reads the keys of a section.
-pub(crate) fn read(table: &Table<'_>) -> Option<Arc<dyn SourceSettings>> {
-    settings::read(table).map(|settings| Arc::new(settings) as Arc<dyn SourceSettings>)
-}
 
 impl SourceSettings for WebhookConfig {
     fn address(&self) -> &str {

@@ -23,7 +23,7 @@ use crate::stop::Stop;
 mod access;
 mod hub;
 pub(crate) mod kind;
-mod settings;
+pub(crate) mod settings;
 mod window;
 
 use hub::{Arrival, Hub};

@@ -32,7 +32,7 @@ pub(crate) struct WebhookConfig {
 }
 
 /// Reads the keys of a section.
-pub(super) fn read(table: &Table<'_>) -> Option<WebhookConfig> {
+pub(crate) fn read(table: &Table<'_>) -> Option<WebhookConfig> {
     let bind = table.required("bind", Value::bind_address);
     let path = table.get("path", path);
     let access = access(table);
