@@ -38,6 +38,7 @@ mod owned;
 pub mod pattern;
 mod pem;
 pub mod pipeline;
+mod plain_file;
 pub mod position;
 pub mod processor;
 mod router;

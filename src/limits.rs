@@ -70,6 +70,8 @@ pub(crate) const WORKERS_DEFAULT: usize = 8;
 
 /// Bytes of a configuration file.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes of a file with one secret: keys and tokens are far shorter.
+pub(crate) const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Values inside each other in a configuration that is YAML or JSON; the Go router's had six.
 pub(crate) const CONFIG_DEPTH_MAX: usize = 16;
 /// Values of such a configuration, those that its aliases repeat included.

@@ -42,6 +42,24 @@ pub(crate) fn text_of(error: &Error, path: &Path) -> String {
     )
 }
 
+/// The text of an error about a file that the router only reads; who may read it, if that is why.
+pub(crate) fn access_text(error: &Error, path: &Path) -> String {
+    let text = io_text(error);
+    if error.kind() != ErrorKind::PermissionDenied {
+        return text;
+    }
+    let uid = |path: &Path| std::fs::metadata(path).map(|found| found.uid());
+    let whom =
+        uid(Path::new("/proc/self")).map_or("the router's user".to_string(), |own| format!("user {own}"));
+    let Ok(found) = std::fs::metadata(path) else {
+        return format!("{text}: let {whom} enter its folder, by chmod or chown");
+    };
+    let (owner, group, mode) = (found.uid(), found.gid(), found.mode() & 0o7777);
+    format!(
+        "{text}: it belongs to user {owner} and group {group} with mode {mode:o}: let {whom} read it, by chmod or chown"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +83,10 @@ mod tests {
         );
         assert!(denied.contains(&whom), "{denied}");
         assert!(!text_of(&Error::from(ErrorKind::NotFound), &path).contains("chown"));
+        let denied = access_text(&Error::from(ErrorKind::PermissionDenied), &path);
+        assert!(denied.contains("with mode 600: let user"), "{denied}");
+        let hidden = access_text(&Error::from(ErrorKind::PermissionDenied), &folder.path().join("none"));
+        assert!(hidden.contains("enter its folder"), "{hidden}");
+        assert!(!access_text(&Error::from(ErrorKind::NotFound), &path).contains("chown"));
     }
 }

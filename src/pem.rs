@@ -1,13 +1,14 @@
 //! Certificates that the configuration names, or that others hand to the router: PEM, or one as DER.
 
-use std::io::Read;
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::error::{Context, Error, Result, io_text};
+use crate::error::{Context, Error, Result};
 use crate::limits::CA_FILE_BYTES_MAX;
+use crate::owned;
+use crate::plain_file;
 use crate::text_file::text_of;
 
 /// The content of a bundle.
@@ -16,10 +17,9 @@ use crate::text_file::text_of;
 /// When the file cannot be read.
 pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>> {
     let intent = || format!("read ca_file {}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| io_text(&error)).context(intent)?;
-    let mut bundle = Vec::new();
-    file.take(CA_FILE_BYTES_MAX).read_to_end(&mut bundle).map_err(|error| io_text(&error)).context(intent)?;
-    Ok(bundle)
+    plain_file::read(path, CA_FILE_BYTES_MAX)
+        .map_err(|error| owned::access_text(&error, path))
+        .context(intent)
 }
 
 /// The certificates of a bundle that was read from `path`: at least one.
@@ -41,6 +41,12 @@ pub(crate) fn certificates_of(text: &[u8]) -> Result<Vec<CertificateDer<'static>
 
 /// Certificates as PEM, or one as DER.
 fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
+    if bundle.starts_with(b"PK\x03\x04") {
+        return Err(Error::new(
+            "it is a ZIP archive, as vCenter's page offers it: unpack it and name the file of its folder certs/lin that \
+             ends with .0",
+        ));
+    }
     if let Some(body) = der_body(bundle) {
         return match body.first() {
             // A certificate begins with what is signed, PKCS#7 with its type, PKCS#12 with its version.
@@ -53,9 +59,12 @@ fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
     // Blanks around a line, as they come with copies, are not PEM's.
     let lines = text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty());
     let text = lines.collect::<Vec<_>>().join("\n");
-    let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+    let found: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(|error| Error::new(error.to_string()))?;
+        .map_err(|_| damaged(&text))?;
+    if !found.iter().all(|found| der_body(found).is_some_and(|body| body.first() == Some(&SEQUENCE))) {
+        return Err(damaged(&text));
+    }
     if !found.is_empty() {
         return Ok(found);
     }
@@ -73,7 +82,20 @@ fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
             "it holds no PEM certificate: put a line -----BEGIN CERTIFICATE----- before its text and a line \
              -----END CERTIFICATE----- behind it",
         ),
-        () => Error::new("it holds no PEM certificate"),
+        () if text.is_empty() => Error::new("it is empty: name the file of a certificate"),
+        () if text.starts_with('<') => {
+            Error::new("it is a web page and no certificate: download the file itself, and look at it")
+        }
+        () => Error::new("it holds no PEM certificate: name a file with a line -----BEGIN CERTIFICATE-----"),
+    })
+}
+
+/// A file of which a part is missing, or changed on its way.
+fn damaged(text: &str) -> Error {
+    let count = |mark: &str| text.matches(mark).count();
+    Error::new(match count("-----BEGIN ") == count("-----END ") {
+        true => "the text of a certificate in it is damaged: copy the file again",
+        false => "it is cut, a line -----END CERTIFICATE----- is missing: copy the file again",
     })
 }
 
@@ -138,7 +160,15 @@ mod tests {
             (b"\x30\x82\x01\x00\x06\x09\x2a".to_vec(), "openssl pkcs7 -inform DER -print_certs -in FILE"),
             (b"\x30\x80\x06\x09\x2a".to_vec(), "openssl pkcs7 -inform DER -print_certs -in FILE"),
             (b"\x30\x82\x01\x00\x02\x01\x03".to_vec(), "openssl pkcs12 -nokeys -in FILE"),
-            (b"# nothing\n".to_vec(), "it holds no PEM certificate"),
+            (b"# nothing\n".to_vec(), "it holds no PEM certificate: name a file with a line"),
+            (b"".to_vec(), "it is empty"),
+            (b"\n".to_vec(), "it is empty"),
+            (b"<html>\n".to_vec(), "a web page"),
+            (b"PK\x03\x04\x14\0".to_vec(), "a ZIP archive"),
+            (pem.replace("-----END", "----END").into_bytes(), "it is cut"),
+            (pem.replace("M", "!").into_bytes(), "is damaged"),
+            (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec(), "is damaged"),
+            (labelled("X509 CRL"), "it holds no PEM certificate"),
             (b"0".to_vec(), "it holds no PEM certificate"),
         ] {
             let error = certificates_of(&bytes).unwrap_err().to_string();

@@ -66,16 +66,18 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
             GOOD.replace("\"pass\"", "12345"),
             &[
                 "router.toml:6: source.vc01.password: expected a string, { file = \"PATH\" } or { env = \"NAME\" }, \
-               found an integer",
+               found an integer: write it in quotes",
             ],
         ),
         (
             GOOD.replace("\"pass\"", "{ file = \"no-such\" }"),
-            &["router.toml:6: source.vc01.password: read secret file no-such: no such file or directory"],
+            &["router.toml:6: source.vc01.password: read secret file no-such: no such file or directory; \
+               a relative path begins at the folder of router.toml"],
         ),
         (
             GOOD.replace("\"pass\"", "{ file = \"empty\" }"),
-            &["router.toml:6: source.vc01.password: secret file empty is empty"],
+            &["router.toml:6: source.vc01.password: secret file empty is empty: write the secret into \
+               it"],
         ),
         (
             with("[route.a]\nfrom = \"vc1\"\nto = \"screen\""),
@@ -83,7 +85,8 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
         ),
         (
             GOOD.replace("\"pass\"", "{ env = \"NONE\" }"),
-            &["router.toml:6: source.vc01.password: environment variable NONE is not set or not UTF-8"],
+            &["router.toml:6: source.vc01.password: environment variable NONE is not set or not UTF-8: \
+               set it where the router is started"],
         ),
         (
             GOOD[..GOOD.find("[processor").unwrap()].to_string(),
@@ -105,7 +108,7 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
         ),
         (
             GOOD.replace("\"stdout\"", "stdout"),
-            &["router.toml:9:8: a text stands in quotes: write it in 'single quotes'"],
+            &["router.toml:9:8: a text stands in quotes: write type = \"stdout\""],
         ),
     ] {
         test.write("router.toml", &text);

@@ -72,7 +72,7 @@ fn convert_prints_what_run_runs_on() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy");
     // Whatever the file is called.
     let old = corpus.join("good/v0.6-checkpoint-folder-relative.yaml");
-    std::fs::copy(&old, test.path("config")).unwrap();
+    test.write("config", &std::fs::read_to_string(&old).unwrap());
     let exit = test.router(&["convert", "config"]);
     assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""));
     let golden = std::fs::read_to_string(old.with_extension("toml")).unwrap();

@@ -44,6 +44,8 @@ mod kubernetes;
 mod legacy;
 // From the operation to the receiver, on an idle stream.
 mod latency;
+// What people write wrong, and what they are told.
+mod mistakes;
 // What the log tells, and what signals change of it.
 mod logs;
 // Commands that look at a vCenter, or go back in its history.

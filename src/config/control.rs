@@ -39,14 +39,34 @@ pub(super) fn is_meant(written: &str) -> bool {
 
 /// What makes one think that a secret in the file is not the secret.
 pub(super) fn doubts(text: &str, is_name: bool) -> Option<&'static str> {
+    let path = text.trim_start_matches('@');
+    let path = path.strip_prefix("file:").unwrap_or(path);
     let is_path =
-        text.starts_with("/") && text[1..].contains('/') || text.starts_with("./") || text.starts_with("~/");
+        path.starts_with('/') && path[1..].contains('/') || path.starts_with("./") || path.starts_with("~/");
     if is_path && !is_name && !text.contains(' ') {
-        return Some(
-            "looks like the path of a file and is taken as the secret itself: write { file = \"PATH\" }",
-        );
+        return Some(PATH);
+    }
+    if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+        return Some("begins or ends with a blank, which is taken as a part of it");
     }
     placeholder(text)
+}
+
+/// What looks like the path of a file that holds the secret.
+pub(super) const PATH: &str =
+    "looks like the path of a file and is taken as the secret itself: write { file = \"PATH\" }";
+
+/// What stands around the secret in a file that is to hold it alone.
+pub(super) fn wrapped(text: &str) -> Option<&'static str> {
+    let is_quoted = |quote: char| 2 < text.len() && text.starts_with(quote) && text.ends_with(quote);
+    if is_quoted('"') || is_quoted('\'') {
+        return Some("stands in quotes, which are taken as a part of it");
+    }
+    let (key, _) = text.split_once(['=', ':'])?;
+    let key = key.trim().to_lowercase();
+    ["password", "passwd", "pwd", "secret", "token"]
+        .contains(&key.as_str())
+        .then_some("holds a key beside the secret, which is taken as a part of it: leave only the secret")
 }
 
 /// The same, wherever the secret comes from.
@@ -59,8 +79,13 @@ pub(super) fn placeholder(text: &str) -> Option<&'static str> {
     if names.into_iter().flatten().any(|name| is_variable(name.trim())) {
         return Some("looks like a variable and is taken as it is written: write { env = \"NAME\" }");
     }
-    inner("<", ">")
-        .is_some_and(|inner| !inner.is_empty())
+    let is_one_sign = |sign: char| 2 < text.len() && text.chars().all(|c| c == sign);
+    let letters: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    let is_word =
+        ["changeme", "changeit", "replaceme", "password", "yourpassword", "secret", "todo", "redacted"]
+            .contains(&letters.as_str());
+    let is_empty_form = inner("<", ">").is_some_and(|inner| !inner.is_empty());
+    (is_empty_form || is_one_sign('*') || is_one_sign('.') || is_one_sign('x') || is_word)
         .then_some("looks like a placeholder that nobody filled in")
 }
 
@@ -99,6 +124,11 @@ mod tests {
             ("%VC_PASSWORD%", "a variable"),
             ("{{ VC_PASSWORD }}", "a variable"),
             ("<password>", "a placeholder"),
+            ("********", "a placeholder"),
+            ("CHANGE_ME", "a placeholder"),
+            ("file:///etc/password", "path of a file"),
+            ("@/etc/password", "path of a file"),
+            ("pass ", "a blank"),
         ] {
             assert!(doubts(text, false).is_some_and(|doubt| doubt.contains(words)), "{text}");
         }
@@ -106,5 +136,11 @@ mod tests {
             assert_eq!(doubts(text, false), None, "{text}");
         }
         assert_eq!(doubts("/corp/name", true), None);
+        for (text, words) in [("\"pass\"", "in quotes"), ("password: pass", "a key"), ("TOKEN=x", "a key")] {
+            assert!(wrapped(text).is_some_and(|doubt| doubt.contains(words)), "{text}");
+        }
+        for text in ["\"", "a=b", "pass:word", "'"] {
+            assert_eq!(wrapped(text), None, "{text}");
+        }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn parse<S, P>(
     if !errors.is_empty() {
         return Err(syntax_problems(text, path, environment, &errors));
     }
-    let document = Document::new(path, text, environment).with_secrets(overrides.secrets);
+    let document = Document::new(path, text, environment).toml(overrides.secrets);
     let mut config = None;
     Table::root(&document, tree.get_ref(), |root| config = root_section(root, path, overrides, kinds));
     let (problems, warnings) = document.finish();
@@ -74,7 +74,6 @@ pub(crate) fn parse<S, P>(
     }
 }
 
-/// One error a line: what follows in the same line is mostly its consequence.
 fn syntax_problems(
     text: &str,
     path: &Path,
@@ -82,14 +81,13 @@ fn syntax_problems(
     errors: &[toml::de::Error],
 ) -> Vec<Problem> {
     let document = Document::new(path, text, environment);
-    for error in errors {
-        // Only the message: the full text of the error repeats the line, which may hold a secret.
-        let offset = error.span().map_or(text.len(), |span| span.start);
-        document.syntax_error(offset, explain(text, offset, error.message()));
+    // Only the message: the full text of the error repeats the line, which may hold a secret.
+    let told =
+        errors.iter().map(|error| (error.span().map_or(text.len(), |span| span.start), error.message()));
+    for (offset, told) in explain(text, told) {
+        document.syntax_error(offset, told);
     }
-    let (mut problems, _) = document.finish();
-    problems.dedup_by_key(|problem| problem.line);
-    problems
+    document.finish().0
 }
 
 fn root_section<S, P>(
@@ -162,7 +160,7 @@ fn named<'a, T>(
     key: &'static str,
     read: impl Fn(&str, &Table<'a>) -> Option<T>,
 ) -> (Names<'a>, Vec<(T, Value<'a>)>) {
-    let mut names = Names { section: key, names: Vec::new(), unnamed: false };
+    let mut names = Names { section: key, names: Vec::new(), unnamed: root.is_mistyped(key) };
     let mut configs = Vec::new();
     root.get(key, |value| {
         names.unnamed = is_unnamed(key, value);
@@ -172,7 +170,13 @@ fn named<'a, T>(
         value.table(|group| {
             for entry in group.entries() {
                 names.names.push(entry.name());
+                if let Some(name) = dotted_name(entry) {
+                    entry.problem(format!("a name with dots stands in quotes: write [{key}.\"{name}\"]"));
+                    names.unnamed = true;
+                    continue;
+                }
                 let valid = entry.name_is_valid();
+                names.unnamed |= !valid;
                 let config = entry.table(|table| read(entry.name(), table));
                 configs.extend(config.filter(|_| valid).map(|config| (config, entry.clone())));
             }
@@ -180,6 +184,22 @@ fn named<'a, T>(
         })
     });
     (names, configs)
+}
+
+/// The name that `[source.vc01.corp.local]` is meant to give.
+fn dotted_name(entry: &Value<'_>) -> Option<String> {
+    let mut name = entry.name().to_string();
+    let mut at = entry.get_ref();
+    // Each but the last part holds nothing but the next.
+    while let DeValue::Table(table) = at
+        && let (1, Some((part, inner))) = (table.len(), table.iter().next())
+        && inner.get_ref().is_table()
+    {
+        name = format!("{name}.{}", part.get_ref());
+        at = inner.get_ref();
+    }
+    let is_section = |table: &DeTable<'_>| ["type", "from", "to"].iter().any(|key| table.contains_key(*key));
+    (name != entry.name() && at.as_table().is_some_and(is_section)).then_some(name)
 }
 
 /// `[[route]]`, or `[route]` with the keys of one.

@@ -1,6 +1,5 @@
 //! A configuration file of any form: `router.toml`, or what the Go router ran on.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Config;
@@ -8,8 +7,9 @@ use super::file::{Overrides, parse};
 use super::legacy::{self, Converted, Surroundings};
 use super::problem::{Problem, line_of};
 use super::sections::Kinds;
-use crate::error::io_text;
 use crate::limits::CONFIG_BYTES_MAX;
+use crate::owned;
+use crate::plain_file;
 use crate::text_file::text_of;
 
 /// Reads and checks a file, the secrets and certificates that it names included.
@@ -63,14 +63,9 @@ fn folder() -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<String, Problem> {
-    let mut bytes = Vec::new();
-    let limit = CONFIG_BYTES_MAX;
-    std::fs::File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(|error| Problem::of_file(path, format!("cannot be read: {}", io_text(&error))))?;
-    if bytes.len() as u64 > limit {
-        return Err(Problem::of_file(path, format!("is larger than {} KiB", limit / 1024)));
-    }
+    let bytes = plain_file::read(path, CONFIG_BYTES_MAX).map_err(|error| {
+        Problem::of_file(path, format!("cannot be read: {}", owned::access_text(&error, path)))
+    })?;
     let text = text_of(&bytes).map_err(|not| {
         let line = line_of(&bytes, not.offset);
         Problem { line: Some(line), ..Problem::of_file(path, not.reason) }

@@ -42,6 +42,11 @@ pub(crate) fn meant<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         ("types", &["events", "event_types", "filter"]),
         ("type", &["kind", "provider"]),
         ("event_bus", &["bus"]),
+        ("file", &["path", "filename", "from_file"]),
+        ("env", &["variable", "var", "environment", "from_env"]),
+        ("insecure", &["verify", "verify_ssl", "ssl_verify", "tls_verify", "skip_verify", "no_verify"]),
+        ("ca_file", &["ca", "cacert", "ca_cert", "ca_bundle", "certificate", "cert"]),
+        ("state_dir", &["checkpoint_dir", "checkpointDir", "data_dir", "work_dir"]),
     ];
     let row = WORDS.iter().find(|(key, words)| known.contains(key) && words.contains(&word))?;
     known.iter().copied().find(|key| *key == row.0)

@@ -27,18 +27,40 @@ pub(crate) struct Document<'a> {
     warnings: RefCell<Vec<(usize, Problem)>>,
     secrets: RefCell<Vec<(String, LiveSecret)>>,
     secret_use: SecretUse,
+    // Whether it is TOML: what to write is told in its words only where it is.
+    is_toml: bool,
 }
 
 impl<'a> Document<'a> {
     /// A file without problems so far.
     pub(crate) fn new(file: &'a Path, text: &'a str, environment: Environment<'a>) -> Document<'a> {
         let (problems, warnings, secrets) = Default::default();
-        Document { file, text, environment, problems, warnings, secrets, secret_use: SecretUse::Needed }
+        Document {
+            file,
+            text,
+            environment,
+            problems,
+            warnings,
+            secrets,
+            secret_use: SecretUse::Needed,
+            is_toml: false,
+        }
     }
 
-    /// The same file, for a command that does this with its secrets.
-    pub(crate) fn with_secrets(self, secret_use: SecretUse) -> Document<'a> {
-        Document { secret_use, ..self }
+    /// The same file as TOML, for a command that does this with its secrets.
+    pub(crate) fn toml(self, secret_use: SecretUse) -> Document<'a> {
+        Document { secret_use, is_toml: true, ..self }
+    }
+
+    /// The file that is read.
+    pub(crate) fn file(&self) -> &'a Path {
+        self.file
+    }
+
+    /// Where a relative path begins, for a message about one that leads to nothing.
+    pub(crate) fn relative_hint(&self) -> String {
+        let file = self.file.file_name().unwrap_or_default().to_string_lossy();
+        format!("; a relative path begins at the folder of {file}")
     }
 
     /// What is done with the secrets that the file names.
@@ -119,7 +141,8 @@ pub(crate) struct Table<'a> {
     offset: usize,
     entries: Vec<Value<'a>>,
     asked: RefCell<Vec<&'static str>>,
-    missing: RefCell<Vec<&'static str>>,
+    // With what is written for each.
+    missing: RefCell<Vec<(&'static str, String)>>,
     open: Cell<bool>,
 }
 
@@ -161,9 +184,30 @@ impl<'a> Table<'a> {
         read: impl FnOnce(&Value<'a>) -> Option<T>,
     ) -> Option<T> {
         if !self.has(key) {
-            self.missing.borrow_mut().push(key);
+            self.missing.borrow_mut().push((key, example(key).to_string()));
         }
         self.get(key, read)
+    }
+
+    /// One of a few words that must be there, to what it means.
+    pub(crate) fn required_word<T: Copy>(&self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        if !self.has(key) {
+            let words: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.missing.borrow_mut().push((key, words.join(" or ")));
+        }
+        self.get(key, |value| value.one_of(words))
+    }
+
+    /// Whether nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a key that is not there was only mistyped: then that is said, and nothing else of it.
+    pub(crate) fn is_mistyped(&self, key: &str) -> bool {
+        let known = ["state_dir", "shutdown_grace", "source", "processor", "route", "metrics", "log"];
+        let is_meant = |entry: &Value<'a>| nearest(entry.name, known) == Some(key);
+        !self.has(key) && self.entries.iter().any(is_meant)
     }
 
     /// Whether the key is in the file, whatever its value.
@@ -207,20 +251,35 @@ impl<'a> Table<'a> {
     fn finish(self) {
         let asked = self.asked.into_inner();
         let mut missing = self.missing.into_inner();
-        let unknown = |entry: &&Value<'a>| !self.open.get() && !asked.contains(&entry.name);
+        let unknown = |entry: &&Value<'a>| !asked.contains(&entry.name);
         for entry in self.entries.iter().filter(unknown) {
-            let near = nearest(entry.name, asked.iter().copied()).or_else(|| meant(entry.name, &missing));
+            if self.open.get() {
+                // All that can be told of a section of an unknown kind.
+                let meant =
+                    |key: &&str| key.eq_ignore_ascii_case(entry.name) || meant(entry.name, &[key]).is_some();
+                if let Some(at) = missing.iter().position(|(key, _)| meant(key)) {
+                    let (key, _) = missing.remove(at);
+                    entry.problem(format!("not a known key, did you mean `{key}`?"));
+                }
+                continue;
+            }
+            let near = nearest(entry.name, asked.iter().copied()).or_else(|| meant(entry.name, &asked));
             match (near, elsewhere(&self.path, entry.name, &asked)) {
                 (None, Some(place)) => entry.problem(format!("not a key of this section: {place}")),
                 (Some(key), _) => {
-                    missing.retain(|missing| *missing != key);
+                    missing.retain(|(missing, _)| *missing != key);
                     entry.problem(format!("not a known key, did you mean `{key}`?"));
                 }
                 (None, None) => entry.problem(format!("not a known key; known here: {}", asked.join(", "))),
             }
         }
-        for key in missing {
-            self.document.problem(self.offset, &join(&self.path, key), "is missing".to_string());
+        for (key, example) in missing {
+            let text = match example.as_str() {
+                _ if !self.document.is_toml => "is missing".to_string(),
+                "" => "is missing".to_string(),
+                _ => format!("is missing: write {key} = {example}"),
+            };
+            self.document.problem(self.offset, &join(&self.path, key), text);
         }
     }
 }
@@ -228,6 +287,12 @@ impl<'a> Table<'a> {
 /// Where a key belongs that stands in the wrong section.
 fn elsewhere(path: &str, name: &str, asked: &[&str]) -> Option<String> {
     match name {
+        "file" | "path" | "output" if path == "log" => {
+            Some("the log goes to standard error, and the service manager keeps it".to_string())
+        }
+        "log_level" | "log_format" | "loglevel" if path.is_empty() => {
+            Some(format!("write {} below [log]", name.trim_start_matches("log").trim_start_matches('_')))
+        }
         "state_dir" | "shutdown_grace" => {
             Some("it stands at the top of the file, before the first [section]".to_string())
         }
@@ -237,6 +302,20 @@ fn elsewhere(path: &str, name: &str, asked: &[&str]) -> Option<String> {
             Some(format!("write tls.{name}, or {name} below [{path}.tls]"))
         }
         _ => None,
+    }
+}
+
+/// What is written for a key that must be there.
+fn example(key: &str) -> &'static str {
+    match key {
+        "address" => "\"https://HOST\"",
+        "uri" => "\"http://HOST/PATH\"",
+        "username" => "\"NAME\"",
+        "password" => "{ file = \"PATH\" }",
+        "from" => "\"NAME\", that of a [source.NAME]",
+        "to" => "\"NAME\", that of a [processor.NAME]",
+        "bind" => "\"127.0.0.1:8082\"",
+        _ => "",
     }
 }
 
@@ -291,6 +370,31 @@ impl<'a> Value<'a> {
 
     /// Notes that the value has the wrong type. The value is not printed: it may be a secret.
     pub(crate) fn wrong_type(&self, expected: &str) {
+        let hint = match self.value {
+            DeValue::String(_) if expected.starts_with("true") => ": write it without quotes",
+            DeValue::String(_) if expected.starts_with("a whole number") => ": write it without quotes",
+            DeValue::String(_) if expected.starts_with("an array") => {
+                ": write it in brackets, [\"A\", \"B\"]"
+            }
+            DeValue::String(_) | DeValue::Boolean(_) if expected == "a table" && self.document.is_toml => {
+                return self.problem(format!(
+                    "holds keys of its own: write them below [{}], or {} = {{ KEY = VALUE }}",
+                    self.path, self.name
+                ));
+            }
+            DeValue::Array(_) if expected == "a table" && self.document.is_toml => {
+                return self.problem(format!("[[{0}]] makes a list: write [{0}]", self.path));
+            }
+            DeValue::Integer(_) if expected.starts_with("a time") => ": write it in quotes, with its unit",
+            DeValue::Integer(_) if expected.starts_with("a size") => ": write it in quotes, with its unit",
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)
+                if expected.starts_with("a string") || expected.starts_with('"') || expected == "a path" =>
+            {
+                ": write it in quotes"
+            }
+            DeValue::Float(_) if expected.starts_with("a whole number") => ": write it without a point",
+            _ => "",
+        };
         let found = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -300,7 +404,7 @@ impl<'a> Value<'a> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        self.problem(format!("expected {expected}, found {found}"));
+        self.problem(format!("expected {expected}, found {found}{hint}"));
     }
 
     /// Reads a table, its unknown and missing keys included.

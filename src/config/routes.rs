@@ -136,6 +136,11 @@ fn reference(value: &Value<'_>, names: &Names<'_>) -> Option<String> {
         return Some(name.to_string());
     }
     let section = names.section;
+    if let Some(bare) = name.strip_prefix(section).and_then(|rest| rest.strip_prefix('.'))
+        && names.names.contains(&bare)
+    {
+        return value.refuse(format!("is the name alone: write \"{bare}\""));
+    }
     match nearest(name, names.names.iter().copied()) {
         Some(near) => value.refuse(format!("no [{section}.{name}] in this file, did you mean `{near}`?")),
         None if names.names.is_empty() => value.refuse(format!("no [{section}.{name}] in this file")),
@@ -147,7 +152,12 @@ fn reference(value: &Value<'_>, names: &Names<'_>) -> Option<String> {
 }
 
 fn event_names(value: &Value<'_>) -> Option<Vec<String>> {
+    let is_sign = |c: char| !(c.is_ascii_alphanumeric() || "._-*".contains(c));
     let types = value.list("an array of event names", |value| match value.string()? {
+        text if text.contains(',') => value.refuse("holds more than one name: write each in quotes of its own"),
+        text if !text.is_empty() && text.trim() == text && text.contains(is_sign) => value.refuse(format!(
+            "{text:?} is not the name of an event: it holds letters, digits, `.`, `-` and `_`, and `*` stands for any text"
+        )),
         text if text.is_empty() || text.trim() != text => value.refuse(format!(
             "{text:?} is not the name of an event, expected one such as \"VmPoweredOnEvent\" or \"com.vmware.vc.*\""
         )),

@@ -5,7 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use crate::error::{Context, Error, Result, io_text};
+use crate::error::{Context, Error, Result};
+use crate::limits::SECRET_BYTES_MAX;
+use crate::owned;
+use crate::plain_file;
 use crate::text_file::text_of;
 
 /// Where a secret comes from.
@@ -93,17 +96,20 @@ impl Secret {
         match self {
             Secret::Literal(text) => Ok(text.clone()),
             Secret::File(path) => {
-                let bytes = std::fs::read(path)
-                    .map_err(|error| io_text(&error))
+                let bytes = plain_file::read(path, SECRET_BYTES_MAX)
+                    .map_err(|error| owned::access_text(&error, path))
                     .context(|| format!("read secret file {}", path.display()))?;
                 let problem = |text: &str| Error::new(format!("secret file {} {text}", path.display()));
                 match secret_text(&bytes) {
-                    Ok(text) if text.is_empty() => Err(problem("is empty")),
+                    Ok(text) if text.is_empty() => Err(problem("is empty: write the secret into it")),
                     read => read.map_err(problem),
                 }
             }
-            Secret::Env(name) => environment(name)
-                .ok_or_else(|| Error::new(format!("environment variable {name} is not set or not UTF-8"))),
+            Secret::Env(name) => match environment(name) {
+                // Kubernetes hands on the line end that a secret was made with.
+                Some(text) => Ok(text.trim_end_matches(['\r', '\n']).to_string()),
+                None => Err(Error::new(absent_variable(name))),
+            },
             Secret::Live(_) => self.origin().read_with(environment),
         }
     }
@@ -123,7 +129,8 @@ fn secret_text(bytes: &[u8]) -> std::result::Result<String, &'static str> {
     if text.contains(['\r', '\n']) {
         return Err("holds more than one line: leave only the secret");
     }
-    if text.starts_with([' ', '\t']) || text.ends_with([' ', '\t']) {
+    let is_blank = |c: char| c.is_whitespace() || "\u{200b}\u{feff}".contains(c);
+    if text.starts_with(is_blank) || text.ends_with(is_blank) {
         return Err(
             "begins or ends with a blank: take it off (a secret that really has one can be given by `env`)",
         );
@@ -132,6 +139,15 @@ fn secret_text(bytes: &[u8]) -> std::result::Result<String, &'static str> {
         return Err("holds a control character: write the secret again");
     }
     Ok(text.to_string())
+}
+
+/// Why a variable gives no secret, and what does.
+fn absent_variable(name: &str) -> String {
+    let bare = name.trim_matches(['$', '{', '}', '%']);
+    if bare != name && !bare.is_empty() {
+        return format!("the name of an environment variable is written bare: env = \"{bare}\"");
+    }
+    format!("environment variable {name} is not set or not UTF-8: set it where the router is started")
 }
 
 impl fmt::Debug for Secret {
@@ -157,7 +173,7 @@ mod tests {
         assert_eq!(secret_text("pä ß".as_bytes()).as_deref(), Ok("pä ß"));
         let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
         assert_eq!(secret_text(pem.as_bytes()).as_deref(), Ok(pem));
-        let wrong: [(&[u8], &str); 8] = [
+        let wrong: [(&[u8], &str); 10] = [
             (b"\xff\xfep\0a\0", "UTF-16"),
             (b"p\0a\0", "UTF-16"),
             (b"p\xe4", "UTF-8"),
@@ -165,6 +181,8 @@ mod tests {
             (b"one\rtwo\n", "more than one line"),
             (b"pass \n", "blank"),
             (b"\tpass", "blank"),
+            ("pass\u{a0}\n".as_bytes(), "blank"),
+            ("pass\u{200b}".as_bytes(), "blank"),
             (b"pa\x08ss", "control character"),
         ];
         for (bytes, words) in wrong {

@@ -46,7 +46,7 @@ pub(crate) const WAIT_MIN: Duration = Duration::from_millis(1);
 /// `[source.NAME]`.
 pub(super) fn source<S>(name: &str, table: &Table<'_>, kinds: &[SourceKind<S>]) -> Option<SourceConfig<S>> {
     let words: Vec<_> = kinds.iter().map(|kind| (kind.word, kind)).collect();
-    let Some(kind) = table.required("type", |value| value.one_of(&words)) else {
+    let Some(kind) = table.required_word("type", &words) else {
         return table.unjudged();
     };
     let (mut checkpoint, mut replay_max, mut overlap) = (None, None, None);
@@ -74,7 +74,7 @@ pub(super) fn processor<P>(
     kinds: &[ProcessorKind<P>],
 ) -> Option<ProcessorConfig<P>> {
     let words: Vec<_> = kinds.iter().map(|kind| (kind.word, kind)).collect();
-    let Some(kind) = table.required("type", |value| value.one_of(&words)) else {
+    let Some(kind) = table.required_word("type", &words) else {
         return table.unjudged();
     };
     Some(ProcessorConfig { name: name.to_string(), type_name: kind.word, settings: (kind.read)(table)? })

@@ -70,14 +70,14 @@ fn mistakes_are_named_with_place_and_cure() {
             "['a b']",
             "10: \"a b\": not a known key; known here: state_dir, shutdown_grace, source, processor, route, metrics, log",
         ),
-        ("[metrics]", "10: metrics.bind: is missing"),
+        ("[metrics]", "10: metrics.bind: is missing: write bind = \"127.0.0.1:8082\""),
         (
             "[metrics]\nbind = 'localhost'",
             "11: metrics.bind: \"localhost\" has no port, expected \"HOST:PORT\" such as \"127.0.0.1:8082\"",
         ),
         (
             "[metrics]\nbind = ':8082'",
-            "11: metrics.bind: \":8082\" is not an address to listen on, expected \"HOST:PORT\" such as \"127.0.0.1:8082\"",
+            "11: metrics.bind: \":8082\" has no host: write \"0.0.0.0:8082\" for all addresses, or \"127.0.0.1:8082\"",
         ),
         (
             "[metrics]\nbind = '::1:8082'",
@@ -93,17 +93,17 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[log]\nlevel = 1",
-            "11: log.level: expected \"error\", \"warn\", \"info\", \"debug\", \"trace\", found an integer",
+            "11: log.level: expected \"error\", \"warn\", \"info\", \"debug\", \"trace\", found an integer: write it in quotes",
         ),
         (
             "[log]\nlevel = 'inf'",
             "11: log.level: \"inf\" is not known, did you mean \"info\"? known: \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
         ),
         ("[log]\nformat = 'xml'", "11: log.format: \"xml\" is not known, known: \"text\", \"json\""),
-        ("[[log]]", "10: log: expected a table, found an array"),
+        ("[[log]]", "10: log: [[log]] makes a list: write [log]"),
         ("[source]\nvc02 = 5", "11: source.vc02: expected a table, found an integer"),
         // Types of sources and processors.
-        ("[source.b]", "10: source.b.type: is missing"),
+        ("[source.b]", "10: source.b.type: is missing: write type = \"vcenter\" or \"vcsim\" or \"webhook\""),
         (
             "[source.b]\ntype = 'syslog'\nbind = 'a'",
             "11: source.b.type: \"syslog\" is not known, known: \"vcenter\", \"vcsim\", \"webhook\"",
@@ -114,7 +114,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = true",
-            "11: processor.b.type: expected \"knative\", \"openfaas\", \"eventbridge\", \"http\", \"stdout\", found a boolean",
+            "11: processor.b.type: expected \"knative\", \"openfaas\", \"eventbridge\", \"http\", \"stdout\", found a boolean: write it in quotes",
         ),
         (
             "[processor.'a/b']\ntype = 'stdout'",
@@ -125,8 +125,14 @@ fn mistakes_are_named_with_place_and_cure() {
             "10: processor.\"..\": not a name: it begins with a letter or digit and holds at most 64 letters, digits, `-`, `_`, `.`",
         ),
         // Processors.
-        ("[processor.b]\ntype = 'knative'", "10: processor.b.uri: is missing"),
-        ("[processor.b]\ntype = 'openfaas'", "10: processor.b.address: is missing"),
+        (
+            "[processor.b]\ntype = 'knative'",
+            "10: processor.b.uri: is missing: write uri = \"http://HOST/PATH\"",
+        ),
+        (
+            "[processor.b]\ntype = 'openfaas'",
+            "10: processor.b.address: is missing: write address = \"https://HOST\"",
+        ),
         (
             "[processor.b]\ntype = 'openfaas'\naddress = 'http://u:p@a'",
             "12: processor.b.address: must not hold a user or password, write `username` and `password` instead",
@@ -157,16 +163,19 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = '/default'",
-            "12: processor.b.uri: not an absolute URL, expected http://HOST or https://HOST",
+            "12: processor.b.uri: has no host: write https://HOST",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://u:p@a'",
-            "12: processor.b.uri: must not hold a user or password",
+            "12: processor.b.uri: must not hold a user or password: leave it out",
         ),
-        ("[processor.b]\ntype = 'knative'\nuri = 'ftp://a'", "12: processor.b.uri: not an http or https URL"),
+        (
+            "[processor.b]\ntype = 'knative'\nuri = 'ftp://a'",
+            "12: processor.b.uri: not an http or https URL: write http:// or https:// in place of ftp://",
+        ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntimeout = 30",
-            "13: processor.b.timeout: expected a time such as \"200ms\", \"30s\", \"5m\", \"12h\" or \"7d\", found an integer",
+            "13: processor.b.timeout: expected a time such as \"200ms\", \"30s\", \"5m\", \"12h\" or \"7d\", found an integer: write it in quotes, with its unit",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntimeout = '0s'",
@@ -174,7 +183,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntimeout = '30'",
-            "13: processor.b.timeout: \"30\" is not a time, expected a time such as \"200ms\", \"30s\", \"5m\", \"12h\" or \"7d\"",
+            "13: processor.b.timeout: \"30\" has no unit: write \"30s\" for seconds; others are ms, m, h and d",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntimeout = '9999d'",
@@ -182,7 +191,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\nproxy = 'socks5://u:p@a'",
-            "13: processor.b.proxy: not an http or https URL; expected a proxy such as \"http://user:password@proxy:3128\"",
+            "13: processor.b.proxy: not an http or https URL: write http:// or https:// in place of socks5://; expected a proxy such as \"http://user:password@proxy:3128\"",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\nproxy = 'https://p'",
@@ -194,11 +203,11 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.pin_sha256 = ['AA:BB']",
-            "13: processor.b.tls.pin_sha256[0]: \"AA:BB\" is not a SHA-256, expected 32 bytes such as \"AA:BB:..:FF\"",
+            "13: processor.b.tls.pin_sha256[0]: \"AA:BB\" is not a SHA-256, expected 32 bytes such as \"AA:BB:..:FF\", as `openssl x509 -noout -fingerprint -sha256 -in FILE` prints them",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.pin_sha256 = 'AA'",
-            "13: processor.b.tls.pin_sha256: expected an array of SHA-256 values, found a string",
+            "13: processor.b.tls.pin_sha256: expected an array of SHA-256 values, found a string: write it in brackets, [\"A\", \"B\"]",
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.server_name = 'a b'",
@@ -210,12 +219,12 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[processor.b]\ntype = 'knative'\nuri = 'http://a'\ntls.ca_file = '/dev/null'",
-            "13: processor.b.tls.ca_file: read ca_file /dev/null: it holds no PEM certificate",
+            "13: processor.b.tls.ca_file: read ca_file /dev/null: is a device and no file",
         ),
         // Sources.
         (
             "[source.b]\ntype = 'vcenter'",
-            "10: source.b.address: is missing\n10: source.b.username: is missing\n10: source.b.password: is missing",
+            "10: source.b.address: is missing: write address = \"https://HOST\"\n10: source.b.username: is missing: write username = \"NAME\"\n10: source.b.password: is missing: write password = { file = \"PATH\" }",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npasword = 'p'",
@@ -243,7 +252,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = 'p'\ncheckpoint = 'yes'",
-            "15: source.b.checkpoint: expected true or false, found a string",
+            "15: source.b.checkpoint: expected true or false, found a string: write true, without quotes",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = 'p'\nreplay_max = 'never'",
@@ -252,7 +261,7 @@ fn mistakes_are_named_with_place_and_cure() {
         // Secrets.
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = 12345",
-            "14: source.b.password: expected a string, { file = \"PATH\" } or { env = \"NAME\" }, found an integer",
+            "14: source.b.password: expected a string, { file = \"PATH\" } or { env = \"NAME\" }, found an integer: write it in quotes",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = ''",
@@ -260,7 +269,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = {}",
-            "14: source.b.password: holds neither `file` nor `env`",
+            "14: source.b.password: holds nothing, expected { file = \"PATH\" } or { env = \"NAME\" }",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = 'a', env = 'b' }",
@@ -268,7 +277,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { path = 'a' }",
-            "14: source.b.password: holds neither `file` nor `env`\n14: source.b.password.path: not a known key; known here: file, env",
+            "14: source.b.password.path: not a known key, did you mean `file`?",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '/proc/nonexistent/a' }",
@@ -280,18 +289,21 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { file = '/dev/null' }",
-            "14: source.b.password: secret file /dev/null is empty",
+            "14: source.b.password: read secret file /dev/null: is a device and no file",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { env = 'NO_SUCH' }",
-            "14: source.b.password: environment variable NO_SUCH is not set or not UTF-8",
+            "14: source.b.password: environment variable NO_SUCH is not set or not UTF-8: set it where the router is started",
         ),
         (
             "[source.b]\ntype = 'vcenter'\naddress = 'a'\nusername = 'u'\npassword = { env = 'EMPTY' }",
-            "14: source.b.password: environment variable EMPTY is empty",
+            "14: source.b.password: environment variable EMPTY is empty: set it to the secret",
         ),
         // Routes.
-        ("[route.r]\nfrom = 'vc01'", "10: route.r.to: is missing"),
+        (
+            "[route.r]\nfrom = 'vc01'",
+            "10: route.r.to: is missing: write to = \"NAME\", that of a [processor.NAME]",
+        ),
         (
             "[route.r]\nfrom = 'vc1'\nto = 'screen'",
             "11: route.r.from: no [source.vc1] in this file, did you mean `vc01`?",
@@ -343,7 +355,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         (
             "[route.r]\nfrom = 'vc01'\nto = 'screen'\ndead_letters = { max_size = 64 }",
-            "13: route.r.dead_letters.max_size: expected a size such as \"512KiB\", \"64MiB\" or \"1GiB\", found an integer",
+            "13: route.r.dead_letters.max_size: expected a size such as \"512KiB\", \"64MiB\" or \"1GiB\", found an integer: write it in quotes, with its unit",
         ),
         (
             "[route.r]\nfrom = 'vc01'\nto = 'screen'\nextra = {}",
@@ -355,7 +367,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ),
         // Syntax.
         ("[route.r", "10:9: the ] is missing: write [route.r]"),
-        ("[route.r]\nfrom = vc01", "11:8: a text stands in quotes: write it in 'single quotes'"),
+        ("[route.r]\nfrom = vc01", "11:8: a text stands in quotes: write from = \"vc01\""),
         (
             "[source.vc01]\n",
             "10:9: [source.vc01] is there twice, first in line 2: give one of them another name, or join them",
@@ -409,10 +421,10 @@ fn all_problems_come_at_once_in_the_order_of_the_file() {
                 [route.r]\nfrom = 'b'\nto = 'c'\n[processor.c]\ntype = 'knative'\n";
     let expected = [
         "router.toml:1: stat_dir: not a known key, did you mean `state_dir`?",
-        "router.toml:4: source.a.address: expected a string, found an integer",
+        "router.toml:4: source.a.address: expected a string, found an integer: write it in quotes",
         "router.toml:6: source.a.passwort: not a known key, did you mean `password`?",
         "router.toml:8: route.r.from: no [source.b] in this file; there is: a",
-        "router.toml:10: processor.c.uri: is missing",
+        "router.toml:10: processor.c.uri: is missing: write uri = \"http://HOST/PATH\"",
     ];
     assert_eq!(parsed(text).err().unwrap(), expected.join("\n"));
 }
@@ -457,7 +469,7 @@ fn relative_paths_and_secret_files() {
     assert_eq!(vcenter.password, Secret::File(folder.join("password")));
     let file = file.display();
     assert_eq!(binary.unwrap_err()[0].to_string(), format!("{file}:2: is not UTF-8 text: save it as UTF-8"));
-    assert_eq!(large.unwrap_err()[0].to_string(), format!("{file}: is larger than 1024 KiB"));
+    assert_eq!(large.unwrap_err()[0].to_string(), format!("{file}: cannot be read: is larger than 1024 KiB"));
     assert_eq!(
         missing.unwrap_err()[0].to_string(),
         format!("{file}: cannot be read: no such file or directory")

@@ -1,6 +1,6 @@
 //! URLs of endpoints, checked so that a mistake is named at the start and not at the first event.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ureq::http::Uri;
 
@@ -37,7 +37,9 @@ impl Url {
             return Err(without_scheme(text));
         };
         if scheme != "http" && scheme != "https" {
-            return Err("not an http or https URL".to_string());
+            return Err(format!(
+                "not an http or https URL: write http:// or https:// in place of {scheme}://"
+            ));
         }
         let authority = authority.as_str();
         let (user, place) = match authority.rsplit_once('@') {
@@ -64,6 +66,9 @@ impl Url {
 }
 
 fn without_scheme(text: &str) -> String {
+    if text.is_empty() {
+        return "is empty, expected http://HOST or https://HOST".to_string();
+    }
     let known = "not an absolute URL, expected http://HOST or https://HOST";
     let is_place = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:[]/".contains(c));
@@ -78,7 +83,19 @@ fn advice(text: &str) -> Option<String> {
     if text.contains(char::is_whitespace) {
         return Some("holds a blank: a URL has none, write %20 for one in a path".to_string());
     }
+    if text.starts_with(['"', '\'', '`', '<', '“', '‘', '„']) && 1 < text.chars().count() {
+        return Some("stands in quotes or brackets within the quotes: leave the inner ones out".to_string());
+    }
+    if text.contains("](") {
+        return Some("is a link of Markdown: write the URL alone".to_string());
+    }
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    if rest.contains("://") {
+        return Some("holds more than one URL: write one".to_string());
+    }
+    if let Some(advice) = odd_place(scheme, rest) {
+        return Some(advice);
+    }
     if let Some((scheme @ ("http" | "https"), _)) = rest.split_once([':', '/'])
         && !text.contains("://")
     {
@@ -103,17 +120,53 @@ fn advice(text: &str) -> Option<String> {
     };
     let (address, port) = place.rsplit_once(':')?;
     match (place.parse::<Ipv6Addr>(), address.parse::<Ipv6Addr>()) {
+        (Ok(_), Ok(_)) if port.parse::<u16>().is_ok() => Some(format!(
+            "an IPv6 address stands in brackets: write {scheme}://[{place}], or {scheme}://[{address}]:{port} if {port} \
+             is the port"
+        )),
         (Ok(_), _) => write(place, ""),
         (_, Ok(_)) => write(address, &format!(":{port}")),
         _ => None,
     }
 }
 
+/// What no host can be. It is repeated only where no password stands before it.
+fn odd_place(scheme: &str, rest: &str) -> Option<String> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() && !rest.is_empty() {
+        return Some(format!("has no host: write {scheme}://HOST"));
+    }
+    let has_user = authority.contains('@');
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    if place.contains(['$', '<', '>', '{', '}']) {
+        return Some(
+            "holds a placeholder: variables are not replaced in this file, write the host".to_string(),
+        );
+    }
+    if place.contains([',', ';']) {
+        return Some("has a comma in its host: write one host".to_string());
+    }
+    if place.starts_with('[') && !place.contains(']') {
+        return Some("the ] behind the IPv6 address is missing".to_string());
+    }
+    if let Some(odd) = rest.chars().find(|c| !c.is_ascii()).filter(|_| !has_user) {
+        return Some(format!(
+            "holds {odd:?}, which a URL cannot: write a host's name as DNS has it (xn--...), and %XX in a path"
+        ));
+    }
+    let host = place.split(':').next().unwrap_or_default();
+    let is_number =
+        !host.is_empty() && host.contains('.') && host.chars().all(|c| c.is_ascii_digit() || c == '.');
+    (is_number && host.parse::<Ipv4Addr>().is_err()).then(|| {
+        format!("{host} is not an IPv4 address: it has four numbers from 0 to 255, without zeros in front")
+    })
+}
+
 /// `host`, `host:port`, `[address]` or `[address]:port`.
 fn check_place(place: &str) -> Result<(), String> {
     let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => {
-            address.parse::<Ipv6Addr>().map_err(|_| "not an IPv6 address".to_string())?;
+            address.parse::<Ipv6Addr>().map_err(|_| "not an IPv6 address in its brackets".to_string())?;
             (address, port)
         }
         None => place.split_at(place.find(':').unwrap_or(place.len())),
@@ -163,6 +216,9 @@ mod tests {
             "http://\"sink\"",
             "http://a b",
             "http://'sink'",
+            "http://10.0.0.256",
+            "http://010.0.0.1",
+            "http://10.0.0",
         ] {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
         }
@@ -184,6 +240,25 @@ mod tests {
             ("http://u:secret@fd00::2:8443", "brackets: write http://[fd00::2:8443]"),
             ("https://2001:db8:0:0:0:0:0:1:8443", "brackets: write https://[2001:db8:0:0:0:0:0:1]:8443"),
             ("::1", "brackets: write https://[::1]"),
+            (
+                "https://2001:db8::10:443",
+                "write https://[2001:db8::10:443], or https://[2001:db8::10]:443 if 443 is the port",
+            ),
+            ("https://[2001:db8::10", "the ] behind the IPv6 address is missing"),
+            ("https://[2001:db8::xyz]", "not an IPv6 address in its brackets"),
+            ("https://10.0.0.256", "10.0.0.256 is not an IPv4 address"),
+            ("https://${HOST}/x", "holds a placeholder"),
+            ("https://<host>/x", "holds a placeholder"),
+            ("https://büro/x", "holds 'ü', which a URL cannot"),
+            ("https://vc–01", "holds '–', which a URL cannot"),
+            ("https://10,0,0,1", "a comma in its host"),
+            ("http://a,http://b", "more than one URL"),
+            ("'http://a'", "leave the inner ones out"),
+            ("“http://a”", "leave the inner ones out"),
+            ("[http://a](http://a)", "a link of Markdown"),
+            ("http:///a", "has no host: write http://HOST"),
+            ("htpp://a", "write http:// or https:// in place of htpp://"),
+            ("", "is empty, expected http://HOST"),
             ("https://[fe80::1%eth0]/sdk", "an address with a zone (%eth0)"),
             ("https://fe80::1%25eth0", "an address with a zone (%25eth0)"),
         ] {

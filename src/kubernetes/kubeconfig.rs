@@ -12,6 +12,8 @@ use crate::config::secret::Secret;
 use crate::config::url::Url;
 use crate::config::{ConnectionConfig, TlsConfig, TlsIdentity, yaml};
 use crate::error::{Context, Error, Result, io_text};
+use crate::limits::CONFIG_BYTES_MAX;
+use crate::plain_file;
 use crate::text_file::text_of;
 
 /// The access that the current context of a kubeconfig describes.
@@ -20,7 +22,7 @@ use crate::text_file::text_of;
 /// When the file cannot be read or says what is not supported.
 pub(crate) fn read(path: &Path) -> Result<ClusterConfig> {
     let intent = || format!("kubeconfig {}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| io_text(&error)).context(intent)?;
+    let bytes = plain_file::read(path, CONFIG_BYTES_MAX).map_err(|error| io_text(&error)).context(intent)?;
     let text = text_of(&bytes).map_err(Error::from).context(intent)?;
     let file = yaml::from_str::<Kubeconfig>(text).context(intent)?;
     file.resolve(path.parent().unwrap_or(Path::new(""))).context(intent)

@@ -1,6 +1,7 @@
 //! What the tests share: a fresh folder per test, processes that end with it, waits with a
 //! deadline, and handles of the peers.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,9 +59,10 @@ impl Test {
         self.folder.join(name)
     }
 
-    /// Writes a file of the folder.
+    /// Writes a file of the folder, for its owner alone: it may hold passwords.
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
+        std::fs::set_permissions(self.path(name), PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     /// Names of what lies in the folder, sorted.

@@ -16,7 +16,8 @@ use crate::config::secret::Secret;
 use crate::error::{Context, Error, Result, io_text};
 use crate::fingerprint::fingerprint;
 use crate::http::client::{Client, Request};
-use crate::limits::{CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WAIT_MAX};
+use crate::limits::{CONFIG_BYTES_MAX, CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WAIT_MAX};
+use crate::plain_file;
 use crate::text_file::text_of;
 
 /// All places, and what it takes to ask them.
@@ -141,7 +142,9 @@ impl Chain {
             let chosen = self.environment.get(variable).map(PathBuf::from);
             chosen.or_else(|| Some(PathBuf::from(self.environment.get("HOME")?).join(".aws").join(name)))
         };
-        let read = |path: Option<PathBuf>| match path.map(|path| (std::fs::read(&path), path)) {
+        let read = |path: Option<PathBuf>| match path
+            .map(|path| (plain_file::read(&path, CONFIG_BYTES_MAX), path))
+        {
             None => Ok(String::new()),
             Some((Ok(bytes), path)) => {
                 let text = text_of(&bytes).map_err(Error::from);

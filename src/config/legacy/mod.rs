@@ -106,6 +106,14 @@ pub(crate) fn convert<S, P>(
             return Err(document.finish().0);
         }
     };
+    let is_key = |keys: &[&str]| keys.iter().any(|key| root.contains_key(*key));
+    if is_key(&["source", "processor", "route", "state_dir"]) && !is_key(&["eventProvider", "eventProcessor"])
+    {
+        document.problem_of_file(
+            "has the keys of router.toml but is YAML or JSON: write TOML, sections as [source.NAME] and lines as key = value",
+        );
+        return Err(document.finish().0);
+    }
     for Mistake { offset, key, text } in mistakes {
         document.problem(offset, &key, text);
     }

@@ -38,6 +38,21 @@ pub(crate) fn read(table: &Table<'_>) -> Option<VcenterConfig> {
     })
 }
 
+/// A port or a scheme at which vCenter does not serve its API.
+fn warn_about_service(value: &Value<'_>, url: &Url) {
+    let (host, port) = match url.authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (url.authority.as_str(), ""),
+    };
+    let other = match port {
+        "5480" => "the appliance's own management",
+        "9443" => "the web client of old releases",
+        "902" => "the hosts' own service",
+        _ => return,
+    };
+    value.warning(format!("port {port} is for {other}: write https://{host}, unless it is vCenter's here"));
+}
+
 /// The address of a vCenter: scheme `https` and path `/sdk` are filled in.
 fn address(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
@@ -61,6 +76,7 @@ fn address(value: &Value<'_>) -> Option<String> {
                 ));
             }
             value.warn_about_port(&url);
+            warn_about_service(value, &url);
             Some(format!("{place}{path}"))
         }
         Err(error) => value.refuse(error),

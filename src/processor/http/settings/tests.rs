@@ -53,7 +53,7 @@ fn each_mistake_is_one_clear_line() {
         ("uri = 'http://h'\ntoken = 't'\nheaders = { Authorization = 'x' }", "expected one of them"),
         ("uri = 'http://h'\nbody = 'template'", "needs a `transform`"),
         ("uri = 'http://h'\nbody = 'data'\ntransform.template = '1'", "leave out `body`"),
-        ("uri = 'http://h'\ntransform = '1'", "expected a table"),
+        ("uri = 'http://h'\ntransform = '1'", "holds keys of its own"),
         ("uri = 'http://h'\ntransform = {}", "transform.template: is missing"),
         ("uri = 'http://h'\ntransform = { template = 1 }", "expected a string"),
         ("uri = 'http://h'\ntransform = { template = '1', path = {} }", "did you mean `paths`?"),
