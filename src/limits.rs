@@ -145,6 +145,10 @@ pub(crate) const CREDENTIALS_TICK: Duration = Duration::from_secs(1);
 /// Wait after a refused login, so that no account is locked.
 pub(crate) const LOGIN_REFUSED_WAIT: Duration = Duration::from_secs(180);
 
+/// Cookies of one server that are sent back, and their bytes.
+pub(crate) const COOKIES_MAX: usize = 32;
+/// See `COOKIES_MAX`.
+pub(crate) const COOKIE_BYTES_MAX: usize = 4096;
 /// Deadline of one TCP and TLS connect.
 pub(crate) const CONNECT_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Addresses of one name that are tried.
@@ -192,6 +196,15 @@ pub(crate) const POLL_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) const LONG_POLL_RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
 /// See `LONG_POLL_RETRY_WAIT_MIN`.
 pub(crate) const LONG_POLL_RETRY_WAIT_MAX: Duration = Duration::from_secs(300);
+/// Calls of a long poll that may begin within `LONG_POLL_BURST_INTERVAL`: 20 a second at most, whatever
+/// the server answers.
+pub(crate) const LONG_POLL_BURST_CALLS_MAX: usize = 10;
+/// See `LONG_POLL_BURST_CALLS_MAX`.
+pub(crate) const LONG_POLL_BURST_INTERVAL: Duration = Duration::from_millis(500);
+/// An answer within this came at once: the server did not wait for anything.
+pub(crate) const LONG_POLL_PROMPT_MAX: Duration = Duration::from_millis(250);
+/// Answers in a row that came at once and told nothing, before the long poll is given up for a while.
+pub(crate) const LONG_POLL_USELESS_MAX: u32 = 20;
 /// A long poll that a middle box cuts is shortened down to this.
 pub(crate) const LONG_POLL_SECONDS_MIN: u32 = 10;
 /// What the transport of a long poll may take beyond the wait itself.
@@ -206,6 +219,12 @@ pub(crate) const STALL_STEP_WAIT: Duration = Duration::from_secs(10);
 pub(crate) const STALL_DECLARE_WAIT: Duration = Duration::from_secs(120);
 /// Wait between attempts when all have failed.
 pub(crate) const STALL_AGAIN_INTERVAL: Duration = Duration::from_secs(300);
+/// Gaps between keys, one after the other, after which gaps say nothing about this server.
+pub(crate) const DOUBT_IDLE_GAPS_MAX: u32 = 8;
+/// The most that events of a server are taken to be recorded late when a page is doubted.
+pub(crate) const DOUBT_LATENESS_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+/// Pages that are looked through when one may be missing.
+pub(crate) const DOUBT_PAGES_MAX: u32 = 8;
 /// While the server leaves out events, the position moves past them this long after they came: each time
 /// costs the server a collector.
 pub(crate) const STALL_PASS_WAIT: Duration = Duration::from_secs(600);

@@ -285,6 +285,7 @@ fn read(shared: &Shared, call: &Call, context: &Context<'_>) -> Result<String, F
         state.session(&context.cookie)?;
         let count = count_of(call, "maxCount")?;
         let (stays_empty, endless_end) = (state.script.pages_stay_empty(), state.script.endless_end());
+        let newest_first = state.script.newest_first();
         let (collector, history) = collector(&mut state, call, context)?;
         let shown_until = endless_end.filter(|_| collector.filter.end.is_none());
         let mut records = match call.method.as_str() {
@@ -293,6 +294,9 @@ fn read(shared: &Shared, call: &Call, context: &Context<'_>) -> Result<String, F
             _ => collector.read_previous(history, count),
         };
         records.retain(|record| shown_until.is_none_or(|end| record.time <= end));
+        if newest_first {
+            records.reverse();
+        }
         state.counts.events_read += records.len() as u64;
         records
     };

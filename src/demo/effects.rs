@@ -69,6 +69,13 @@ fn afterwards(effect: Option<Effect>, mut answer: Answer) -> Reply {
             whole.truncate(head_bytes + bytes);
             vec![Step::Send(whole)]
         }
+        Some(Effect::Instead(body, encoding)) => {
+            let answer = soap::http_answer(200, body);
+            return Reply::Answer(match encoding {
+                Some(encoding) => answer.header("Content-Encoding", encoding),
+                None => answer,
+            });
+        }
         Some(Effect::Trickle(pause)) => vec![Step::Trickle { bytes: answer.encode(), pause }],
         Some(Effect::Inflate(bytes)) => {
             let length = answer.body.len().max(bytes);

@@ -25,6 +25,10 @@ impl Script {
         history.latest()
     }
 
+    pub(super) fn newest_first(&self) -> bool {
+        false
+    }
+
     pub(super) fn page_delay(&self) -> Duration {
         Duration::ZERO
     }

@@ -34,6 +34,8 @@ pub struct Script {
     pub frozen_clock: Option<Timestamp>,
     /// Between the keys of two events lie this many that no event has.
     pub(crate) key_gap: u32,
+    /// Each page has its newest event first.
+    pub(crate) newest_first: bool,
 }
 
 impl Script {
@@ -58,6 +60,10 @@ impl Script {
                 .filter_map(|place| history.get(place))
                 .find(|record| record.key == key),
         }
+    }
+
+    pub(super) fn newest_first(&self) -> bool {
+        self.newest_first
     }
 
     pub(super) fn page_delay(&self) -> Duration {
@@ -169,6 +175,9 @@ pub enum Effect {
     Status(u16),
     /// This body with status 200 and a type of text/xml. The call is not executed.
     Garbage(Vec<u8>),
+    /// The call is executed, and this body sent with status 200 in place of its answer; perhaps with a
+    /// `Content-Encoding`.
+    Instead(Vec<u8>, Option<&'static str>),
     /// No answer, for this time or until the client leaves; then the connection is closed. The call
     /// is not executed.
     Hang(Option<Duration>),

@@ -9,17 +9,19 @@ use super::extent;
 use super::object::Converter;
 use super::xml::{Class, Step, Tag, XmlError};
 use crate::error::Error;
+use crate::limits::ODDITY_NAME_BYTES_MAX;
 
 /// All events of one `ReadNextEvents` answer, in its order.
 ///
-/// The body must hold a SOAP envelope whose Body's first child has the events as its `returnval`
-/// children, under any namespace prefixes. An event that cannot be converted is handed back as it
-/// came and does not disturb the others.
+/// The body must hold a SOAP envelope whose Body's first child is a `ReadNextEventsResponse` with the
+/// events as its `returnval` children, under any namespace prefixes. An event that cannot be converted is
+/// handed back as it came and does not disturb the others.
 ///
 /// # Errors
 ///
-/// The body is not XML, is cut short, holds no envelope, or holds a SOAP fault: nothing of the
-/// page is usable.
+/// The body is not XML, is cut short, holds no envelope, or something else than the answer: a SOAP
+/// fault, the answer to another call, text or foreign elements in place of events. Nothing of the page is
+/// usable then, and the page that was asked for is lost.
 pub fn convert_page(body: &[u8]) -> Result<Vec<PageEntry>, Error> {
     // Invalid UTF-8 is replaced, as Go replaces it when it prints a string; such a page is rare
     // enough to be copied.
@@ -47,6 +49,14 @@ pub(crate) fn cut_event(begin: &[u8], reason: String) -> Option<BrokenEvent> {
         }
     }
     Some(BrokenEvent { key, created, raw: text.as_bytes()[event.begin..].to_vec(), reason })
+}
+
+/// The element that holds a page of events.
+const ANSWER: &str = "ReadNextEventsResponse";
+
+/// At most so much of a name as a message needs.
+fn shorten(name: &str) -> &str {
+    &name[..name.floor_char_boundary(ODDITY_NAME_BYTES_MAX)]
 }
 
 /// One event of a page.
@@ -109,17 +119,28 @@ impl<'a> Page<'a> {
     pub(super) fn entries(&mut self) -> Result<Vec<PageEntry>, XmlError> {
         let answer = self.answer()?;
         let mut entries = Vec::new();
-        if answer.content.is_none() {
-            while let Some(tag) = self.events.xml.child()? {
-                if tag.name == "returnval" {
-                    entries.push(self.entry(tag)?);
-                } else {
-                    self.events.xml.skip(&tag)?;
+        let mut foreign = None;
+        match answer.content {
+            Some(text) if !text.trim().is_empty() => foreign = Some("text"),
+            Some(_) => {}
+            None => {
+                while let Some(tag) = self.events.xml.child()? {
+                    if tag.name == "returnval" {
+                        entries.push(self.entry(tag)?);
+                    } else {
+                        foreign = foreign.or(Some(tag.name));
+                        self.events.xml.skip(&tag)?;
+                    }
                 }
             }
         }
         while self.events.xml.step()? != Step::End {}
-        Ok(entries)
+        match foreign {
+            Some(name) if entries.is_empty() => {
+                Err(XmlError(format!("{} stands in place of the events", shorten(name))))
+            }
+            _ => Ok(entries),
+        }
     }
 
     /// Goes to the begin of the first event.
@@ -134,15 +155,16 @@ impl<'a> Page<'a> {
         Ok(None)
     }
 
-    /// Goes into the envelope to the answer.
+    /// Goes into the envelope to the answer, which must be the one that was asked for.
     fn answer(&mut self) -> Result<Tag<'a>, XmlError> {
         self.enter("Envelope")?;
         self.enter("Body")?;
         let answer = self.events.xml.child()?;
         let answer = answer.ok_or_else(|| XmlError("the SOAP body is empty".into()))?;
         match answer.name {
+            ANSWER => Ok(answer),
             "Fault" => Err(XmlError("the answer is a SOAP fault".into())),
-            _ => Ok(answer),
+            other => Err(XmlError(format!("the answer is <{}>, not <{ANSWER}>", shorten(other)))),
         }
     }
 

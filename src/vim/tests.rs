@@ -70,10 +70,10 @@ fn broken_event_leaves_the_others() {
 #[test]
 fn any_prefix_and_nested_declarations() {
     let text = "<S:Envelope xmlns:S='http://schemas.xmlsoap.org/soap/envelope/'><S:Header/>\
-        <S:Body><v:R xmlns:v='urn:vim25'><!-- c --><v:returnval \
+        <S:Body><v:ReadNextEventsResponse xmlns:v='urn:vim25'><!-- c --><v:returnval \
         xmlns:i='http://www.w3.org/2001/XMLSchema-instance' i:type='v:AlarmEvent'>\
         <v:key>7</v:key><v:createdTime>2021-03-10T05:21:22+02:00</v:createdTime>\
-        </v:returnval></v:R></S:Body></S:Envelope>";
+        </v:returnval></v:ReadNextEventsResponse></S:Body></S:Envelope>";
     let entries = convert_page(text.as_bytes()).unwrap();
     assert!(matches!(&entries[..], [PageEntry::Event(e)] if e.class == "AlarmEvent"));
 }
@@ -88,6 +88,19 @@ fn unusable_pages() {
     assert!(convert_page(fault.as_bytes()).is_err());
     assert!(convert_page(b"<html><body>502</body></html>").is_err());
     assert_eq!(convert(""), []);
+    assert_eq!(convert(" <!-- nothing -->\n"), []);
+    for (name, answer) in [
+        ("CurrentTimeResponse", page("").replace("ReadNextEventsResponse", "CurrentTimeResponse")),
+        ("ReadPreviousEventsResponse", page(&event("VmPoweredOnEvent", 1, "")).replace("Next", "Previous")),
+        ("ReadNextEvents>", page("").replace("ReadNextEventsResponse", "ReadNextEvents")),
+        ("html", page("").replace("ReadNextEventsResponse", "html")),
+        ("text", page("Service Unavailable")),
+        ("html", page("<html><body>502</body></html>")),
+        ("Returnval", page("<Returnval><key>1</key></Returnval>")),
+    ] {
+        let error = convert_page(answer.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(name), "{answer}: {error}");
+    }
 }
 
 #[test]

@@ -138,6 +138,7 @@ pub(super) mod tests {
             session_manager: none.clone(),
             event_manager: none,
             full_name: "VMware vCenter Server 8.0.3".into(),
+            api_type: "VirtualCenter".into(),
             api_version: "8.0.3.0".into(),
             instance_uuid: instance_uuid.into(),
         };

@@ -1,7 +1,7 @@
 //! The types of events that a vCenter knows, as its EventManager describes them: those of the API,
 //! and thousands that its parts have registered.
 
-use super::connection::CallOptions;
+use super::connection::{Acquaintance, CallOptions};
 use super::fault::CallError;
 use super::session::Session;
 use super::settings::VcenterConfig;
@@ -21,7 +21,8 @@ pub(crate) fn event_types(config: &VcenterConfig) -> Result<Vec<EventType>> {
     let settings =
         ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
     let client = Client::new(&settings)?;
-    let mut session = Session::greet(&client, &config.address).map_err(|error| error.error)?;
+    let mut session =
+        Session::greet(&client, &config.address, &Acquaintance::default()).map_err(|error| error.error)?;
     let types =
         session.login(&config.username, &config.password).and_then(|()| read(&session)).map_err(|e| e.error);
     session.logout();
@@ -74,7 +75,7 @@ mod tests {
             <propSet><name>description.eventInfo</name><val>{details}</val></propSet></objects></returnval>
             </RetrievePropertiesExResponse></Body></Envelope>"#
         );
-        parse(&soap::answer(body.as_bytes()).unwrap()).unwrap()
+        parse(&soap::content(body.as_bytes()).unwrap()).unwrap()
     }
 
     fn detail(key: &str, full: &str) -> String {

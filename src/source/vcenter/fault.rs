@@ -19,7 +19,9 @@ pub(crate) enum CallError {
     Redirect(String),
     /// The peer speaks, but not SOAP.
     NotSoap(String),
-    /// The answer breaks off or lacks what it must have.
+    /// A server of the same API that is no vCenter: what it says that it is.
+    NotVcenter(String),
+    /// The answer breaks off, lacks what it must have, or answers something else.
     Garbled(Error),
     /// The answer is larger than so many bytes; how it begins, if it is one.
     TooLarge(usize, Vec<u8>),
@@ -34,7 +36,7 @@ pub(super) fn refusal(status: u16, location: Option<&str>, body: &[u8]) -> CallE
     if (300..400).contains(&status) {
         return CallError::Redirect(soap::shorten(location.unwrap_or("nowhere")));
     }
-    match soap::answer(body) {
+    match soap::content(body) {
         Err(AnswerError::Fault(fault)) => CallError::Fault(fault),
         Err(AnswerError::NotSoap(said)) => CallError::Status(status, said),
         _ => CallError::Status(status, "no SOAP fault".into()),
@@ -55,6 +57,7 @@ impl From<AnswerError> for CallError {
         match error {
             AnswerError::Fault(fault) => CallError::Fault(fault),
             AnswerError::NotSoap(said) => CallError::NotSoap(said),
+            AnswerError::NotVcenter(what) => CallError::NotVcenter(what),
             AnswerError::Garbled(error) => CallError::Garbled(error),
         }
     }
@@ -87,9 +90,10 @@ impl CallError {
     pub(crate) fn failure(&self) -> SourceFailure {
         match self {
             CallError::Fault(fault) => fault_failure(&fault.ty),
-            CallError::Redirect(_) | CallError::NotSoap(_) | CallError::Unusable(_) => {
-                SourceFailure::Misconfigured
-            }
+            CallError::Redirect(_)
+            | CallError::NotSoap(_)
+            | CallError::NotVcenter(_)
+            | CallError::Unusable(_) => SourceFailure::Misconfigured,
             CallError::Status(..)
             | CallError::Garbled(_)
             | CallError::TooLarge(..)
@@ -138,6 +142,12 @@ impl Display for CallError {
                 write!(
                     f,
                     "not a vCenter: it answered with {said}; the address must be that of a vCenter, https://HOST/sdk"
+                )
+            }
+            CallError::NotVcenter(what) => {
+                write!(
+                    f,
+                    "not a vCenter: it is {what}; the address must be that of a vCenter, https://HOST/sdk"
                 )
             }
             CallError::Garbled(error) => write!(f, "the answer cannot be read: {error}"),

@@ -5,6 +5,9 @@
 //! each. The version token of an update stands in for all changes since it was given, so that no
 //! wake-up is lost between two calls.
 //!
+//! The calls are paced by us (`pace`): while one may not begin yet, and while a server is of no use that
+//! answers at once without news, the poller polls by itself.
+//!
 //! ```text
 //!  making --made--> waiting --update or time--> waiting
 //!    ^  \             |
@@ -20,12 +23,15 @@ use std::time::{Duration, Instant};
 
 use super::connection::{CallOptions, Connection};
 use super::fault::CallError;
-use super::soap::{self, Latest, Reference};
+use super::pace::{Pace, Worth};
+use super::soap::{self, Latest, Reference, UpdateSet};
+use crate::error::Error;
 use crate::limits::{
     LONG_POLL_JOIN_WAIT_MAX, LONG_POLL_RETRY_WAIT_MAX, LONG_POLL_RETRY_WAIT_MIN, LONG_POLL_SECONDS_MAX,
-    LONG_POLL_SECONDS_MIN, THREAD_STACK_BYTES,
+    LONG_POLL_SECONDS_MIN, LONG_POLL_USELESS_MAX, THREAD_STACK_BYTES,
 };
 use crate::stop::{Stop, StopSource, stop_signal};
+use crate::sync;
 
 /// The poller's side of the long poll.
 pub(crate) struct LongPoll {
@@ -58,6 +64,9 @@ struct Waiter {
     signal: Sender<()>,
     stop: Stop,
     seconds: u32,
+    pace: Pace,
+    /// The failure was said. Nothing is said again until the long poll was seen to work.
+    complained: bool,
 }
 
 impl LongPoll {
@@ -85,6 +94,8 @@ impl LongPoll {
             signal: signal_sender,
             stop,
             seconds: LONG_POLL_SECONDS_MAX,
+            pace: Pace::default(),
+            complained: false,
         };
         let thread = std::thread::Builder::new()
             .name(format!("vc-wake:{}", name.replace('\0', "")))
@@ -107,7 +118,7 @@ impl LongPoll {
 
     /// The newest event that the long poll has shown.
     pub(crate) fn latest(&self) -> Option<Latest> {
-        *self.shared.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        *sync::lock(&self.shared.latest)
     }
 
     /// Tells the thread to end, without waiting for it and without a call to the server.
@@ -120,8 +131,7 @@ impl LongPoll {
     /// itself: that call's deadline ends it.
     pub(crate) fn finish(self, connection: &Connection) -> (Option<Ended>, bool) {
         self.stop.stop();
-        let property_collector =
-            self.shared.property_collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let property_collector = sync::lock(&self.shared.property_collector).take();
         let mut reachable = true;
         if let Some(property_collector) = property_collector {
             for method in ["CancelWaitForUpdates", "DestroyPropertyCollector"] {
@@ -153,16 +163,10 @@ impl Ended {
 impl Waiter {
     fn run(&mut self) {
         let mut rest = LONG_POLL_RETRY_WAIT_MIN;
-        let mut complained = false;
         let mut failures = 0;
         while !self.stop.is_stopped() {
             let began = Instant::now();
-            let result = self.make().and_then(|property_collector| {
-                if std::mem::replace(&mut complained, false) {
-                    log::info!(target: self.who.as_str(), "the long poll works again");
-                }
-                self.wait_on(&property_collector)
-            });
+            let result = self.make().and_then(|property_collector| self.wait_on(&property_collector));
             self.shared.waiting.store(false, Ordering::SeqCst);
             let Err(error) = result else { break };
             if self.stop.is_stopped() {
@@ -177,12 +181,13 @@ impl Waiter {
             }
             failures += 1;
             // A lost server or session fails here first; the poller says so in a moment.
-            if !complained && (1 < failures || error.is_refusal()) {
+            if !self.complained && (1 < failures || self.is_lasting(&error)) {
                 log::info!(
                     target: self.who.as_str(),
-                    "the long poll failed: {error}; polling every second meanwhile"
+                    "the long poll failed: {}; polling every second meanwhile",
+                    self.connection.explain(&error)
                 );
-                complained = true;
+                self.complained = true;
             }
             self.give_back();
             self.stop.wait(rest);
@@ -195,8 +200,7 @@ impl Waiter {
     fn make(&self) -> Result<Reference, CallError> {
         let envelope = soap::call("CreatePropertyCollector", &self.root_property_collector);
         let property_collector = self.connection.get(&envelope, CallOptions::CREATE, soap::reference)?;
-        *self.shared.property_collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
-            Some(property_collector.clone());
+        *sync::lock(&self.shared.property_collector) = Some(property_collector.clone());
         let envelope = soap::create_filter(&property_collector, &self.event_collector, "latestPage");
         self.connection.ask(&envelope, CallOptions::CREATE)?;
         Ok(property_collector)
@@ -205,31 +209,61 @@ impl Waiter {
     /// Waits for changes until stop.
     fn wait_on(&mut self, property_collector: &Reference) -> Result<(), CallError> {
         let mut version = String::new();
-        while !self.stop.is_stopped() {
+        loop {
+            let wait = self.pace.wait(Instant::now());
+            if !wait.is_zero() {
+                // The poller looks by itself meanwhile; what comes until the next call is told by that.
+                self.shared.waiting.store(false, Ordering::SeqCst);
+                self.stop.wait(wait);
+                self.shared.waiting.store(!version.is_empty(), Ordering::SeqCst);
+            }
+            if self.stop.is_stopped() {
+                return Ok(());
+            }
+            self.pace.begin(Instant::now());
             let envelope = soap::wait_for_updates(property_collector, &version, self.seconds);
             let answer = self.connection.get(&envelope, CallOptions::long_poll(self.seconds), soap::updates);
-            let update = match answer {
-                Ok(update) => update,
+            let news = match answer {
+                Ok(update) => {
+                    // From the first answer on, the token stands for every later change.
+                    self.shared.waiting.store(true, Ordering::SeqCst);
+                    update.is_some_and(|update| self.take(update, &mut version))
+                }
                 Err(error) if error.is_fault("InvalidCollectorVersion") && !version.is_empty() => {
                     version.clear();
-                    continue;
+                    false
                 }
                 Err(error) => return Err(error),
             };
-            // From the first answer on, the token stands for every later change.
-            self.shared.waiting.store(true, Ordering::SeqCst);
-            if let Some(update) = update {
-                version = update.version;
-                if let Some(latest) = update.latest {
-                    *self.shared.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
-                        Some(latest);
+            match self.pace.answered(news, Instant::now()) {
+                Worth::Prompt => {}
+                Worth::Waited => {
+                    if std::mem::take(&mut self.complained) {
+                        log::info!(target: self.who.as_str(), "the long poll works again");
+                    }
                 }
-                if update.changed {
-                    self.wake();
-                }
+                Worth::Useless => return Err(useless()),
             }
         }
-        Ok(())
+    }
+
+    /// Takes over an update. Whether it shows an event that the last one did not.
+    fn take(&self, update: UpdateSet, version: &mut String) -> bool {
+        *version = update.version;
+        let mut news = false;
+        if let Some(latest) = update.latest {
+            news = sync::lock(&self.shared.latest).replace(latest) != Some(latest);
+        }
+        if update.changed {
+            self.wake();
+        }
+        news
+    }
+
+    /// Whether it will be no better soon. What a lost server or session does to the long poll, the poller
+    /// says in a moment.
+    fn is_lasting(&self, error: &CallError) -> bool {
+        *error == useless() || (error.is_refusal() && !self.connection.is_accident(error))
     }
 
     fn wake(&self) {
@@ -252,8 +286,7 @@ impl Waiter {
 
     /// Destroys the property collector, unless the poller has taken it over to do so.
     fn give_back(&self) {
-        let taken =
-            self.shared.property_collector.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let taken = sync::lock(&self.shared.property_collector).take();
         if let Some(property_collector) = taken
             && let Err(error) = self
                 .connection
@@ -262,4 +295,11 @@ impl Waiter {
             log::debug!(target: self.who.as_str(), "DestroyPropertyCollector: {error}");
         }
     }
+}
+
+/// The server answers, but not when there is something to tell.
+fn useless() -> CallError {
+    CallError::Garbled(Error::new(format!(
+        "{LONG_POLL_USELESS_MAX} answers came at once, one after the other, and told nothing new"
+    )))
 }

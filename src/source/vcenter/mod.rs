@@ -22,11 +22,13 @@ use crate::stop::Stop;
 
 mod connection;
 mod convert;
+mod cookies;
 mod event_types;
 mod fault;
 mod keys;
 pub(crate) mod kind;
 mod long_poll;
+mod pace;
 mod probe;
 mod reader;
 mod recovery;
@@ -35,6 +37,7 @@ mod session;
 pub mod settings;
 mod soap;
 
+use connection::Acquaintance;
 use convert::ServerIdentity;
 use keys::KeyWatch;
 use long_poll::{Ended, LongPoll};
@@ -64,6 +67,10 @@ pub struct Vcenter {
     reader: Reader,
     recovery: Recovery,
     keys: KeyWatch,
+    // Whether a vCenter was ever met at the address.
+    known: Acquaintance,
+    // A server that is no vCenter was named.
+    stranger_named: bool,
     poll_wait: Duration,
     insecure_warned: Option<Instant>,
     // Fingerprint of the credentials of the last login.
@@ -91,6 +98,8 @@ impl Vcenter {
             abandoned: None,
             reader: Reader::new(format, config.page_size),
             keys: KeyWatch::default(),
+            known: Acquaintance::default(),
+            stranger_named: false,
             poll_wait: POLL_WAIT_MIN,
             insecure_warned: None,
             tried: None,
@@ -131,12 +140,16 @@ impl Vcenter {
             log::warn!(target: self.who.as_str(), "vCenter does not take the route's types as a filter: {refused}; is each of them \
                  an event of this vCenter? Filtering here");
         }
+        if let Some(stranger) = open.session.stranger().filter(|_| !self.stranger_named) {
+            self.stranger_named = true;
+            log::warn!(target: self.who.as_str(), "{}: {stranger}", self.config.address);
+        }
         let content = &open.session.content;
         let description = format!("{}, API {}", content.full_name, open.session.version);
         let identity = content.instance_uuid.clone();
         self.open.insert(open).start_long_poll(&self.name);
         self.poll_wait = POLL_WAIT_MIN;
-        self.recovery.begin(begin);
+        self.recovery.begin(begin, now);
         Ok(Opened { identity, begin, now, description, is_purged })
     }
 
@@ -205,7 +218,7 @@ impl Source for Vcenter {
         self.retire();
         // First find out whether the server can be reached at all: if not, what was open before is
         // kept, to be given back as soon as it can be.
-        let mut session = Session::greet(&self.client, &self.config.address)?;
+        let mut session = Session::greet(&self.client, &self.config.address, &self.known)?;
         self.close();
         self.tried = self.credentials();
         session.login(&self.config.username, &self.config.password)?;

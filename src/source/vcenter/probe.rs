@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::connection::Acquaintance;
 use super::session::Session;
 use super::settings::VcenterConfig;
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ pub(crate) fn probe(config: &VcenterConfig, on_step: &mut dyn FnMut(Step)) -> bo
         ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
     let greeted = Client::new(&settings)
         .map_err(SourceError::lost)
-        .and_then(|client| Session::greet(&client, &config.address));
+        .and_then(|client| Session::greet(&client, &config.address, &Acquaintance::default()));
     let mut session = match greeted {
         Ok(session) => session,
         Err(error) => {
@@ -55,11 +56,15 @@ pub(crate) fn probe(config: &VcenterConfig, on_step: &mut dyn FnMut(Step)) -> bo
         }
     };
     let server = format!("{}, API {}, {}", session.content.full_name, session.version, config.address);
+    let is_insecure = config.connection.tls.insecure && config.address.starts_with("https:");
     tell(
         "server",
-        match config.connection.tls.insecure && config.address.starts_with("https:") {
-            true => Outcome::Doubtful(format!("{server}; insecure = true: anybody could be answering")),
-            false => Outcome::Good(server),
+        match (session.stranger(), is_insecure) {
+            (Some(stranger), _) => Outcome::Doubtful(format!("{server}; {stranger}")),
+            (None, true) => {
+                Outcome::Doubtful(format!("{server}; insecure = true: anybody could be answering"))
+            }
+            (None, false) => Outcome::Good(server),
         },
     );
     let good = inside(&mut session, config, &mut tell);

@@ -6,6 +6,7 @@ use super::session::Open;
 use super::soap;
 use crate::config::Format;
 use crate::error::{Error, Result};
+use crate::event::Position;
 use crate::limits::{EVENT_BYTES_EXPECTED, PAGE_BYTES_AIM, PAGE_EVENTS_MAX};
 use crate::source::{Item, SourceError};
 use crate::vim;
@@ -147,13 +148,63 @@ fn items(body: &[u8], identity: &ServerIdentity, format: Format) -> Result<Vec<I
         PageEntry::Event(vim) => Item::Event(convert::to_event(vim, identity, format)),
         PageEntry::Broken(broken) => Item::Broken(broken),
     };
-    Ok(convert_page(body)?.into_iter().map(item).collect())
+    let mut items: Vec<Item> = convert_page(body)?.into_iter().map(item).collect();
+    if is_newest_first(items.iter().filter_map(Item::position)) {
+        items.reverse();
+    }
+    Ok(items)
+}
+
+/// Whether each event was recorded before the one in front of it: by its key, which counts around the end
+/// of 32 bits, and not later by its time. Only both tell: keys begin again, and events are recorded late.
+fn is_newest_first(positions: impl Iterator<Item = Position>) -> bool {
+    let mut before: Option<Position> = None;
+    let mut pairs = 0;
+    for position in positions {
+        if let Some(before) = before.replace(position) {
+            let newer = before.key.wrapping_sub(position.key) as i32;
+            if newer <= 0 || before.time < position.time {
+                return false;
+            }
+            pairs += 1;
+        }
+    }
+    0 < pairs
 }
 
 /// A page that cannot be read may still be a fault that came with HTTP 200, or no SOAP at all.
 fn page_error(body: &[u8], error: Error) -> CallError {
-    match soap::answer(body) {
+    match soap::content(body) {
         Err(error) => error.into(),
         Ok(_) => CallError::Garbled(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    #[test]
+    fn a_page_is_turned_only_when_all_of_it_is_newest_first() {
+        for (events, turned) in [
+            (&[][..], false),
+            (&[(1, 1)], false),
+            (&[(3, 3), (2, 2), (1, 1)], true),
+            (&[(3, 5), (2, 5), (1, 5)], true),
+            (&[(1, 1), (2, 2), (3, 3)], false),
+            (&[(1, 5), (2, 3)], false),         // recorded late
+            (&[(5039, 1), (1, 2)], false),      // keys that begin again
+            (&[(7, 5), (6, 4), (8, 3)], false), // no order at all
+            (&[(i64::from(i32::MAX), 1), (i64::from(i32::MIN), 2)], false),
+            (&[(i64::from(i32::MIN), 2), (i64::from(i32::MAX), 1)], true),
+            (&[(4, 4), (4, 4)], false), // the same one twice
+        ] {
+            let position = |(key, second): &(i64, i64)| Position {
+                key: *key,
+                time: Timestamp::from_second(*second).unwrap(),
+            };
+            assert_eq!(is_newest_first(events.iter().map(position)), turned, "{events:?}");
+        }
     }
 }

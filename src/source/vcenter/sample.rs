@@ -65,6 +65,7 @@ fn identity(address: &str) -> ServerIdentity {
         session_manager: none.clone(),
         event_manager: none,
         full_name: String::new(),
+        api_type: String::new(),
         api_version: "8.0.3.0".to_string(),
         instance_uuid: "sample".to_string(),
     };

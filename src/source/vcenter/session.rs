@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use std::sync::Arc;
 
-use super::connection::{CallOptions, Connection};
+use super::connection::{Acquaintance, CallOptions, Connection};
 use super::convert::ServerIdentity;
 use super::fault::CallError;
 use super::long_poll::{Ended, LongPoll};
@@ -33,12 +33,16 @@ impl Session {
     ///
     /// The API version decides which event classes the server sends; newer ones come as their
     /// closest older ancestor. So the server's own newest is asked for.
-    pub(crate) fn greet(client: &Client, address: &str) -> Result<Session, SourceError> {
+    pub(crate) fn greet(
+        client: &Client,
+        address: &str,
+        known: &Acquaintance,
+    ) -> Result<Session, SourceError> {
         let greeting = || -> Result<(Connection, ServiceContent, String), CallError> {
-            let first = Connection::new(client, address, VERSION_FALLBACK);
+            let first = Connection::new(client, address, VERSION_FALLBACK, known);
             let listed = first.service_version()?;
             let connection = match &listed {
-                Some(version) => Connection::new(client, address, version),
+                Some(version) => first.with_version(version),
                 None => first,
             };
             let content = connection.get(
@@ -50,14 +54,14 @@ impl Session {
                 Some(version) => Ok((connection, content, version)),
                 None if soap::is_version(&content.api_version) => {
                     let version = content.api_version.clone();
-                    Ok((Connection::new(client, address, &version), content, version))
+                    Ok((connection.with_version(&version), content, version))
                 }
                 None => Ok((connection, content, VERSION_FALLBACK.into())),
             }
         };
         let (connection, content, version) = greeting().map_err(|error| {
             // The address stands for itself: there is no connection yet to name it.
-            Connection::new(client, address, VERSION_FALLBACK)
+            Connection::new(client, address, VERSION_FALLBACK, known)
                 .source_error("ask the server who it is", &error)
         })?;
         Ok(Session {
@@ -67,6 +71,15 @@ impl Session {
             address: address.to_string(),
             logged_in: false,
         })
+    }
+
+    /// What the server says that it is, and what that means, if it is no vCenter.
+    pub(crate) fn stranger(&self) -> Option<String> {
+        let what = self.content.stranger()?;
+        Some(format!(
+            "this is {what}, not a vCenter: it tells only of itself, and what vCenter adds is missing; set the \
+             source's address to the vCenter that manages it"
+        ))
     }
 
     /// Logs in with the secrets as they are now.
@@ -312,7 +325,7 @@ impl Collector {
             && is_filtered
             && error.is_fault("InvalidArgument")
         {
-            (is_filtered, refused) = (false, Some(error.to_string()));
+            (is_filtered, refused) = (false, Some(session.connection.explain(error)));
             reference = ask(&EventFilter { types: &[], ..filter.clone() });
         }
         let reference = reference.map_err(|error: CallError| creation_error(session, &error))?;

@@ -28,10 +28,21 @@ pub(crate) struct ServiceContent {
     pub(crate) event_manager: Reference,
     /// `about.fullName`.
     pub(crate) full_name: String,
+    /// `about.apiType`: `VirtualCenter`, or `HostAgent` of a host; empty if it does not say.
+    pub(crate) api_type: String,
     /// `about.apiVersion`.
     pub(crate) api_version: String,
     /// `about.instanceUuid`; a host has none.
     pub(crate) instance_uuid: String,
+}
+
+/// A call that is ready to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    /// What is called: the element of the answer has this name and `Response`.
+    pub(crate) method: &'static str,
+    /// The document.
+    pub(crate) text: Vec<u8>,
 }
 
 /// Which events a collector holds.
@@ -91,8 +102,16 @@ pub(crate) enum AnswerError {
     Fault(Fault),
     /// The peer speaks, but not SOAP: what it said instead.
     NotSoap(String),
-    /// SOAP that breaks off or lacks what it must have.
+    /// A server of the same API that is no vCenter: what it says that it is.
+    NotVcenter(String),
+    /// SOAP that breaks off, lacks what it must have, or answers something else.
     Garbled(Error),
+}
+
+impl From<Error> for AnswerError {
+    fn from(error: Error) -> AnswerError {
+        AnswerError::Garbled(error)
+    }
 }
 
 impl Fault {
@@ -122,12 +141,12 @@ pub(crate) fn service_instance() -> Reference {
 }
 
 /// `RetrieveServiceContent`.
-pub(crate) fn retrieve_service_content() -> Vec<u8> {
+pub(crate) fn retrieve_service_content() -> Envelope {
     Request::new("RetrieveServiceContent", &service_instance()).finish()
 }
 
 /// `Login`. The locale is fixed, so that messages of events do not change with the account.
-pub(crate) fn login(session_manager: &Reference, username: &str, password: &str) -> Vec<u8> {
+pub(crate) fn login(session_manager: &Reference, username: &str, password: &str) -> Envelope {
     let mut request = Request::new("Login", session_manager);
     request.text("userName", username);
     request.text("password", password);
@@ -137,12 +156,12 @@ pub(crate) fn login(session_manager: &Reference, username: &str, password: &str)
 
 /// A call that has no argument: `Logout`, `CurrentTime`, `CreatePropertyCollector`,
 /// `DestroyPropertyCollector`, `CancelWaitForUpdates`, `DestroyCollector`.
-pub(crate) fn call(method: &'static str, this: &Reference) -> Vec<u8> {
+pub(crate) fn call(method: &'static str, this: &Reference) -> Envelope {
     Request::new(method, this).finish()
 }
 
 /// `CreateCollectorForEvents`.
-pub(crate) fn create_event_collector(event_manager: &Reference, filter: &EventFilter<'_>) -> Vec<u8> {
+pub(crate) fn create_event_collector(event_manager: &Reference, filter: &EventFilter<'_>) -> Envelope {
     let mut request = Request::new("CreateCollectorForEvents", event_manager);
     request.open("filter");
     request.open("entity");
@@ -163,21 +182,21 @@ pub(crate) fn create_event_collector(event_manager: &Reference, filter: &EventFi
 }
 
 /// `SetCollectorPageSize`: the number of events in `latestPage`.
-pub(crate) fn set_latest_page_size(collector: &Reference, events: usize) -> Vec<u8> {
+pub(crate) fn set_latest_page_size(collector: &Reference, events: usize) -> Envelope {
     let mut request = Request::new("SetCollectorPageSize", collector);
     request.text("maxCount", &events.to_string());
     request.finish()
 }
 
 /// `ReadNextEvents`.
-pub(crate) fn read_next_events(collector: &Reference, page_events_max: usize) -> Vec<u8> {
+pub(crate) fn read_next_events(collector: &Reference, page_events_max: usize) -> Envelope {
     let mut request = Request::new("ReadNextEvents", collector);
     request.text("maxCount", &page_events_max.to_string());
     request.finish()
 }
 
 /// `CreateFilter` for one property of one object.
-pub(crate) fn create_filter(property_collector: &Reference, object: &Reference, property: &str) -> Vec<u8> {
+pub(crate) fn create_filter(property_collector: &Reference, object: &Reference, property: &str) -> Envelope {
     let mut request = Request::new("CreateFilter", property_collector);
     request.open("spec");
     request.property_of(object, property);
@@ -187,7 +206,7 @@ pub(crate) fn create_filter(property_collector: &Reference, object: &Reference, 
 }
 
 /// `WaitForUpdatesEx`.
-pub(crate) fn wait_for_updates(property_collector: &Reference, version: &str, seconds_max: u32) -> Vec<u8> {
+pub(crate) fn wait_for_updates(property_collector: &Reference, version: &str, seconds_max: u32) -> Envelope {
     let mut request = Request::new("WaitForUpdatesEx", property_collector);
     request.text("version", version);
     request.open("options");
@@ -201,7 +220,7 @@ pub(crate) fn retrieve_property(
     property_collector: &Reference,
     object: &Reference,
     property: &str,
-) -> Vec<u8> {
+) -> Envelope {
     let mut request = Request::new("RetrievePropertiesEx", property_collector);
     request.open("specSet");
     request.property_of(object, property);
@@ -211,11 +230,26 @@ pub(crate) fn retrieve_property(
     request.finish()
 }
 
-/// The body element of an answer, such as `LoginResponse`.
+/// The body element of an answer to this method, such as `LoginResponse` to `Login`.
 ///
 /// # Errors
-/// A fault of the server, or why this is no answer of a vCenter.
-pub(crate) fn answer(body: &[u8]) -> Result<Node, AnswerError> {
+/// A fault of the server, or why this is no answer to it.
+pub(crate) fn answer(body: &[u8], method: &str) -> Result<Node, AnswerError> {
+    let content = content(body)?;
+    if content.name.strip_suffix("Response") == Some(method) {
+        return Ok(content);
+    }
+    Err(AnswerError::Garbled(Error::new(format!(
+        "it is <{}>, no answer to {method}",
+        shorten(&content.name)
+    ))))
+}
+
+/// The body element of a document, whatever it is.
+///
+/// # Errors
+/// A fault of the server, or why this is no SOAP.
+pub(crate) fn content(body: &[u8]) -> Result<Node, AnswerError> {
     if let Some(said) = not_xml(body) {
         return Err(AnswerError::NotSoap(said));
     }
@@ -234,18 +268,44 @@ pub(crate) fn answer(body: &[u8]) -> Result<Node, AnswerError> {
 }
 
 /// The answer to `RetrieveServiceContent`.
-pub(crate) fn service_content(answer: &Node) -> Result<ServiceContent> {
+///
+/// # Errors
+/// When it lacks what a vCenter has; a server that says that it is none is named.
+pub(crate) fn service_content(answer: &Node) -> Result<ServiceContent, AnswerError> {
     let content = returnval(answer)?;
     let about = content.child("about").ok_or_else(|| missing("about"))?;
-    Ok(ServiceContent {
-        root_folder: reference_member(content, "rootFolder")?,
-        property_collector: reference_member(content, "propertyCollector")?,
-        session_manager: reference_member(content, "sessionManager")?,
-        event_manager: reference_member(content, "eventManager")?,
-        full_name: about.child_text("fullName").to_string(),
-        api_version: about.child_text("apiVersion").to_string(),
-        instance_uuid: about.child_text("instanceUuid").to_string(),
+    let members = || -> Result<ServiceContent> {
+        Ok(ServiceContent {
+            root_folder: reference_member(content, "rootFolder")?,
+            property_collector: reference_member(content, "propertyCollector")?,
+            session_manager: reference_member(content, "sessionManager")?,
+            event_manager: reference_member(content, "eventManager")?,
+            full_name: about.child_text("fullName").to_string(),
+            api_type: about.child_text("apiType").to_string(),
+            api_version: about.child_text("apiVersion").to_string(),
+            instance_uuid: about.child_text("instanceUuid").to_string(),
+        })
+    };
+    members().map_err(|error| match stranger(about.child_text("apiType"), about.child_text("fullName")) {
+        Some(what) => AnswerError::NotVcenter(format!("{what} ({error})")),
+        None => AnswerError::Garbled(error),
     })
+}
+
+impl ServiceContent {
+    /// What the server says that it is, if it is no vCenter.
+    pub(crate) fn stranger(&self) -> Option<String> {
+        stranger(&self.api_type, &self.full_name)
+    }
+}
+
+fn stranger(api_type: &str, full_name: &str) -> Option<String> {
+    let name = if full_name.is_empty() { "a server without a name".into() } else { shorten(full_name) };
+    match api_type {
+        "VirtualCenter" | "" => None,
+        "HostAgent" => Some(format!("an ESXi host, {name}")),
+        other => Some(format!("{name} of the kind {}", shorten(other))),
+    }
 }
 
 /// An answer that is a reference.
@@ -335,6 +395,9 @@ pub(crate) fn is_version(text: &str) -> bool {
 
 /// What a body says that is not XML at all, in a few words; none if it may be XML.
 pub(crate) fn not_xml(body: &[u8]) -> Option<String> {
+    if body.starts_with(&[0x1f, 0x8b]) {
+        return Some("data compressed by gzip, which was not asked for".into());
+    }
     let head = String::from_utf8_lossy(&body[..body.len().min(4096)]);
     let head = head.trim_start_matches('\u{feff}').trim_start();
     let lower = head.to_ascii_lowercase();
@@ -409,10 +472,10 @@ impl Request {
         self.close("objectSet");
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Envelope {
         self.close(self.method);
         self.text.push_str("</soapenv:Body></soapenv:Envelope>");
-        self.text.into_bytes()
+        Envelope { method: self.method, text: self.text.into_bytes() }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::demo::simulator::{Settings, Simulator};
 use crate::source::{Item, SourceFailure};
 use crate::stop::stop_signal;
 
+mod answers;
 mod filter;
 mod golden;
 mod long_poll;
@@ -122,9 +123,9 @@ fn every_failure_of_a_page_says_how_to_go_on_and_the_next_opening_reads_it() {
         (Effect::Status(401), Lost, "HTTP 401"),
         (Effect::Status(403), Lost, "HTTP 403"),
         (Effect::Status(503), Lost, "HTTP 503 with an HTML page titled \"503\""),
-        (Effect::Status(200), Misconfigured, "not a vCenter: it answered with an HTML page"),
+        (Effect::Status(200), Lost, "it answered with an HTML page"),
         (Effect::Garbage(b"<soapenv:Envelope".to_vec()), Lost, "the answer cannot be read"),
-        (Effect::Garbage(b"\xff\xfe\x00".to_vec()), Misconfigured, "not a vCenter"),
+        (Effect::Garbage(b"\xff\xfe\x00".to_vec()), Lost, "it answered with the text"),
         (Effect::Reset, Lost, "ReadNextEvents|reset"),
         (Effect::Truncate(200), Lost, "ReadNextEvents|ended|closed|end"),
         (Effect::EndSession, Lost, "NotAuthenticated"),

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 /// Around bytes that are no page, so that they reach the events.
 const BEFORE: &str = "<e:Envelope xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
-    xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\"><e:Body><r><returnval xsi:type=\"EventEx\"><key>1</key>\
+    xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\"><e:Body><ReadNextEventsResponse>\
+    <returnval xsi:type=\"EventEx\"><key>1</key>\
     <createdTime>2021-03-10T05:21:22Z</createdTime><userName>";
-const AFTER: &str = "</userName></returnval></r></e:Body></e:Envelope>";
+const AFTER: &str = "</userName></returnval></ReadNextEventsResponse></e:Body></e:Envelope>";
 
 /// How often the input stands in a page, so that time that grows with the square is seen.
 const REPEATS_BYTES: usize = 256 * 1024;

@@ -8,13 +8,15 @@ use super::reader::Reader;
 use super::session::Open;
 use super::soap::{Latest, Newest};
 use crate::event::Position;
-use crate::limits::PAGE_EVENTS_MAX;
+use crate::limits::{DOUBT_PAGES_MAX, PAGE_EVENTS_MAX};
 use crate::source::watch::SourceWatch;
 use crate::source::{Item, Page, SourceError, SourceFailure};
 
+mod doubt;
 mod slices;
 pub(super) mod stall;
 
+use doubt::Doubt;
 use slices::{Look, TimeSlices};
 use stall::{Seen, Stall, StallTiming, Step, Verdict};
 
@@ -37,6 +39,12 @@ pub(super) struct Recovery {
     // There too: the newest event of all, and since when; and an event up to which nothing is wanted.
     mark: Option<(Position, Instant)>,
     passed: Option<Position>,
+    // Whether a page may be missing.
+    doubt: Doubt,
+    // The server's present when reading began, and ours.
+    began: (Timestamp, Instant),
+    // What the server had at the begin is not known yet.
+    is_first_silence: bool,
 }
 
 impl Recovery {
@@ -54,6 +62,9 @@ impl Recovery {
             witness: None,
             mark: None,
             passed: None,
+            doubt: Doubt::default(),
+            began: (Timestamp::UNIX_EPOCH, Instant::now()),
+            is_first_silence: true,
         }
     }
 
@@ -62,8 +73,12 @@ impl Recovery {
         self.stall.set_timing(timing, Instant::now());
     }
 
-    /// Another reading begins at `begin`. A declared stall stays so until events come.
-    pub(super) fn begin(&mut self, begin: Timestamp) {
+    /// Another reading begins at `begin`, and the server's clock shows `now`. A declared stall stays so until
+    /// events come.
+    pub(super) fn begin(&mut self, begin: Timestamp, now: Timestamp) {
+        self.doubt.begin();
+        self.began = (now, Instant::now());
+        self.is_first_silence = true;
         self.seen = Seen::from(begin);
         self.resume = begin;
         self.resume_key = None;
@@ -99,16 +114,75 @@ impl Recovery {
 
     /// The next page, where nothing is wrong as far as is known.
     fn read_on(&mut self, open: &mut Open, reader: &mut Reader) -> Result<Page, SourceError> {
+        let asked = self.present();
         let mut items = reader.read_page(open)?;
         // A short page proves nothing: the server takes the events first and then drops those that
         // the account may not see.
         let more = !items.is_empty();
         if more {
+            self.drop_repeats(&mut items);
+            if let Some(missing) = self.look_before(&items, open, reader)? {
+                self.go_back(missing, open)?;
+                return Ok(Page { more, ..Page::default() });
+            }
             self.note(&mut items, reader);
         } else {
-            self.judge_silence(open, reader)?;
+            let missed = self.judge_silence(open, reader)?;
+            self.doubt.silent(asked, missed);
         }
         Ok(Page { items, more, ..Page::default() })
+    }
+
+    /// The server's present, by what it was at the begin.
+    fn present(&self) -> Timestamp {
+        let (began, at) = self.began;
+        began.checked_add(at.elapsed()).unwrap_or(began)
+    }
+
+    /// Where something may be missing before these events, a second collector looks. The first event that it
+    /// finds and that was not read.
+    fn look_before(
+        &mut self,
+        items: &[Item],
+        open: &Open,
+        reader: &Reader,
+    ) -> Result<Option<Position>, SourceError> {
+        let page: Vec<Position> = items.iter().filter_map(Item::position).collect();
+        let Some(reason) = self.doubt.judge(&page, !open.is_filtered()) else { return Ok(None) };
+        let Some(first) = page.first() else { return Ok(None) };
+        // What is older than what is remembered cannot be told from what was read.
+        let mut begin = self.resume.min(first.time).max(self.seen.whole_since());
+        let end = self.resume.max(first.time);
+        let mut found = None;
+        for _ in 0..DOUBT_PAGES_MAX {
+            let body = open.look(begin, end.max(begin), reader.page_events_max())?;
+            let shown = reader.convert(open, &body)?;
+            let mut positions = shown.iter().filter_map(Item::position);
+            found = positions.find(|position| !self.seen.contains(*position) && !page.contains(position));
+            let last = shown.iter().filter_map(Item::position).map(|position| position.time).max();
+            let goes_on = last.filter(|last| begin < *last && reader.page_events_max() <= shown.len());
+            match goes_on {
+                Some(last) if found.is_none() => begin = last,
+                _ => break,
+            }
+        }
+        self.doubt.looked(reason, found.is_some());
+        Ok(found)
+    }
+
+    /// Reads again from where something was left out: an answer was lost that the server took for read.
+    fn go_back(&mut self, missing: Position, open: &mut Open) -> Result<(), SourceError> {
+        log::warn!(
+            target: self.who.as_str(),
+            "event {} of {} was left out: an answer of vCenter was lost on its way; reading from there again",
+            missing.key,
+            missing.time
+        );
+        self.resume = self.resume.min(missing.time);
+        self.resume_key = None;
+        self.replace_collector(open, self.resume, None)?;
+        open.start_long_poll(&self.name);
+        Ok(())
     }
 
     /// One step of the time slices past a stall. It may hand over nothing: the next call goes on.
@@ -155,12 +229,12 @@ impl Recovery {
         Ok(Page { more: true, items, ..Page::default() })
     }
 
-    /// Remembers what was read, drops what is not new, and says so if the rest ends a stall.
-    fn note(&mut self, items: &mut Vec<Item>, reader: &mut Reader) {
-        self.drop_repeats(items);
+    /// Remembers what was read, and says so if that ends a stall.
+    fn note(&mut self, items: &mut [Item], reader: &mut Reader) {
         if items.is_empty() {
             return;
         }
+        self.doubt.note(items.iter().filter_map(Item::position).last());
         (self.witness, self.mark) = (None, None);
         for item in items.iter() {
             self.seen.note(item.position());
@@ -186,22 +260,20 @@ impl Recovery {
         }
     }
 
-    /// A page was empty: is there really nothing?
-    fn judge_silence(&mut self, open: &mut Open, reader: &mut Reader) -> Result<(), SourceError> {
+    /// A page was empty: is there really nothing? True when an event is known that was not read.
+    fn judge_silence(&mut self, open: &mut Open, reader: &mut Reader) -> Result<bool, SourceError> {
         let shown = open.long_poll.as_ref().and_then(LongPoll::latest);
         let mut missed = [shown, self.witness].into_iter().flatten().find(|latest| self.seen.misses(*latest));
-        if !self.stall.is_compare_due(missed.is_some(), Instant::now()) {
-            return Ok(());
+        if std::mem::take(&mut self.is_first_silence)
+            && let Some(Newest { event, name }) = self.latest_event(open)?
+        {
+            self.seen.began_after(event);
+            missed = Some(event).filter(|event| open.wants(&name) && self.seen.misses(*event)).or(missed);
         }
-        let newest = match open.session.latest_event() {
-            Ok(newest) => newest,
-            Err(error) if error.failure == SourceFailure::Misconfigured => {
-                log::debug!(target: self.who.as_str(), "{error}");
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        match newest {
+        if !self.stall.is_compare_due(missed.is_some(), Instant::now()) {
+            return Ok(missed.is_some());
+        }
+        match self.latest_event(open)? {
             Some(Newest { event, name }) if open.wants(&name) => {
                 missed = Some(event).filter(|event| self.seen.misses(*event)).or(missed);
             }
@@ -212,16 +284,27 @@ impl Recovery {
         self.witness = missed.filter(|_| open.is_filtered());
         let larger_page = reader.page_events_max() < PAGE_EVENTS_MAX;
         match self.stall.compared(missed.is_some(), larger_page, Instant::now(), Timestamp::now()) {
-            Verdict::Nothing => Ok(()),
+            Verdict::Nothing => {}
             Verdict::Settled => {
                 log::info!(target: self.who.as_str(), "nothing is missing any more");
                 reader.restore_pages();
-                Ok(())
             }
             Verdict::Try(step, declare) => {
                 self.explain(step, declare, missed);
-                self.take_step(step, missed, open, reader)
+                self.take_step(step, missed, open, reader)?;
             }
+        }
+        Ok(missed.is_some())
+    }
+
+    /// The newest event of all, where the server tells it.
+    fn latest_event(&self, open: &Open) -> Result<Option<Newest>, SourceError> {
+        match open.session.latest_event() {
+            Err(error) if error.failure == SourceFailure::Misconfigured => {
+                log::debug!(target: self.who.as_str(), "{error}");
+                Ok(None)
+            }
+            newest => newest,
         }
     }
 
@@ -292,6 +375,10 @@ impl Recovery {
         open: &mut Open,
         reader: &mut Reader,
     ) -> Result<(), SourceError> {
+        // Where the server's clock was set back, the event lies before what was read.
+        if let Some(created) = missed.and_then(|missed| missed.created).filter(|at| *at < self.resume) {
+            (self.resume, self.resume_key) = (created, None);
+        }
         match step {
             Step::None => Ok(()),
             Step::LargerPage => {

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use crate::event::Position;
 use crate::limits::{
-    PAGE_EVENTS_MAX, STALL_AGAIN_INTERVAL, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT, STALL_PASS_WAIT,
-    STALL_STEP_WAIT,
+    PAGE_EVENTS_MAX, RESUME_OVERLAP, STALL_AGAIN_INTERVAL, STALL_COMPARE_INTERVAL, STALL_DECLARE_WAIT,
+    STALL_PASS_WAIT, STALL_STEP_WAIT,
 };
 use crate::source::vcenter::soap::Latest;
 use crate::source::watch::{SourceWatch, StallReport};
@@ -217,6 +217,8 @@ impl Stall {
 #[derive(Debug)]
 pub(crate) struct Seen {
     begin: Timestamp,
+    /// The newest event of all when reading began.
+    before: Option<i64>,
     last: VecDeque<Position>,
     newest: Option<Position>,
     /// An event came whose key could not be read: any witness may mean that one.
@@ -226,7 +228,13 @@ pub(crate) struct Seen {
 impl Seen {
     /// Nothing yet; reading begins at `begin`.
     pub(crate) fn from(begin: Timestamp) -> Seen {
-        Seen { begin, last: VecDeque::new(), newest: None, unknown: false }
+        Seen { begin, before: None, last: VecDeque::new(), newest: None, unknown: false }
+    }
+
+    /// This was the newest event of all when reading began: if it was recorded before the begin, it is not
+    /// wanted.
+    pub(crate) fn began_after(&mut self, newest: Latest) {
+        self.before = Some(newest.key);
     }
 
     /// An event was read; none if it is unreadable.
@@ -255,8 +263,22 @@ impl Seen {
             return false;
         }
         match latest.created {
-            Some(created) => self.begin <= created,
+            Some(created) if self.begin <= created => true,
+            // It is new all the same, and the server's clock was set back since. Shortly before the begin
+            // there is our own login.
+            Some(created) => {
+                let is_new = self.before.is_some_and(|before| before != latest.key);
+                is_new && created.checked_add(RESUME_OVERLAP).is_ok_and(|created| created < self.begin)
+            }
             None => !self.last.is_empty(),
+        }
+    }
+
+    /// From when on all that was read is among what is remembered here.
+    pub(crate) fn whole_since(&self) -> Timestamp {
+        match self.last.front() {
+            Some(first) if PAGE_EVENTS_MAX <= self.last.len() => first.time,
+            _ => Timestamp::MIN,
         }
     }
 
@@ -376,7 +398,11 @@ mod tests {
         let time = |second: i64| Timestamp::from_second(second).unwrap();
         let latest = |key, second: i64| Latest { key, created: Some(time(second)) };
         let mut seen = Seen::from(time(100));
-        assert!(!seen.misses(latest(7, 99)), "older than the begin");
+        assert!(!seen.misses(latest(7, 99)) && !seen.misses(latest(7, 9)), "older than the begin");
+        seen.began_after(latest(6, 9));
+        assert!(!seen.misses(latest(6, 9)), "it was there before");
+        assert!(seen.misses(latest(7, 9)), "it is new, whatever its time says");
+        assert!(!seen.misses(latest(7, 99)), "our own login");
         assert!(seen.misses(latest(7, 100)));
         assert!(!seen.misses(Latest { key: 7, created: None }), "nothing to compare with yet");
         seen.note(Some(Position { key: 7, time: time(100) }));

@@ -13,11 +13,11 @@ fn envelope(body: &str) -> Vec<u8> {
 }
 
 fn answered(body: &str) -> Node {
-    answer(&envelope(body)).unwrap()
+    content(&envelope(body)).unwrap()
 }
 
-fn body_of(envelope: Vec<u8>) -> String {
-    let text = String::from_utf8(envelope).unwrap();
+fn body_of(envelope: Envelope) -> String {
+    let text = String::from_utf8(envelope.text).unwrap();
     let start = text.find("<soapenv:Body>").unwrap() + "<soapenv:Body>".len();
     text[start..].strip_suffix("</soapenv:Body></soapenv:Envelope>").unwrap().to_string()
 }
@@ -77,7 +77,7 @@ fn every_printable_secret_reaches_the_server_unchanged() {
     let all: String = (' '..='~').collect();
     for secret in [hard, &all] {
         let envelope = login(&object("SessionManager", "SessionManager"), secret, secret);
-        let sent = answer(&envelope).unwrap();
+        let sent = content(&envelope.text).unwrap();
         assert_eq!(sent.name, "Login");
         assert_eq!(sent.child("userName").unwrap().text, secret);
         assert_eq!(sent.child("password").unwrap().text, secret);
@@ -108,7 +108,35 @@ fn service_content_is_read_with_any_prefix() {
     let node = answered(
         "<RetrieveServiceContentResponse><returnval><about/></returnval></RetrieveServiceContentResponse>",
     );
-    assert_eq!(service_content(&node).unwrap_err().to_string(), "the answer lacks rootFolder");
+    let lacks = Error::new("the answer lacks rootFolder");
+    assert_eq!(service_content(&node).unwrap_err(), AnswerError::Garbled(lacks));
+    for (about, what) in [
+        (
+            "<fullName>VMware ESXi 8.0.2 build-1</fullName><apiType>HostAgent</apiType>",
+            "an ESXi host, VMware ESXi 8.0.2",
+        ),
+        (
+            "<fullName>VMware Server 2.0</fullName><apiType>HostAgent2</apiType>",
+            "VMware Server 2.0 of the kind HostAgent2",
+        ),
+        ("<apiType>X</apiType>", "a server without a name of the kind X"),
+    ] {
+        let node = answered(&format!(
+            "<RetrieveServiceContentResponse><returnval><about>{about}</about></returnval></RetrieveServiceContentResponse>"
+        ));
+        match service_content(&node).unwrap_err() {
+            AnswerError::NotVcenter(said) => {
+                assert!(said.starts_with(what) && said.ends_with("(the answer lacks rootFolder)"), "{said}");
+            }
+            error => panic!("{error:?}"),
+        }
+    }
+    let other = answer(&envelope("<CurrentTimeResponse/>"), "Login").unwrap_err();
+    assert_eq!(other, AnswerError::Garbled(Error::new("it is <CurrentTimeResponse>, no answer to Login")));
+    assert!(
+        answer(&envelope("<LoginResponse/>"), "Login").is_ok()
+            && answer(&envelope("<Login/>"), "Login").is_err()
+    );
 }
 
 #[test]
@@ -135,7 +163,7 @@ fn faults_are_told_by_their_type() {
         let body = envelope(&format!(
             "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>Die Sitzung ist nicht authentifiziert.</faultstring><detail>{detail}</detail></soapenv:Fault>"
         ));
-        let Err(AnswerError::Fault(fault)) = answer(&body) else { panic!("{detail}") };
+        let Err(AnswerError::Fault(fault)) = content(&body) else { panic!("{detail}") };
         assert_eq!((fault.ty.as_str(), fault.subject.as_str()), (ty, subject));
         assert_eq!(fault.message, "Die Sitzung ist nicht authentifiziert.");
     }
@@ -153,8 +181,14 @@ fn what_is_not_soap_says_what_it_is() {
         ("Failed to connect to endpoint", "the text \"Failed to connect to endpoint\""),
         ("<rss><channel/></rss>", "an XML document <rss>"),
     ] {
-        assert_eq!(answer(body.as_bytes()), Err(AnswerError::NotSoap(said.into())));
+        assert_eq!(content(body.as_bytes()), Err(AnswerError::NotSoap(said.into())));
     }
+}
+
+#[test]
+fn gzip_that_was_not_asked_for_is_named() {
+    let said = "data compressed by gzip, which was not asked for";
+    assert_eq!(content(&[0x1f, 0x8b, 8, 0]), Err(AnswerError::NotSoap(said.into())));
 }
 
 #[test]
@@ -163,10 +197,10 @@ fn every_truncation_of_an_answer_is_reported() {
         r#"<CurrentTimeResponse xmlns="urn:vim25"><returnval>2021-03-10T05:21:22.4Z</returnval></CurrentTimeResponse>"#,
     );
     for end in 1..whole.len() {
-        let error = answer(&whole[..end]).unwrap_err();
+        let error = content(&whole[..end]).unwrap_err();
         assert!(matches!(error, AnswerError::Garbled(_)), "{end}: {error:?}");
     }
-    assert_eq!(time(&answer(&whole).unwrap()).unwrap().to_string(), "2021-03-10T05:21:22.4Z");
+    assert_eq!(time(&content(&whole).unwrap()).unwrap().to_string(), "2021-03-10T05:21:22.4Z");
 }
 
 #[test]
