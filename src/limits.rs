@@ -99,6 +99,8 @@ pub(crate) const RESUME_OVERLAP: Duration = Duration::from_secs(2);
 pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(20);
 /// How often it is asked while its events are dated ahead of its present as far as that is known.
 pub(crate) const CLOCK_DOUBT_INTERVAL: Duration = Duration::from_secs(10);
+/// How long an exact look at a source's clock counts more than a later one that took longer.
+pub(crate) const CLOCK_LOOK_AGE_MAX: Duration = Duration::from_secs(600);
 /// A difference between two clocks that is not worth a word.
 pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 /// The largest step of a source's clock that is made up for after a restart.

@@ -1,6 +1,9 @@
 //! vCenter's clock is set, or an event is dated ahead of it: a position is a time of vCenter, and must
 //! not skip what is recorded until that time comes.
 
+use std::time::Duration;
+
+use event_router::demo::script::{Effect, Rule};
 use event_router::demo::simulator::Settings;
 use jiff::SignedDuration;
 
@@ -96,6 +99,29 @@ fn a_first_start_while_the_clock_is_ahead_hides_nothing() {
     for words in ["this machine's clock", "NTP", "reading from"] {
         assert!(warnings[0].contains(words), "{warnings:?}");
     }
+}
+
+/// The answer about the clock comes late, or comes early once and late then: none of that is a step.
+#[test]
+fn a_slow_answer_about_the_clock_is_no_step_of_it() {
+    let stream = Stream::new("slow-clock", Settings::default());
+    let router = stream.start();
+    let mut keys = stream.push(20);
+    stream.expect("before", &keys);
+    for delay in [Some(5), None, Some(4)] {
+        stream.simulator.clear_faults();
+        if let Some(seconds) = delay {
+            let slow = Effect::Delay(Duration::from_secs(seconds));
+            stream.simulator.set_fault(Rule::always("CurrentTime", slow.clone()));
+            stream.simulator.set_fault(Rule::once("CreateCollectorForEvents", slow));
+        }
+        stream.simulator.end_sessions();
+        keys.extend(stream.push(20));
+        stream.expect_within("after a slow opening", 2 * SOON, &keys);
+    }
+    stream.simulator.clear_faults();
+    let log = stream.stop("slow clock", router);
+    assert!(!log.contains("set back") && !log.contains("dated"), "{log}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The conservation oracle: every event that the simulated vCenter recorded is an obligation, and
 //! the sink must have acknowledged it, however often the router is killed and whatever the sink
-//! does. `EVENT_ROUTER_ORACLE=EVENTS,KILLS` sets the length; the default is short.
+//! does, and whatever time is to vCenter. `EVENT_ROUTER_ORACLE=EVENTS,KILLS` sets the length; the default
+//! is short.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,9 @@ use event_router::demo::faults::{self, Step};
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
+use jiff::SignedDuration;
 
+use crate::support::process::Process;
 use crate::support::random::Random;
 use crate::support::{Test, wait_for};
 
@@ -106,24 +109,8 @@ fn length() -> (usize, usize) {
 fn every_event_is_acknowledged_whatever_happens() {
     let (events, kills) = length();
     let mut random = Random::from_test("conservation");
-    let test = Test::new("conservation");
-    let simulator = Simulator::start(Settings::default()).unwrap();
-    let sink = Arc::new(Sink {
-        record: Mutex::default(),
-        random: Mutex::new(random.split()),
-        faulty: AtomicBool::new(true),
-    });
-    let handler = sink.clone();
-    let settings = ServerSettings { connections_max: 512, ..ServerSettings::default() };
-    let server = Server::start("127.0.0.1:0", settings, move |request| handler.handle(request)).unwrap();
-    test.write("router.toml", &configuration(&simulator, &format!("http://{}/", server.address())));
-
-    // The start position is durable before the first event: whatever comes later must arrive.
-    let first = test.start(&["run"]);
-    wait_for("the start position", Duration::from_secs(30), || {
-        test.path("state/vc-sink.checkpoint.json").exists().then_some(())
-    });
-    drop(first);
+    let Line { test, simulator, sink, _server } = Line::new("conservation", &mut random);
+    drop(Line::begin(&test));
 
     let mut pushed = 0;
     for kill in 0..kills {
@@ -153,6 +140,153 @@ fn every_event_is_acknowledged_whatever_happens() {
     wait_for("logout", Duration::from_secs(10), || (simulator.counts().logouts > 0).then_some(()));
     println!("conservation: {survived} events were acknowledged between the kills");
     judge(&sink.record.lock().unwrap(), events, kills);
+}
+
+/// vCenter, a sink, and a folder for the router between them.
+struct Line {
+    test: Test,
+    simulator: Simulator,
+    sink: Arc<Sink>,
+    _server: Server,
+}
+
+impl Line {
+    fn new(name: &str, random: &mut Random) -> Line {
+        let test = Test::new(name);
+        let simulator = Simulator::start(Settings::default()).unwrap();
+        let sink = Arc::new(Sink {
+            record: Mutex::default(),
+            random: Mutex::new(random.split()),
+            faulty: AtomicBool::new(true),
+        });
+        let handler = sink.clone();
+        let settings = ServerSettings { connections_max: 512, ..ServerSettings::default() };
+        let server = Server::start("127.0.0.1:0", settings, move |request| handler.handle(request)).unwrap();
+        test.write("router.toml", &configuration(&simulator, &format!("http://{}/", server.address())));
+        Line { test, simulator, sink, _server: server }
+    }
+
+    /// The first start, whose position is durable before the first event: whatever comes later must arrive.
+    fn begin(test: &Test) -> Process {
+        let first = test.start(&["run"]);
+        wait_for("the start position", Duration::from_secs(30), || {
+            test.path("state/vc-sink.checkpoint.json").exists().then_some(())
+        });
+        first
+    }
+}
+
+/// Events are late by less than the overlap: our looks at the clock and vCenter's are not one.
+const LATE_SECONDS: usize = 590;
+const DAY_SECONDS: usize = 24 * 3600;
+/// From a step that nobody tells until the route has found it and read what came.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(90);
+
+/// vCenter's clock is set by up to a day, forth and back, and events are recorded late and dated ahead,
+/// while sessions are lost and the router is killed.
+#[test]
+fn every_event_is_acknowledged_in_dirty_time() {
+    let (events, kills) = length();
+    let (events, rounds) = (events / 2, 2 * kills);
+    let mut random = Random::from_test("dirty time");
+    let Line { test, simulator, sink, _server } = Line::new("dirty-time", &mut random);
+    let mut router = Line::begin(&test);
+    let mut dirty = Dirty { offset: SignedDuration::ZERO, pushed: Vec::new() };
+    // What is dated before the first start of the route is not wanted.
+    dirty.offset += SignedDuration::from_secs(LATE_SECONDS as i64 + 10);
+    simulator.set_clock_offset(dirty.offset);
+    dirty.push(&simulator, &mut random, 10, false);
+    dirty.wait(&sink, "the first events");
+    let (mut steps, mut killed) = (0, 0);
+    for round in 0..rounds {
+        let share = (events - dirty.pushed.len().min(events)) / (rounds - round);
+        if random.below(3) < 2 {
+            dirty.step(&simulator, &mut random);
+            steps += 1;
+        }
+        dirty.push(&simulator, &mut random, share / 2, true);
+        std::thread::sleep(Duration::from_millis(random.below(300) as u64));
+        match random.below(if round % 8 == 7 { 4 } else { 3 }) {
+            0 => simulator.end_sessions(),
+            // The route must find out by itself.
+            3 => {}
+            _ => {
+                router.signal("KILL");
+                drop(router);
+                killed += 1;
+                dirty.push(&simulator, &mut random, share / 4, true);
+                router = test.start(&["run"]);
+            }
+        }
+        dirty.push(&simulator, &mut random, (share / 4).max(1), true);
+        // Of two steps between two looks nobody can know.
+        dirty.wait(&sink, &format!("round {round}"));
+    }
+    sink.faulty.store(false, Ordering::SeqCst);
+    dirty.wait(&sink, "all events");
+    let exit = router.end_by("TERM");
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    let record = sink.record.lock().unwrap();
+    assert!(record.changed_ids.is_empty(), "a repeat has another id: {:?}", record.changed_ids);
+    assert_eq!(record.events.len(), dirty.pushed.len(), "events that were never recorded arrived");
+    let repeats: u64 = record.events.values().map(|seen| seen.acknowledged - 1).sum();
+    println!(
+        "dirty time: {} events, {steps} steps of the clock, {killed} kills, missing 0, repeats {repeats}",
+        dirty.pushed.len()
+    );
+}
+
+/// vCenter's time, and what was recorded in it.
+struct Dirty {
+    offset: SignedDuration,
+    pushed: Vec<i64>,
+}
+
+impl Dirty {
+    fn step(&mut self, simulator: &Simulator, random: &mut Random) {
+        let most = [90, 3600, DAY_SECONDS][random.below(3)];
+        let step = SignedDuration::from_secs(1 + random.below(most) as i64);
+        self.offset = if random.below(2) == 0 { self.offset - step } else { self.offset + step };
+        simulator.set_clock_offset(self.offset);
+    }
+
+    /// Events of the present, late ones among them, and few that are dated ahead.
+    fn push(&mut self, simulator: &Simulator, random: &mut Random, count: usize, dirty: bool) {
+        let now = simulator.now();
+        let drafts: Vec<Draft> = (0..count)
+            .map(|_| {
+                let machine = random.below(MACHINES);
+                let draft =
+                    Draft::vm("VmPoweredOnEvent", &format!("web-{machine}"), &format!("vm-{machine}"));
+                let seconds =
+                    |most: usize, random: &mut Random| SignedDuration::from_secs(random.below(most) as i64);
+                match random.below(50) {
+                    0..5 if dirty => draft.at(now - seconds(LATE_SECONDS, random)),
+                    5 if dirty => {
+                        let most = [75, 3600, DAY_SECONDS][random.below(3)];
+                        draft.at(now + seconds(most, random))
+                    }
+                    _ => draft,
+                }
+            })
+            .collect();
+        self.pushed.extend(simulator.push_many(drafts).into_iter().map(i64::from));
+    }
+
+    /// Waits until all have been acknowledged.
+    #[track_caller]
+    fn wait(&self, sink: &Sink, what: &str) {
+        let missing = || {
+            let record = sink.record.lock().unwrap();
+            self.pushed.iter().filter(|key| !record.events.contains_key(key)).copied().collect::<Vec<i64>>()
+        };
+        let until = Instant::now() + CAUGHT_UP_MAX + Duration::from_secs(self.pushed.len() as u64 / 500);
+        while !missing().is_empty() {
+            let left = missing();
+            assert!(Instant::now() < until, "{what}: {} events are missing: {left:?}", left.len());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 fn configuration(simulator: &Simulator, sink: &str) -> String {

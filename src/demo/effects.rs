@@ -21,13 +21,14 @@ pub(super) fn at_call<'r>(
 ) -> Reply {
     let effect = strike(shared, call, &mut context);
     shared.count(call);
+    if let Some(reply) = effect.as_ref().and_then(instead) {
+        return reply;
+    }
+    let answer = answer(shared, call, &context);
     if let Some(Effect::Delay(time)) = effect {
         context.request.stop.wait(time);
     }
-    match effect.as_ref().and_then(instead) {
-        Some(reply) => reply,
-        None => afterwards(effect, answer(shared, call, &context)),
-    }
+    afterwards(effect, answer)
 }
 
 /// The effect on this call; what it ends has ended.

@@ -181,7 +181,7 @@ pub enum Effect {
     /// No answer, for this time or until the client leaves; then the connection is closed. The call
     /// is not executed.
     Hang(Option<Duration>),
-    /// The answer comes this much later.
+    /// The call is executed, and its answer comes this much later.
     Delay(Duration),
     /// The call is executed and the connection reset instead of the answer.
     Reset,

@@ -11,11 +11,10 @@ use crate::limits::{
     CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_DISORDER_MAX, LOGIN_REFUSED_WAIT,
     ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT, REPEATED_PAGES_MAX,
 };
-use crate::observe::incident::DATED_AHEAD;
 use crate::observe::stats::Pulse;
 use crate::pipeline::Shared;
 use crate::pipeline::batch::{Entry, Feed};
-use crate::pipeline::clock::{SourceClock, gained_meanwhile, is_ahead, is_set_forward, set_back, trusted};
+use crate::pipeline::clock::{Look, SourceClock};
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::recent::Recent;
 use crate::position::Standing;
@@ -23,6 +22,8 @@ use crate::position::progress::Progress;
 use crate::position::window::Window;
 use crate::source::{Item, Opened, Source, SourceError, SourceFailure};
 use crate::vim::json::BrokenEvent;
+
+mod dates;
 
 /// Where the route stood when the process started.
 pub(crate) enum Start {
@@ -142,10 +143,12 @@ impl Poller<'_> {
     fn open_and_read(&mut self, source: &mut dyn Source) -> Result<Ending, SourceError> {
         let begin = self.begin();
         self.pulse.busy();
+        let asked = Instant::now();
         let opened = source.open(begin)?;
         self.pulse.resting();
+        let look = Look { shown: opened.now, asked, answered: Instant::now() };
         let Some(opened) = self.take_position(source, opened)? else { return Ok(Ending::Stopped) };
-        let opened = self.take_clock(source, opened)?;
+        let opened = self.take_clock(source, opened, look)?;
         if let Some(issued) = &mut self.issued {
             issued.known = issued.window.clone();
             issued.recent.clear();
@@ -286,102 +289,6 @@ impl Poller<'_> {
             return source.open(Some(start)).map(Some);
         }
         Ok(Some(opened))
-    }
-
-    // A position is never trusted beyond the source's present, nor across a step of its clock: what is
-    // recorded from now on may be dated before it. Gives what the source was opened with in the end.
-    fn take_clock(&mut self, source: &mut dyn Source, opened: Opened) -> Result<Opened, SourceError> {
-        let (now, here, present) = (Instant::now(), Timestamp::now(), opened.now);
-        let offset = present.duration_since(here);
-        // How much the source's clock gained on ours since it was last looked at.
-        let gained = match (&self.clock, &self.start) {
-            (Some(clock), _) => clock.gained(present, now),
-            (None, Start::Checkpoint { progress, .. }) => gained_meanwhile(progress.clock_offset, offset),
-            (None, Start::Now) => SignedDuration::ZERO,
-        };
-        self.clock = Some(SourceClock::new(present, now));
-        self.shared.stats.source_clock(present);
-        self.say(Entry::Present(present, offset));
-        // Time that a clock was set forward over has no events, and none that are gone.
-        let is_purged = opened.is_purged && !is_set_forward(gained);
-        let opened = Opened { is_purged, ..opened };
-        let Some(issued) = &mut self.issued else { return Ok(opened) };
-        let position = issued.window.newest().unwrap_or(issued.start);
-        let to = trusted(position, present, set_back(gained));
-        if to < position {
-            issued.pull_back(to);
-        }
-        let begin = issued.resume();
-        // Before anything is read that is dated before the old position, a restart must know of it.
-        if to < position && !(self.say(Entry::ClockSetBack(to)) && self.wait_durable()) {
-            return Ok(opened);
-        }
-        if set_back(gained).is_none() && !is_ahead(position, present) {
-            return Ok(opened);
-        }
-        self.caught_up_at = Some(position);
-        let detail = format!(
-            "the position {position} is ahead of what the source's clock can have shown: its clock, now {present}, was \
-             set back (this machine's clock: {here}); correct the time service (NTP) of the source and of this machine"
-        );
-        let consequence = format!("reading from {begin}, some events may be repeated");
-        self.shared.clock_incident.happened("clock set back", &detail, &consequence);
-        if opened.begin <= begin {
-            return Ok(opened);
-        }
-        // What such a position says about the source's retention is nothing.
-        Ok(Opened { is_purged: false, ..source.open(Some(begin))? })
-    }
-
-    // After a step of the clock the position moves again when everything was read.
-    fn catch_up(&mut self) {
-        if let Some(issued) = self.issued.as_mut().filter(|issued| issued.window.is_held()) {
-            issued.window.release();
-            self.say(Entry::CaughtUp);
-        }
-    }
-
-    // Asks the source for its present now and then. True when it was set back.
-    fn is_clock_set_back(&mut self, source: &mut dyn Source) -> Result<bool, SourceError> {
-        let now = Instant::now();
-        let Some(clock) = &self.clock else { return Ok(false) };
-        let ahead = self.ahead.filter(|time| is_ahead(*time, clock.present(now)));
-        if !clock.is_check_due(ahead.is_some(), now) {
-            return Ok(false);
-        }
-        let Some(present) = source.present()? else { return Ok(false) };
-        let now = Instant::now();
-        if set_back(clock.gained(present, now)).is_some() {
-            return Ok(true);
-        }
-        self.clock = Some(SourceClock::new(present, now));
-        self.shared.stats.source_clock(present);
-        self.say(Entry::Present(present, present.duration_since(Timestamp::now())));
-        self.judge_dates(present);
-        Ok(false)
-    }
-
-    // Says as long as it lasts that events are dated after the source's present, or that it has not
-    // come to where the position was before its clock was set back.
-    fn judge_dates(&mut self, present: Timestamp) {
-        self.caught_up_at = self.caught_up_at.filter(|time| is_ahead(*time, present));
-        self.ahead = self.ahead.filter(|time| is_ahead(*time, present));
-        match (self.caught_up_at, self.ahead) {
-            (None, None) => self.shared.clock_incident.over(),
-            (None, Some(time)) => {
-                let here = Timestamp::now();
-                let detail = format!(
-                    "an event is dated {time}, ahead of the source's clock, which shows {present} (this machine's clock: {here}): \
-                     correct the time service (NTP) of the source and its hosts"
-                );
-                self.shared.clock_incident.happened(
-                    DATED_AHEAD,
-                    &detail,
-                    "it is delivered, and reading goes on from the present",
-                );
-            }
-            (Some(_), _) => {}
-        }
     }
 
     // `replay_max`: an operator's choice to skip what is older, said with begin and end.

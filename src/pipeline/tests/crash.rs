@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::clock::{SourceClock, gained_meanwhile, set_back, trusted};
+use super::super::clock::{Look, SourceClock, gain_meanwhile, set_back, trusted};
 use super::super::ledger::Ledger;
 use crate::event::{Position, Sequence};
 use crate::position::progress::Progress;
@@ -89,7 +89,7 @@ impl World {
             history: Vec::new(),
             begin: start,
             cursor: 0,
-            clock: SourceClock::new(start, begin_of_time),
+            clock: SourceClock::new(look(start, begin_of_time)),
             start,
             known_at_open: window.clone(),
             window,
@@ -225,24 +225,24 @@ impl World {
         self.ledger = Ledger::new(start, self.window.clone(), last);
         self.issued.clear();
         self.known = self.recorded.clone();
-        self.open(set_back(gained_meanwhile(clock_offset, self.offset)));
+        self.open(set_back(gain_meanwhile(clock_offset, (self.offset, self.offset))));
     }
 
     fn lose_session(&mut self) {
-        let step = set_back(self.clock.gained(self.present(), self.now()));
+        let step = set_back(self.clock.gain(&look(self.present(), self.now())));
         self.open(step);
     }
 
     // What the poller does now and then.
     fn look_at_clock(&mut self) {
-        match set_back(self.clock.gained(self.present(), self.now())) {
+        match set_back(self.clock.gain(&look(self.present(), self.now()))) {
             Some(step) => self.open(Some(step)),
             None => self.see_clock(),
         }
     }
 
     fn see_clock(&mut self) {
-        self.clock = SourceClock::new(self.present(), self.now());
+        self.clock.see(look(self.present(), self.now()));
         self.ledger.see_present(self.present(), self.offset);
         self.stepped = false;
     }
@@ -263,6 +263,10 @@ impl World {
         self.known_at_open = self.window.clone();
         self.cursor = 0;
     }
+}
+
+fn look(shown: Timestamp, at: Instant) -> Look {
+    Look { shown, asked: at, answered: at }
 }
 
 #[test]
