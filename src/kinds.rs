@@ -11,6 +11,7 @@ use crate::config::problem::Problem;
 use crate::config::sections::{Kinds, ProcessorKind, SourceKind};
 use crate::config::{self, RouteConfig};
 use crate::error::{Context, Error, Result};
+use crate::pattern::Pattern;
 use crate::processor::{Processor, ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
 use crate::source::{Source, SourceSettings, vcenter, webhook};
 use crate::template::Template;
@@ -101,7 +102,27 @@ pub fn parse(
 /// # Errors
 /// All problems of the file, in its order.
 pub(crate) fn load(path: &Path, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
-    load::load(path, overrides, &KINDS)
+    let mut config = load::load(path, overrides, &KINDS)?;
+    let mut warnings = Vec::new();
+    for route in &config.routes {
+        let source = config.sources.iter().find(|source| source.name == route.from);
+        let (Some(pattern), Some(source)) = (&route.pattern, source) else { continue };
+        for mistake in missing_paths(pattern, source) {
+            warnings.push(Problem::of_file(path, format!("route.{}.pattern: {mistake}", route.name)));
+        }
+    }
+    config.warnings.append(&mut warnings);
+    Ok(config)
+}
+
+/// What a pattern asks for that no event of a source has. What the reader of the file warns about itself
+/// is left out.
+fn missing_paths(pattern: &Pattern, source: &SourceConfig) -> Vec<String> {
+    let paths = pattern.paths().filter(|path| {
+        let first = path.split('.').next().unwrap_or_default();
+        config::pattern::is_attribute(first)
+    });
+    paths.filter_map(|path| source.settings.missing_path(path)).collect()
 }
 
 /// Reads an old file and gives it in the new form.

@@ -99,15 +99,15 @@ impl Sink {
     }
 }
 
-fn length() -> (usize, usize) {
-    let text = std::env::var("EVENT_ROUTER_ORACLE").unwrap_or_else(|_| "6000,8".to_string());
+fn length(short: &str) -> (usize, usize) {
+    let text = std::env::var("EVENT_ROUTER_ORACLE").unwrap_or_else(|_| short.to_string());
     let (events, kills) = text.split_once(',').expect("EVENT_ROUTER_ORACLE=EVENTS,KILLS");
     (events.parse().unwrap(), kills.parse().unwrap())
 }
 
 #[test]
 fn every_event_is_acknowledged_whatever_happens() {
-    let (events, kills) = length();
+    let (events, kills) = length("6000,8");
     let mut random = Random::from_test("conservation");
     let Line { test, simulator, sink, _server } = Line::new("conservation", &mut random);
     drop(Line::begin(&test));
@@ -186,8 +186,7 @@ const CAUGHT_UP_MAX: Duration = Duration::from_secs(90);
 /// while sessions are lost and the router is killed.
 #[test]
 fn every_event_is_acknowledged_in_dirty_time() {
-    let (events, kills) = length();
-    let (events, rounds) = (events / 2, 2 * kills);
+    let (events, rounds) = length("3000,16");
     let mut random = Random::from_test("dirty time");
     let Line { test, simulator, sink, _server } = Line::new("dirty-time", &mut random);
     let mut router = Line::begin(&test);
@@ -223,6 +222,8 @@ fn every_event_is_acknowledged_in_dirty_time() {
         dirty.wait(&sink, &format!("round {round}"));
     }
     sink.faulty.store(false, Ordering::SeqCst);
+    let left = events - dirty.pushed.len().min(events);
+    dirty.push(&simulator, &mut random, left, true);
     dirty.wait(&sink, "all events");
     let exit = router.end_by("TERM");
     assert_eq!(exit.code, Some(0), "{}", exit.stderr);

@@ -90,5 +90,7 @@ mod webhook;
 mod tidy;
 // Whom the router believes.
 mod tls;
+// Names that mean nothing are told.
+mod typos;
 // Every answer of a sink, and when the next attempt comes.
 mod waits;

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use super::Exit;
 use crate::config::RouteConfig;
 use crate::config::file::Overrides;
-use crate::config::nearest::nearest;
+use crate::config::names;
 use crate::config::secret::SecretUse;
 use crate::error::io_text;
 use crate::finding::Finding;
 use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
 use crate::observe::registry::Registry;
 use crate::observe::server::ObserveServer;
-use crate::pipeline::filter::fits;
+use crate::pipeline::clock::is_ahead;
+use crate::position::file::CheckpointFile;
 use crate::processor::KnownEvents;
 
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
@@ -37,6 +38,7 @@ pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut
         page(&config, &mut report);
         config.sources.iter().for_each(|source| check_source(source, &mut report));
         config.routes.iter().for_each(|route| check_names(route, &config, &mut report));
+        config.routes.iter().for_each(|route| check_position(route, &config, &mut report));
         config.processors.iter().for_each(|processor| check_processor(processor, &config, &mut report));
     }
     report.end(Exit::Failed)
@@ -157,16 +159,38 @@ fn check_names(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
     // Where it does not tell them, the check of the source has the reason.
     let Some(KnownEvents { product, names: known }) = source.and_then(known_events) else { return };
     let subject = format!("route {}", route.name);
-    let unknown = route.types.iter().filter(|name| !known.iter().any(|known| fits(name, known)));
-    let mut all_known = true;
-    for name in unknown {
-        all_known = false;
-        let near = nearest(name, known.iter().map(String::as_str));
-        let hint = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
-        report.warn(&subject, &format!("types: {product} has no events of the name {name}{hint}"));
+    let unknown = names::unknown(&route.types, &known);
+    for name in &unknown {
+        report.warn(&subject, &format!("types: {product} has no events of the name {name}"));
     }
-    if all_known {
+    if unknown.is_empty() {
         report.ok(&subject, &format!("types: {product} has events of each name"));
+    }
+}
+
+/// Whether a route's position lies ahead of its source's clock: an event was dated ahead, or the clock was
+/// set back.
+fn check_position(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
+    let source = config.sources.iter().find(|source| source.name == route.from && source.checkpoint);
+    let Some(source) = source else { return };
+    // A file that cannot be read stops the start, and `run` says so with what to do.
+    let Ok(Some(found)) = CheckpointFile::new(&config.state_dir, &route.name).read() else { return };
+    // Where it cannot be asked, the check of the source has the reason.
+    let Ok(Some(present)) = source.settings.present() else { return };
+    let position = found.checkpoint.progress.time;
+    let subject = format!("route {}", route.name);
+    let product = source.settings.product();
+    if is_ahead(position, present) {
+        report.warn(
+            &subject,
+            &format!(
+                "position: {position} lies ahead of the clock of {product}, which shows {present}: that was set back, or \
+                 an event was dated ahead; the route goes on from the present, nothing is skipped; correct the time \
+                 service (NTP) of {product} and its hosts"
+            ),
+        );
+    } else {
+        report.ok(&subject, &format!("position: {position}, the clock of {product} shows {present}"));
     }
 }
 

@@ -43,6 +43,13 @@ pub(super) fn tail(
         Some(_) => config.sources.iter().try_for_each(watched).map_err(refused)?,
         None => config.sources.retain(|source| source.has_history),
     }
+    if let Some(pattern) = &pattern {
+        for source in &config.sources {
+            for mistake in pattern.paths().filter_map(|path| source.settings.missing_path(path)) {
+                log::warn!(target: &format!("source {}", source.name), "--pattern: {mistake}");
+            }
+        }
+    }
     let folder = Folder::new("tail")?;
     config.routes = config.sources.iter().map(|source| route(source, pattern.as_ref())).collect();
     config.processors = vec![kinds::screen(SCREEN, template)];

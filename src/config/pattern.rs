@@ -35,13 +35,18 @@ impl Value<'_> {
     // Rules that were written for the envelope of EventBridge never match here.
     fn warn_about_names(&self, pattern: &Pattern) {
         for name in pattern.top_names() {
-            if matches!(name, "detail" | "detail-type") || !valid_attribute_name(name) {
+            if !is_attribute(name) {
                 self.warning(format!(
                     "`{name}` is no attribute of a CloudEvent; members of the event stand below `data`"
                 ));
             }
         }
     }
+}
+
+/// Whether a CloudEvent can have an attribute of this name. Those of EventBridge's envelope are none.
+pub(crate) fn is_attribute(name: &str) -> bool {
+    !matches!(name, "detail" | "detail-type") && valid_attribute_name(name)
 }
 
 fn to_json(value: &DeValue<'_>) -> Result<Json, String> {

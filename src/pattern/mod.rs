@@ -110,6 +110,13 @@ impl Pattern {
         self.nodes[0].children.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok())
     }
 
+    /// The places in an event that it asks about: names joined by dots, each once.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        let paths: std::collections::BTreeSet<&str> =
+            self.leaves.iter().map(|leaf| leaf.path.as_ref()).collect();
+        paths.into_iter()
+    }
+
     /// Whether the event, a JSON object, matches.
     ///
     /// # Errors

@@ -93,6 +93,20 @@ pub trait SourceSettings: Any + Debug + Send + Sync {
         Err(Error::new(format!("{} does not tell the types of its events", self.product())))
     }
 
+    /// The present of the source; none if it cannot be asked for.
+    ///
+    /// # Errors
+    /// When it cannot be asked now.
+    fn present(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
+    /// Why no event from here has a value where a pattern asks for one, by the path of names joined by
+    /// dots; none if some event may have one, or nobody can know.
+    fn missing_path(&self, _path: &str) -> Option<String> {
+        None
+    }
+
     /// An event as it could come from here, whose identity are `key` and `time` (RFC 3339).
     ///
     /// # Errors

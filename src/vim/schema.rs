@@ -163,6 +163,33 @@ impl Table {
             .map(|class| class.name)
     }
 
+    /// The name of a class.
+    pub(super) fn class_name(&self, index: ClassIndex) -> &'static str {
+        self.line(usize::from(index)).name
+    }
+
+    /// This class and all that inherit from it.
+    pub(super) fn derived(&self, base: &'static str) -> impl Iterator<Item = ClassIndex> {
+        let is_one = move |name: &str| self.lineage(name).any(|class| class == base);
+        let places = self.places.iter().enumerate();
+        places
+            .filter(move |(_, place)| is_one(self.name(**place)))
+            .filter_map(|(index, _)| index.try_into().ok())
+    }
+
+    /// The members of a class and of its bases, without keeping any of it.
+    pub(super) fn members(&self, index: ClassIndex) -> impl Iterator<Item = (&'static str, Kind)> {
+        let lines = self.lineage(self.class_name(index)).filter_map(|class| self.find(class));
+        let words = lines.flat_map(|index| {
+            let (known, newer) = self.line(usize::from(index)).members();
+            known.split_ascii_whitespace().chain(newer.split_ascii_whitespace())
+        });
+        words.map(|word| {
+            let (name, kind) = word.split_once('=').unwrap_or((word, ""));
+            (name, self.read_kind(kind.trim_start_matches('~').trim_end_matches(['*', '?'])))
+        })
+    }
+
     /// The class of an array that the schema calls `ArrayOfX`, where X is a class.
     pub(super) fn array_of(&self, element: ClassIndex) -> Class {
         let name = self.line(usize::from(element)).name;

@@ -29,7 +29,11 @@ pub(crate) fn event_types(config: &VcenterConfig) -> Result<Vec<EventType>> {
     types
 }
 
-fn read(session: &Session) -> Result<Vec<EventType>, SourceError> {
+/// The types that the server of this session knows.
+///
+/// # Errors
+/// When it does not answer.
+pub(super) fn read(session: &Session) -> Result<Vec<EventType>, SourceError> {
     let content = &session.content;
     let envelope =
         soap::retrieve_property(&content.property_collector, &content.event_manager, "description.eventInfo");

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use jiff::Timestamp;
+
 use super::probe::Outcome;
 use super::settings::VcenterConfig;
-use super::{Vcenter, convert, event_types, probe, sample};
+use super::{Vcenter, convert, event_types, paths, probe, sample};
 use crate::config::{Format, RouteConfig};
 use crate::error::Result;
 use crate::event::{Event, EventType};
@@ -27,7 +29,7 @@ impl SourceSettings for VcenterConfig {
         let is_plain = !route.types.iter().any(|name| name.contains('*'));
         let fits = route.types.len() <= SERVER_FILTER_TYPES_MAX;
         let types = if is_plain && fits { route.types.as_slice() } else { &[] };
-        Ok(Box::new(reader.with_types(types)))
+        Ok(Box::new(reader.with_types(types).with_names(&route.types)))
     }
 
     fn probe(&self, tell: Tell<'_>) {
@@ -43,6 +45,14 @@ impl SourceSettings for VcenterConfig {
 
     fn event_types(&self) -> Result<Vec<EventType>> {
         event_types::event_types(self)
+    }
+
+    fn present(&self) -> Result<Option<Timestamp>> {
+        probe::present(self).map(Some)
+    }
+
+    fn missing_path(&self, path: &str) -> Option<String> {
+        paths::missing(path)
     }
 
     fn sample(&self, name: &str, format: Format, key: i32, time: &str) -> Result<Event> {

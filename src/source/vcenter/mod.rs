@@ -5,9 +5,10 @@
 
 use crossbeam_channel::select;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::config::Format;
+use crate::config::{Format, names};
 use crate::error::{Error, Result};
 use crate::event::Position;
 use crate::fingerprint::fingerprint;
@@ -29,6 +30,7 @@ mod keys;
 pub(crate) mod kind;
 mod long_poll;
 mod pace;
+mod paths;
 mod probe;
 mod reader;
 mod recovery;
@@ -59,6 +61,10 @@ pub struct Vcenter {
     client: Client,
     // Names of the events that are wanted; empty means all.
     types: Vec<String>,
+    // Names of the configuration that were not compared yet with those of the vCenter.
+    names: Vec<String>,
+    // What the operator is to be told with the next page.
+    notices: Vec<String>,
     open: Option<Open>,
     // A call failed there: nothing is read from it again, but the server still holds it.
     stale: Option<Open>,
@@ -93,6 +99,8 @@ impl Vcenter {
             config: config.clone(),
             client: Client::new(&settings)?,
             types: Vec::new(),
+            names: Vec::new(),
+            notices: Vec::new(),
             open: None,
             stale: None,
             abandoned: None,
@@ -110,6 +118,12 @@ impl Vcenter {
     /// others, as far as it can.
     pub(crate) fn with_types(mut self, types: &[String]) -> Vcenter {
         self.types = types.to_vec();
+        self
+    }
+
+    /// The same source, whose first opening compares these names of events with those that vCenter knows.
+    pub(crate) fn with_names(mut self, names: &[String]) -> Vcenter {
+        self.names = names.to_vec();
         self
     }
 
@@ -150,7 +164,27 @@ impl Vcenter {
         self.open.insert(open).start_long_poll(&self.name);
         self.poll_wait = POLL_WAIT_MIN;
         self.recovery.begin(begin, now);
+        self.compare_names();
         Ok(Opened { identity, begin, now, description, is_purged })
+    }
+
+    /// Names that no event of this vCenter has are mistyped, most likely, and then nothing would ever arrive
+    /// and all would look well.
+    fn compare_names(&mut self) {
+        let Some(open) = self.open.as_ref().filter(|_| !self.names.is_empty()) else { return };
+        match event_types::read(&open.session) {
+            Ok(known) => {
+                let known: BTreeSet<String> = known.into_iter().map(|known| known.id).collect();
+                let names = std::mem::take(&mut self.names);
+                // A server that describes nothing cannot be compared with.
+                let unknown = if known.is_empty() { Vec::new() } else { names::unknown(&names, &known) };
+                let notices =
+                    unknown.iter().map(|name| format!("types: vCenter has no events of the name {name}"));
+                self.notices.extend(notices);
+            }
+            // If the session is lost, the next opening compares.
+            Err(error) => log::debug!(target: self.who.as_str(), "compare types: {error}"),
+        }
     }
 
     /// Opens at an old position, and tells whether the server's retention has passed it: nothing is left
@@ -232,6 +266,7 @@ impl Source for Vcenter {
         let mut result = self.recovery.read(open, &mut self.reader);
         match &mut result {
             Ok(page) => {
+                page.notices.append(&mut self.notices);
                 page.notices.extend(self.keys.notice(&page.items));
                 if page.more {
                     self.poll_wait = POLL_WAIT_MIN;

@@ -19,6 +19,22 @@ const EVENTS_MAX: usize = 10;
 /// A clock that is further off than this is worth a look.
 const CLOCK_SECONDS_MAX: f64 = 60.0;
 
+/// The server's present.
+///
+/// # Errors
+/// When the server cannot be reached, refuses the account, or does not answer.
+pub(crate) fn present(config: &VcenterConfig) -> Result<Timestamp> {
+    let settings =
+        ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
+    let client = Client::new(&settings)?;
+    let mut session =
+        Session::greet(&client, &config.address, &Acquaintance::default()).map_err(|e| e.error)?;
+    let login = session.login(&config.username, &config.password);
+    let present = login.and_then(|()| session.server_time()).map_err(|e| e.error);
+    session.logout();
+    present
+}
+
 /// One line of a diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {

@@ -234,7 +234,7 @@ impl Recovery {
         if items.is_empty() {
             return;
         }
-        self.doubt.note(items.iter().filter_map(Item::position).last());
+        self.doubt.note(items.iter().rev().find_map(Item::position));
         (self.witness, self.mark) = (None, None);
         for item in items.iter() {
             self.seen.note(item.position());
