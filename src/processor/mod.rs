@@ -17,6 +17,7 @@ use crate::observe::outcomes::Outcome;
 use crate::template::Template;
 
 pub mod eventbridge;
+pub mod extensions;
 pub(crate) mod http;
 pub mod knative;
 pub(crate) mod openfaas;

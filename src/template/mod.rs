@@ -25,6 +25,7 @@
 //! | `<$.path>` | no | a path without a name | for headers and the command line |
 //! | other templates | strings or JSON | text too, where the content type is not JSON | for receivers of lines |
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -32,6 +33,7 @@ use jiff::Timestamp;
 use crate::cloudevents::{CloudEvent, write_json_with};
 use crate::error::{Error, Result};
 use crate::pattern::cloud_event;
+use crate::pattern::scan::Scan;
 use paths::Paths;
 
 mod compile;
@@ -194,6 +196,48 @@ fn number(slot: Slot, time: Timestamp) -> String {
             let text = format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
             text.trim_end_matches('0').trim_end_matches('.').to_string()
         }
+    }
+}
+
+/// The scalar or JSON text at one path of an event, as plain text; none where there is nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    paths: Paths,
+}
+
+impl Lookup {
+    /// Some paths, of which the first that leads anywhere counts.
+    ///
+    /// # Errors
+    /// Why one of them is no path.
+    pub(crate) fn first_of(texts: &[&str]) -> Result<Lookup> {
+        let mut paths = Paths::default();
+        for text in texts {
+            paths.add(text)?;
+        }
+        Ok(Lookup { paths })
+    }
+
+    /// The text of the first path that leads to a string, a number or a boolean.
+    pub(crate) fn text<'a>(&self, ce: &'a CloudEvent) -> Option<Cow<'a, str>> {
+        let members = cloud_event(ce);
+        let found = self.paths.find(&members).ok()?;
+        found.into_iter().find_map(|found| match found {
+            Found::Text(text) => Some(Cow::Borrowed(text)),
+            Found::Json(json) => scalar(json),
+            Found::Missing | Found::Many(_) => None,
+        })
+    }
+}
+
+fn scalar(json: &[u8]) -> Option<Cow<'_, str>> {
+    match json.first()? {
+        b'"' => match Scan::new(json).string().ok()?.decode()? {
+            Cow::Borrowed(text) => std::str::from_utf8(text).ok().map(Cow::Borrowed),
+            Cow::Owned(text) => String::from_utf8(text).ok().map(Cow::Owned),
+        },
+        b'{' | b'[' | b'n' => None,
+        _ => std::str::from_utf8(json).ok().map(Cow::Borrowed),
     }
 }
 

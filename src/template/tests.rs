@@ -212,3 +212,13 @@ fn random_value(random: &mut crate::testing::Random, depth: usize) -> serde_json
         }
     }
 }
+
+#[test]
+fn the_first_path_that_leads_to_a_scalar_counts() {
+    let look = |paths: &[&str]| Lookup::first_of(paths).unwrap().text(&event()).map(Cow::into_owned);
+    assert_eq!(look(&["$.data.Host", "$.data.Vm.Vm.Value"]).as_deref(), Some("vm-56"));
+    assert_eq!(look(&["$.data.Vm.Name"]).as_deref(), Some("web-\"01\"\n"));
+    assert_eq!(look(&["$.data.Key"]).as_deref(), Some("7"));
+    assert_eq!(look(&["$.subject"]).as_deref(), Some("VmPoweredOnEvent"));
+    assert_eq!(look(&["$.data.Vm", "$.data.None"]), None);
+}

@@ -105,17 +105,21 @@ impl Http {
     }
 
     fn message<'a>(&'a self, ce: &'a CloudEvent) -> Result<Message<'a>> {
-        let input = Input { ce, extensions: &[], route: &self.route };
+        let extensions = self.config.extensions.of(ce);
+        let input = Input { ce, extensions: &extensions, route: &self.route };
         let mut headers = Vec::new();
         let (kind, body): (Option<&str>, Cow<'_, [u8]>) = match self.config.body {
             Body::Binary => {
-                headers = cloudevents::binary_headers(ce, &[]);
+                let own = cloudevents::binary_headers(ce, &extensions).into_iter();
+                // The attributes live no longer than this call.
+                headers =
+                    own.map(|(name, value)| (name.into_owned().into(), value.into_owned().into())).collect();
                 (None, (&ce.data[..]).into())
             }
             Body::Data => (ce.datacontenttype.as_deref(), (&ce.data[..]).into()),
             Body::Structured => {
                 let mut body = Vec::with_capacity(ce.data.len() + 512);
-                cloudevents::write_json(ce, &mut body);
+                cloudevents::write_json_with(ce, &extensions, &mut body);
                 (Some("application/cloudevents+json; charset=utf-8"), body.into())
             }
             Body::Template => {

@@ -16,6 +16,7 @@ use crate::config::sections::{SinkAuth, WAIT_MIN, connection, sink_auth};
 use crate::config::transform::Transform;
 use crate::config::url::check_sink;
 use crate::limits;
+use crate::processor::extensions::{self, Extensions};
 use crate::template::{Syntax, Template};
 
 /// Settings of a receiver of HTTP requests.
@@ -35,6 +36,8 @@ pub(crate) struct HttpConfig {
     pub(crate) body: Body,
     /// The template of the body.
     pub(crate) template: Option<Arc<Template>>,
+    /// Attributes that events get.
+    pub(crate) extensions: Extensions,
     /// `Content-Type` in place of the body's own.
     pub(crate) content_type: Option<String>,
     /// What a status means.
@@ -102,6 +105,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<HttpConfig> {
         value.one_of(&[whole, parts].concat())
     });
     let transform = table.get("transform", |value| Some((value.clone(), value.transform())));
+    let extensions = extensions::read(table);
     let content_type = table.get("content_type", Value::media_type);
     let success = table.get("success", Value::statuses);
     let retry_on = table.get("retry_on", Value::statuses);
@@ -125,6 +129,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<HttpConfig> {
         scheme: scheme.unwrap_or_else(|| "Bearer".to_string()),
         body,
         template,
+        extensions,
         content_type,
         rules,
         timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),

@@ -7,6 +7,7 @@ use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
 use crate::config::sections::SinkAuth;
 use crate::http::testing::{RawRequest, read_request, serve, serve_answer};
+use crate::processor::extensions::Extensions;
 use crate::template::{Syntax, Template};
 
 fn config(url: String) -> HttpConfig {
@@ -18,6 +19,7 @@ fn config(url: String) -> HttpConfig {
         scheme: "Bearer".to_string(),
         body: Body::Structured,
         template: None,
+        extensions: Extensions::default(),
         content_type: None,
         rules: judge::Rules::default(),
         timeout: Duration::from_secs(20),

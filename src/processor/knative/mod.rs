@@ -17,6 +17,7 @@ use crate::http::answer::{self, StatusClass};
 use crate::http::client::{Request, Response, SendError, SendErrorKind};
 use crate::limits::{RESOLVE_FIRST_WAIT, SINK_BODY_BYTES_MAX};
 use crate::observe::incident::Report;
+use crate::processor::extensions::Extensions;
 use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, retry_of};
 
@@ -29,7 +30,7 @@ pub struct Knative {
     targets: Targets,
     // The destination in words.
     text: String,
-    extensions: Vec<(Arc<str>, Arc<str>)>,
+    extensions: Extensions,
     encoding: Encoding,
     timeout: Duration,
     at_least_once: bool,
@@ -127,14 +128,15 @@ impl Knative {
         let authorization = authorization.as_deref().map(|value| ("authorization", value));
         match self.encoding {
             Encoding::Binary => {
-                let headers = cloudevents::binary_headers(ce, &self.extensions);
+                let extensions = self.extensions.of(ce);
+                let headers = cloudevents::binary_headers(ce, &extensions);
                 let headers = headers.iter().map(|(name, value)| (&**name, &**value));
                 let headers: Vec<_> = headers.chain(authorization).collect();
                 self.post(target, &headers, &ce.data)
             }
             Encoding::Structured => {
                 let mut body = Vec::with_capacity(ce.data.len() + 512);
-                cloudevents::write_json_with(ce, &self.extensions, &mut body);
+                cloudevents::write_json_with(ce, &self.extensions.of(ce), &mut body);
                 let kind = ("content-type", "application/cloudevents+json; charset=utf-8");
                 let headers: Vec<_> = [kind].into_iter().chain(authorization).collect();
                 self.post(target, &headers, &body)

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use toml::de::DeValue;
 use ureq::http::Uri;
 
-use crate::cloudevents::{ATTRIBUTE_NAME_BYTES_MAX, is_string, valid_extension_name};
 use crate::config::ConnectionConfig;
 use crate::config::reader::{Table, Value};
 use crate::config::secret::Secret;
@@ -20,9 +18,7 @@ use crate::kubernetes::access::{self, ClusterConfig};
 use crate::kubernetes::kubeconfig;
 use crate::kubernetes::reference::{ObjectRef, is_label, is_subdomain};
 use crate::limits;
-
-/// Names and values of extension attributes.
-type Extensions = Vec<(Arc<str>, Arc<str>)>;
+use crate::processor::extensions::{self, Extensions};
 
 /// Where a SinkBinding mounts the token that it has made for the sink's audience.
 const BINDING_TOKEN: &str = "/oidc/token";
@@ -45,7 +41,7 @@ pub struct KnativeConfig {
     /// The service account whose tokens they are; none means that of the token for the cluster.
     pub service_account: Option<String>,
     /// Extension attributes that every event gets, in place of its own of the same name.
-    pub extensions: Vec<(Arc<str>, Arc<str>)>,
+    pub extensions: Extensions,
     /// How events are encoded.
     pub encoding: Encoding,
     /// Deadline of one delivery.
@@ -64,7 +60,7 @@ impl KnativeConfig {
             token: None,
             audience: None,
             service_account: None,
-            extensions: Vec::new(),
+            extensions: Extensions::default(),
             encoding: Encoding::default(),
             timeout: limits::DELIVERY_WAIT_MAX,
             connection: ConnectionConfig::default(),
@@ -110,7 +106,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<KnativeConfig> {
     });
     let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
     let refresh = table.get("refresh", |value| value.duration(limits::RESOLVE_INTERVAL_MIN));
-    let mut extensions = table.get("extensions", |value| value.table(extensions)).unwrap_or_default();
+    let mut extensions = extensions::read(table);
     let token = table.get("token", Value::secret);
     let audience = table.get("audience", Value::word);
     let service_account = table.get("service_account", Value::word);
@@ -119,8 +115,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<KnativeConfig> {
 
     let binding = bound.unwrap_or_default();
     for (name, value) in binding.extensions {
-        extensions.retain(|(own, _)| *own != name);
-        extensions.push((name, value));
+        extensions.set(name, value);
     }
     connection.tls.ca_text = binding.ca_certs;
     if connection.tls.ca_files.is_empty() {
@@ -209,46 +204,11 @@ fn destination_of_ref(table: &Table<'_>, reference: Option<ObjectRef>) -> Option
     Some(Destination::Ref { reference: reference?, uri })
 }
 
-fn extensions(table: &Table<'_>) -> Option<Extensions> {
-    let mut read = Extensions::new();
-    for entry in table.entries() {
-        let DeValue::String(text) = entry.get_ref() else {
-            entry.wrong_type("a string");
-            continue;
-        };
-        match check_extension(entry.name(), text) {
-            Err(problem) => entry.problem(problem),
-            Ok(()) => {
-                if ATTRIBUTE_NAME_BYTES_MAX < entry.name().len() {
-                    entry.warning(format!(
-                        "is longer than {ATTRIBUTE_NAME_BYTES_MAX} characters, which not every receiver takes"
-                    ));
-                }
-                read.push((entry.name().into(), text.as_ref().into()));
-            }
-        }
-    }
-    Some(read)
-}
-
-fn check_extension(name: &str, value: &str) -> Result<(), String> {
-    if !valid_extension_name(name) {
-        return Err("not the name of an extension attribute: it consists of lower-case letters and digits, \
-                    and is none of CloudEvents' own"
-            .to_string());
-    }
-    match value {
-        "" => Err("is empty, and an attribute must not be".to_string()),
-        _ if !is_string(value) => Err("holds a character that CloudEvents do not allow".to_string()),
-        _ => Ok(()),
-    }
-}
-
 /// What a SinkBinding tells the pod.
 #[derive(Default)]
 struct Binding {
     sink: String,
-    extensions: Extensions,
+    extensions: Vec<(Arc<str>, Arc<str>)>,
     ca_certs: Option<Arc<str>>,
     ca_file: Option<PathBuf>,
     timeout: Option<Duration>,
@@ -277,7 +237,7 @@ impl Binding {
             })
         });
         for (name, value) in &overrides.extensions {
-            if let Err(problem) = check_extension(name, value) {
+            if let Err(problem) = extensions::check(name, value) {
                 table.problem(format!("K_CE_OVERRIDES: {name:?} {problem}"));
             }
         }

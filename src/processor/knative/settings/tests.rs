@@ -28,7 +28,7 @@ fn authority_pem() -> String {
 }
 
 fn pairs(extensions: &Extensions) -> Vec<(&str, &str)> {
-    extensions.iter().map(|(name, value)| (&**name, &**value)).collect()
+    extensions.fixed.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn without_uri_and_ref_the_binding_says_it_all() {
     assert!(knative.cluster.is_none());
     let bound = [("K_SINK", "http://b"), ("K_CE_OVERRIDES", ""), ("K_SINK_TIMEOUT", "-1")];
     let knative = knative_of("", &bound);
-    assert_eq!((knative.timeout, knative.extensions.len()), (limits::DELIVERY_WAIT_MAX, 0));
+    assert_eq!((knative.timeout, knative.extensions.fixed.len()), (limits::DELIVERY_WAIT_MAX, 0));
     let knative = knative_of("timeout = '3s'", &[("K_SINK", "http://b"), ("K_SINK_TIMEOUT", "7")]);
     assert_eq!(knative.timeout, Duration::from_secs(3));
 }
@@ -65,7 +65,7 @@ fn what_is_written_in_the_file_is_not_the_bindings() {
     ];
     let knative = knative_of("uri = 'http://own'", &environment);
     assert_eq!(knative.destination, Destination::Uri("http://own".into()));
-    assert_eq!((knative.timeout, knative.extensions.len()), (limits::DELIVERY_WAIT_MAX, 0));
+    assert_eq!((knative.timeout, knative.extensions.fixed.len()), (limits::DELIVERY_WAIT_MAX, 0));
 }
 
 #[test]
