@@ -338,6 +338,18 @@ pub(crate) const PATTERN_DEPTH_MAX: usize = 100;
 /// Values that are tried for one event to find array elements that satisfy a pattern together.
 pub(crate) const PATTERN_STEPS_MAX: usize = 1_000_000;
 
+/// Events of one request where the file says that several are sent together but not how many.
+pub(crate) const BATCH_EVENTS_DEFAULT: usize = 100;
+/// The most that can be set.
+pub(crate) const BATCH_EVENTS_MAX: usize = 1000;
+/// Bytes of one such request where the file does not say.
+pub(crate) const BATCH_BYTES_DEFAULT: u64 = 1024 * 1024;
+/// The least that can be set.
+pub(crate) const BATCH_BYTES_MIN: u64 = 1024;
+/// Bytes of what begins, ends and separates one.
+pub(crate) const BATCH_FRAME_BYTES_MAX: usize = 256;
+/// Bytes of an answer with the outcome of each event of the largest request.
+pub(crate) const BULK_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of one template: a card of a chat fits many times.
 pub(crate) const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 /// Named paths of one template: EventBridge's own maximum.

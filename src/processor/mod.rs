@@ -16,6 +16,7 @@ use crate::observe::incident::Report;
 use crate::observe::outcomes::Outcome;
 use crate::template::Template;
 
+pub(crate) mod batches;
 pub mod eventbridge;
 pub mod extensions;
 pub(crate) mod http;

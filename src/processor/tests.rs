@@ -13,8 +13,7 @@ use crate::http::testing::{RawRequest, TestServer, read_request, serve};
 use crate::processor::eventbridge::Eventbridge;
 use crate::processor::eventbridge::settings::EventbridgeConfig;
 use crate::processor::http::Http;
-use crate::processor::http::judge::Rules;
-use crate::processor::http::settings::{Address, Body, HttpConfig};
+use crate::processor::http::settings::HttpConfig;
 use crate::processor::knative::Knative;
 use crate::processor::knative::settings::KnativeConfig;
 use crate::processor::openfaas::Openfaas;
@@ -91,19 +90,7 @@ fn openfaas(url: String, asynchronous: bool) -> Openfaas {
 }
 
 fn http(url: String) -> Http {
-    let config = HttpConfig {
-        address: Address::Plain(url),
-        method: "POST",
-        headers: Vec::new(),
-        auth: SinkAuth::None,
-        scheme: "Bearer".to_string(),
-        body: Body::Structured,
-        template: None,
-        content_type: None,
-        rules: Rules::default(),
-        timeout: Duration::from_secs(20),
-        connection: ConnectionConfig::default(),
-    };
+    let config = HttpConfig { timeout: Duration::from_secs(20), ..HttpConfig::to(url) };
     Http::new(&config, "r", true).unwrap()
 }
 

@@ -188,6 +188,47 @@ impl Compiler<'_> {
     }
 }
 
+/// Whether a template between a prefix and a suffix is JSON, once and twice.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check_joined(pieces: &[Piece], prefix: &str, separator: &str, suffix: &str) -> Result<()> {
+    for (name, text) in [("prefix", prefix), ("separator", separator), ("suffix", suffix)] {
+        if leaves_quotes_open(text) {
+            return Err(Error::new(format!("{name} has a \" without its end")));
+        }
+    }
+    let sample = pieces.iter().map(|piece| match piece {
+        Piece::Literal(text) => text,
+        Piece::Slot { quoted: true, .. } => "x",
+        Piece::Slot { quoted: false, .. } => "[]",
+    });
+    let sample: String = sample.collect();
+    for (count, joined) in [("one", sample.clone()), ("two", format!("{sample}{separator}{sample}"))] {
+        check_values(&format!("{prefix}{joined}{suffix}")).map_err(|error| {
+            let text = error.to_string();
+            let reason = text.split(" at line ").next().unwrap_or(&text).to_string();
+            Error::new(format!(
+                "the template of {count} between prefix and suffix cannot become JSON: {reason}"
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn leaves_quotes_open(text: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    quoted
+}
+
 /// The name of the placeholder that a text begins with, if it begins with one.
 fn placeholder(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('<')?;

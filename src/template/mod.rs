@@ -127,6 +127,17 @@ impl Template {
         self.pieces.iter().all(|piece| matches!(piece, Piece::Literal(_)))
     }
 
+    /// Whether one and several of them, joined like this, can become JSON, if that is what they should.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check_joined(&self, prefix: &str, separator: &str, suffix: &str) -> Result<()> {
+        match self.syntax {
+            Syntax::Text | Syntax::Header => Ok(()),
+            _ => compile::check_joined(&self.pieces, prefix, separator, suffix),
+        }
+    }
+
     /// Appends the text that an event makes of it.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ use crate::http::client::{Client, ClientSettings};
 use crate::limits::{RULE_FIRST_WAIT, WORKERS_MAX};
 use crate::pattern::{Part, Pattern, cloud_event};
 use crate::processor::refreshed::Refreshed;
-use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
+use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, batches};
 
 /// Puts events on one bus.
 pub(crate) struct Eventbridge {
@@ -213,7 +213,7 @@ impl Processor for Eventbridge {
         let sizes: Vec<usize> = entries.iter().map(Entry::bytes).collect();
         let mut outcomes = Vec::with_capacity(entries.len());
         let again = batch.iter().any(|delivery| delivery.ticket.refused_since.is_some());
-        for Range { start, end } in request::requests(&sizes, self.bytes_max) {
+        for Range { start, end } in batches::requests(&sizes, request::ENTRIES_MAX, self.bytes_max) {
             self.put(&entries[start..end], again, deadline, &mut outcomes);
         }
         for (place, outcome) in places.into_iter().zip(outcomes) {

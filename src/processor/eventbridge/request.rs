@@ -1,8 +1,6 @@
 //! PutEvents as values: entries out, the outcome of each entry back. Facts: the EventBridge API
 //! reference (PutEvents, PutEventsResultEntry) and "Calculating PutEvents event entry size".
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Class, classify_entry};
@@ -84,26 +82,6 @@ pub(crate) fn body(entries: &[Entry<'_>]) -> Result<Vec<u8>, String> {
     serde_json::to_vec(&PutEvents { entries }).map_err(|error| error.to_string())
 }
 
-/// Cuts a sequence of sizes into requests, in order: as long as they fit within the entries and the
-/// bytes of one. A size over the limit stands alone.
-pub(crate) fn requests(sizes: &[usize], bytes_max: usize) -> Vec<Range<usize>> {
-    let mut requests: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (index, size) in sizes.iter().enumerate() {
-        match requests.last_mut() {
-            Some(last) if last.len() < ENTRIES_MAX && bytes + size <= bytes_max => {
-                last.end = index + 1;
-                bytes += size;
-            }
-            _ => {
-                requests.push(index..index + 1);
-                bytes = *size;
-            }
-        }
-    }
-    requests
-}
-
 /// Why one entry was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
@@ -156,6 +134,9 @@ pub(crate) fn outcomes(body: &[u8], count: usize) -> Result<Vec<Option<Refused>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::Range;
+
+    use crate::processor::batches::requests;
     use crate::testing::{Random, event};
 
     #[test]
@@ -190,7 +171,7 @@ mod tests {
         for _ in 0..2000 {
             let sizes: Vec<usize> = (0..random.below(40)).map(|_| 1 + random.below(500)).collect();
             let max = 500 + random.below(2000);
-            let requests = requests(&sizes, max);
+            let requests = requests(&sizes, ENTRIES_MAX, max);
             let covered: Vec<usize> = requests.iter().cloned().flatten().collect();
             assert_eq!(covered, (0..sizes.len()).collect::<Vec<_>>());
             let bytes = |request: &Range<usize>| sizes[request.clone()].iter().sum::<usize>();
@@ -200,7 +181,7 @@ mod tests {
             }
             assert!(requests.iter().all(|request| request.len() <= ENTRIES_MAX && bytes(request) <= max));
         }
-        assert_eq!(requests(&[700, 10, 10], 500), [0..1, 1..3]);
+        assert_eq!(requests(&[700, 10, 10], ENTRIES_MAX, 500), [0..1, 1..3]);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ureq::http::{HeaderValue, Uri};
 
-use super::settings::{Address, HeaderText, HttpConfig};
+use super::settings::{Address, HeaderText, HttpConfig, Signature};
+use super::sign;
 use crate::config::sections::SinkAuth;
 use crate::config::url::check_sink;
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ pub(super) struct Access {
     pub(super) shown: String,
     /// Headers of every request.
     pub(super) headers: Vec<(String, String)>,
+    /// The key of signatures.
+    signing: Option<String>,
     /// What must not be shown, the longest first.
     hidden: Vec<String>,
 }
@@ -69,6 +72,8 @@ impl Access {
         if let Some(value) = authorization(config, &mut hidden)? {
             headers.push(("authorization".to_string(), value));
         }
+        let signing = config.signature.as_ref().map(|signature| signature.secret.read()).transpose()?;
+        hidden.extend(signing.clone());
         for (name, value) in &headers {
             if HeaderValue::from_str(value).is_err() {
                 return Err(Error::new(format!(
@@ -78,7 +83,28 @@ impl Access {
         }
         hidden.retain(|text| !text.is_empty());
         hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        Ok(Access { shown: shown(&config.address), url, headers, hidden })
+        Ok(Access { shown: shown(&config.address), url, headers, signing, hidden })
+    }
+
+    /// The header with the signature of a body, if there is to be one.
+    pub(super) fn signature(&self, config: &HttpConfig, body: &[u8]) -> Option<(String, String)> {
+        let (signature, key) = (config.signature.as_ref()?, self.signing.as_ref()?);
+        let Signature { header, algorithm, format, prefix, .. } = signature;
+        Some((header.clone(), sign::signature(*algorithm, *format, prefix, key, body)))
+    }
+
+    /// The address on the same host, or the one that is given; and whether it is the same host, which may
+    /// see the credentials.
+    pub(super) fn health_url(&self, health: &str) -> (String, bool) {
+        let place = self
+            .url
+            .parse::<Uri>()
+            .ok()
+            .and_then(|uri| Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?)));
+        match place {
+            Some(place) if health.starts_with('/') => (format!("{place}{health}"), true),
+            _ => (health.to_string(), false),
+        }
     }
 
     /// A text without secrets.

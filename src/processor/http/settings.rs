@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeValue;
-use ureq::http::{HeaderName, HeaderValue};
+use ureq::http::{HeaderName, HeaderValue, Uri};
 
-use super::judge::{Codes, Rules};
+use super::judge::{self, Codes, Reading, Rules};
+use super::sign::{Algorithm, Format};
 use crate::cloudevents::is_json;
 use crate::config::ConnectionConfig;
 use crate::config::reader::{Table, Value};
@@ -40,12 +41,42 @@ pub(crate) struct HttpConfig {
     pub(crate) extensions: Extensions,
     /// `Content-Type` in place of the body's own.
     pub(crate) content_type: Option<String>,
+    /// How several events share a request; none means one event each.
+    pub(crate) batch: Option<Batch>,
+    /// The header with a signature of the body.
+    pub(crate) signature: Option<Signature>,
+    /// The path or URL that a check asks.
+    pub(crate) health: Option<String>,
     /// What a status means.
     pub(crate) rules: Rules,
     /// Deadline of one delivery.
     pub(crate) timeout: Duration,
     /// How the connection is made.
     pub(crate) connection: ConnectionConfig,
+}
+
+#[cfg(test)]
+impl HttpConfig {
+    /// A plain URL, and nothing else set.
+    pub(crate) fn to(url: String) -> HttpConfig {
+        HttpConfig {
+            address: Address::Plain(url),
+            method: "POST",
+            headers: Vec::new(),
+            auth: SinkAuth::None,
+            scheme: "Bearer".to_string(),
+            body: Body::Structured,
+            template: None,
+            extensions: Extensions::default(),
+            content_type: None,
+            batch: None,
+            signature: None,
+            health: None,
+            rules: Rules::default(),
+            timeout: limits::DELIVERY_WAIT_MAX,
+            connection: ConnectionConfig::default(),
+        }
+    }
 }
 
 /// Where requests go.
@@ -55,6 +86,43 @@ pub(crate) enum Address {
     Plain(String),
     /// A URL of which only scheme and host may be shown.
     Secret(Secret),
+}
+
+/// How several events share a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// Events of a request.
+    pub(crate) events_max: usize,
+    /// Bytes of a request; a larger event is a dead letter.
+    pub(crate) bytes_max: usize,
+    /// Between two events.
+    pub(crate) separator: String,
+    /// Before the first event.
+    pub(crate) prefix: String,
+    /// Behind the last event.
+    pub(crate) suffix: String,
+}
+
+impl Batch {
+    /// Bytes of a request beside its events.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.prefix.len() + self.separator.len() + self.suffix.len()
+    }
+}
+
+/// A signature over the bytes of the body.
+#[derive(Clone, Debug)]
+pub(crate) struct Signature {
+    /// The name of the header.
+    pub(crate) header: String,
+    /// The key that both sides know.
+    pub(crate) secret: Secret,
+    /// The hash below it.
+    pub(crate) algorithm: Algorithm,
+    /// How it is written.
+    pub(crate) format: Format,
+    /// What stands before it.
+    pub(crate) prefix: String,
 }
 
 /// The value of a header.
@@ -80,6 +148,8 @@ pub(crate) enum Body {
     Data,
     /// What the template makes of it.
     Template,
+    /// CloudEvents in a JSON array.
+    Batch,
 }
 
 /// Headers that the client or another key writes, and what to write instead.
@@ -100,15 +170,26 @@ pub(crate) fn read(table: &Table<'_>) -> Option<HttpConfig> {
     let auth = sink_auth(table);
     let scheme = table.get("scheme", scheme);
     let body = table.get("body", |value| {
-        let whole = [("structured", Body::Structured), ("binary", Body::Binary)];
-        let parts = [("data", Body::Data), ("template", Body::Template)];
-        value.one_of(&[whole, parts].concat())
+        let words = [
+            ("structured", Body::Structured),
+            ("binary", Body::Binary),
+            ("data", Body::Data),
+            ("template", Body::Template),
+            ("batch", Body::Batch),
+        ];
+        value.one_of(&words)
     });
     let transform = table.get("transform", |value| Some((value.clone(), value.transform())));
     let extensions = extensions::read(table);
     let content_type = table.get("content_type", Value::media_type);
     let success = table.get("success", Value::statuses);
     let retry_on = table.get("retry_on", Value::statuses);
+    let preset = table.get("preset", |value| value.one_of(&[("otlp", Reading::Otlp)]));
+    let judge =
+        table.get("judge", |value| value.one_of(&[("status", Reading::Status), ("bulk", Reading::Bulk)]));
+    let batch = table.get("batch", |value| value.table(|table| Some(batch::read(table))));
+    let signature = table.get("signature", |value| value.table(signature));
+    let health = table.get("health", health);
     let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
     let connection = connection(table);
 
@@ -116,11 +197,15 @@ pub(crate) fn read(table: &Table<'_>) -> Option<HttpConfig> {
     let (auth, mut rules) = (auth?, Rules::default());
     refuse_contradictions(table, &headers, &auth, body);
     let template = match transform {
-        Some((value, transform)) => Some(compile(&value, &transform?, content_type.as_deref())?),
+        Some((value, transform)) => {
+            Some(compile(&value, &transform?, content_type.as_deref(), batch.is_some())?)
+        }
         None => None,
     };
     rules.success = success.unwrap_or(rules.success);
-    rules.retry_on = retry_on;
+    rules.retry_on = retry_on.or_else(|| preset.map(|_| judge::otlp_retries()));
+    rules.reading = preset.or(judge).unwrap_or_default();
+    let batch = batch::of_body(table, body, batch, template.as_deref(), &headers);
     Some(HttpConfig {
         address: address?,
         method: method.unwrap_or("POST"),
@@ -131,6 +216,9 @@ pub(crate) fn read(table: &Table<'_>) -> Option<HttpConfig> {
         template,
         extensions,
         content_type,
+        batch,
+        signature: if table.has("signature") { Some(signature?) } else { None },
+        health,
         rules,
         timeout: timeout.unwrap_or(limits::DELIVERY_WAIT_MAX),
         connection,
@@ -145,6 +233,9 @@ fn refuse_contradictions(table: &Table<'_>, headers: &[(String, HeaderText)], au
     }
     if table.has("scheme") && !matches!(auth, SinkAuth::Bearer(_)) {
         table.problem("`scheme` stands before a `token`, and there is none");
+    }
+    if table.has("preset") && table.has("judge") {
+        table.problem("`preset` says how answers are judged: leave out `judge`");
     }
     match (body, table.has("transform")) {
         (Body::Template, false) => table.problem("body = \"template\" needs a `transform`"),
@@ -171,10 +262,16 @@ fn address(value: &Value<'_>) -> Option<Address> {
 }
 
 /// The template, for a body of that type: text, if the type is not JSON.
-fn compile(value: &Value<'_>, transform: &Transform, content_type: Option<&str>) -> Option<Arc<Template>> {
+fn compile(
+    value: &Value<'_>,
+    transform: &Transform,
+    content_type: Option<&str>,
+    is_part: bool,
+) -> Option<Arc<Template>> {
     let syntax = match content_type {
         Some(kind) if is_json_lines(kind) => Syntax::JsonLines,
         Some(kind) if !is_json(kind) => Syntax::Text,
+        _ if is_part => Syntax::JsonPart,
         _ => Syntax::Json,
     };
     match Template::compile(&transform.template, &transform.paths, syntax) {
@@ -190,6 +287,52 @@ fn is_json_lines(media_type: &str) -> bool {
         essence.as_str(),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines"
     )
+}
+
+/// `{ header = "X-Hub-Signature-256", secret = { file = "..." }, prefix = "sha256=" }`.
+fn signature(table: &Table<'_>) -> Option<Signature> {
+    let header = table.required("header", |value| {
+        let name = value.string()?.to_ascii_lowercase();
+        if name.parse::<HeaderName>().is_err() {
+            return value.refuse("not the name of a header: letters, digits and `-`");
+        }
+        Some(name)
+    });
+    let secret = table.required("secret", Value::secret);
+    let algorithm = table.get("algorithm", |value| {
+        value.one_of(&[
+            ("sha256", Algorithm::Sha256),
+            ("sha512", Algorithm::Sha512),
+            ("sha1", Algorithm::Sha1),
+        ])
+    });
+    let format =
+        table.get("format", |value| value.one_of(&[("hex", Format::Hex), ("base64", Format::Base64)]));
+    let prefix = table.get("prefix", |value| {
+        let text = value.string()?;
+        if text.is_ascii() {
+            Some(text.to_string())
+        } else {
+            value.refuse("holds a character that a header cannot")
+        }
+    });
+    Some(Signature {
+        header: header?,
+        secret: secret?,
+        algorithm: algorithm.unwrap_or_default(),
+        format: format.unwrap_or_default(),
+        prefix: prefix.unwrap_or_default(),
+    })
+}
+
+/// A path such as `/health`, or a URL.
+fn health(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    match text.strip_prefix('/') {
+        Some(_) if format!("http://host{text}").parse::<Uri>().is_ok() => Some(text.to_string()),
+        Some(_) => value.refuse("not a path such as \"/health\""),
+        None => value.http_url(),
+    }
 }
 
 /// A word such as `Splunk`.
@@ -262,6 +405,8 @@ impl Value<'_> {
         }
     }
 }
+
+mod batch;
 
 #[cfg(test)]
 mod tests;

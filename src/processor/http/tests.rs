@@ -1,30 +1,16 @@
 use std::io::Write;
 use std::sync::mpsc;
 
-use super::settings::{Address, HeaderText};
+use super::settings::{Address, Batch, Body, HeaderText, Signature};
+use super::sign::{Algorithm, Format};
 use super::*;
-use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
 use crate::config::sections::SinkAuth;
 use crate::http::testing::{RawRequest, read_request, serve, serve_answer};
-use crate::processor::extensions::Extensions;
 use crate::template::{Syntax, Template};
 
 fn config(url: String) -> HttpConfig {
-    HttpConfig {
-        address: Address::Plain(url),
-        method: "POST",
-        headers: Vec::new(),
-        auth: SinkAuth::None,
-        scheme: "Bearer".to_string(),
-        body: Body::Structured,
-        template: None,
-        extensions: Extensions::default(),
-        content_type: None,
-        rules: judge::Rules::default(),
-        timeout: Duration::from_secs(20),
-        connection: ConnectionConfig::default(),
-    }
+    HttpConfig { timeout: Duration::from_secs(20), ..HttpConfig::to(url) }
 }
 
 fn delivery(key: i64) -> Delivery {
@@ -62,7 +48,7 @@ fn bodies_on_the_wire() {
     assert!(structured.head.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{}", structured.head);
     assert_eq!(structured.header("content-type"), Some("application/cloudevents+json; charset=utf-8"));
     let mut expected = Vec::new();
-    cloudevents::write_json(&event.ce, &mut expected);
+    crate::cloudevents::write_json(&event.ce, &mut expected);
     assert_eq!(structured.body, expected);
 
     let binary = request(|config| (config.body, config.method) = (Body::Binary, "PUT"));
@@ -179,4 +165,175 @@ fn a_token_that_was_replaced_is_tried_at_once_and_one_that_was_not_holds_the_rou
     }
     let sender = Retry::Sender { after: None };
     assert_eq!(retries, [sender, Retry::Later { after: None, unsent: false }, sender]);
+}
+
+#[test]
+fn the_exact_bytes_of_the_body_are_signed() {
+    let request = request(|config| {
+        config.body = Body::Data;
+        config.signature = Some(Signature {
+            header: "x-hub-signature-256".to_string(),
+            secret: secret("k3y"),
+            algorithm: Algorithm::Sha256,
+            format: Format::Hex,
+            prefix: "sha256=".to_string(),
+        });
+    });
+    let expected = sign::signature(Algorithm::Sha256, Format::Hex, "sha256=", "k3y", &request.body);
+    assert_eq!(request.header("x-hub-signature-256"), Some(expected.as_str()));
+}
+
+/// Sends the events with these keys as a batch to a receiver that answers by their bodies; gives the
+/// verdicts and how many requests there were.
+fn deliver_batch(
+    keys: &[i64],
+    change: impl Fn(&mut HttpConfig),
+    answer: impl Fn(&str) -> String + Send + Sync + 'static,
+) -> (Vec<Verdict>, Vec<String>) {
+    let (sender, bodies) = mpsc::channel();
+    let server = serve(move |_, mut stream| {
+        while let Some(request) = read_request(&mut stream) {
+            let body = String::from_utf8(request.body).unwrap();
+            let answer = answer(&body);
+            sender.send(body).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let mut config = config(server.url("/"));
+    config.body = Body::Data;
+    config.batch = Some(Batch {
+        events_max: 100,
+        bytes_max: 1 << 20,
+        separator: ",".to_string(),
+        prefix: "[".to_string(),
+        suffix: "]".to_string(),
+    });
+    change(&mut config);
+    let http = Http::new(&config, "", true).unwrap();
+    let batch: Vec<_> = keys.iter().map(|key| delivery(*key)).collect();
+    let mut verdicts = Vec::new();
+    http.deliver(&batch, &mut verdicts);
+    assert_eq!(verdicts.len(), keys.len());
+    drop(http);
+    drop(server);
+    (verdicts, bodies.iter().collect())
+}
+
+fn status(line: &str) -> String {
+    format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n")
+}
+
+/// The places of what was not delivered, each with its reason.
+fn failures(verdicts: &[Verdict]) -> Vec<(usize, &'static str, Retry)> {
+    let failed = verdicts.iter().enumerate();
+    failed.flat_map(|(at, verdict)| verdict.failures.iter().map(move |f| (at, f.reason, f.retry))).collect()
+}
+
+#[test]
+fn one_bad_event_of_a_hundred_is_found_by_halves() {
+    for (bad, line) in [(0, "400 X"), (57, "413 X"), (99, "422 X")] {
+        let keys: Vec<i64> = (1000..1100).collect();
+        let needle = format!("\"Key\":{}}}", 1000 + bad);
+        let answer = move |body: &str| status(if body.contains(&needle) { line } else { "200 OK" });
+        let (verdicts, bodies) = deliver_batch(&keys, |_| {}, answer);
+        assert_eq!(failures(&verdicts), [(bad as usize, &line[..3], Retry::Never)]);
+        assert!(bodies.len() <= 2 * 7 + 1, "{}", bodies.len());
+        assert!(bodies[0].starts_with("[{\"Key\":1000},{\"Key\":1001}") && bodies[0].ends_with("]"));
+    }
+}
+
+#[test]
+fn what_a_receiver_stumbles_over_holds_its_half_alone() {
+    let answer = |body: &str| status(if body.contains("\"Key\":3}") { "500 X" } else { "200 OK" });
+    let (verdicts, bodies) = deliver_batch(&[1, 2, 3, 4], |_| {}, answer);
+    let later = Retry::Later { after: None, unsent: false };
+    assert_eq!(failures(&verdicts), [(2, "500", later), (3, "500", later)]);
+    assert_eq!(
+        bodies,
+        [
+            "[{\"Key\":1},{\"Key\":2},{\"Key\":3},{\"Key\":4}]",
+            "[{\"Key\":1},{\"Key\":2}]",
+            "[{\"Key\":3},{\"Key\":4}]"
+        ]
+    );
+    // A receiver that is away is not asked more often for it.
+    let (verdicts, bodies) = deliver_batch(&[1, 2, 3, 4], |_| {}, |_| status("503 X"));
+    assert_eq!((failures(&verdicts).len(), bodies.len()), (4, 1));
+}
+
+#[test]
+fn requests_keep_to_their_size_and_a_larger_event_is_a_dead_letter() {
+    let small = |config: &mut HttpConfig| {
+        config.batch = Some(Batch { bytes_max: 24, ..config.batch.clone().unwrap() });
+    };
+    let (verdicts, bodies) = deliver_batch(&[1, 2, 1_000_000_000_000_000, 3], small, |body| {
+        assert!(body.len() <= 24, "{body}");
+        status("200 OK")
+    });
+    assert_eq!(failures(&verdicts), [(2, "oversize", Retry::Never)]);
+    assert_eq!(bodies, ["[{\"Key\":1},{\"Key\":2}]", "[{\"Key\":3}]"]);
+}
+
+#[test]
+fn cloud_events_go_as_an_array() {
+    let change = |config: &mut HttpConfig| config.body = Body::Batch;
+    let (verdicts, bodies) = deliver_batch(&[1, 2], change, |_| status("202 X"));
+    assert_eq!(failures(&verdicts), []);
+    let events: Vec<serde_json::Value> = serde_json::from_str(&bodies[0]).unwrap();
+    assert_eq!((events[0]["id"].as_str(), events[1]["specversion"].as_str()), (Some("id-1"), Some("1.0")));
+}
+
+#[test]
+fn items_of_a_bulk_answer_have_their_own_verdicts() {
+    let change = |config: &mut HttpConfig| config.rules.reading = Reading::Bulk;
+    let items = r#"{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":409}},{"create":{"status":429}},{"create":{"status":400,"error":{"type":"t","reason":"r"}}}]}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{items}", items.len());
+    let (verdicts, bodies) = deliver_batch(&[1, 2, 3, 4], change, move |_| answer.clone());
+    let later = Retry::Later { after: None, unsent: false };
+    assert_eq!(failures(&verdicts), [(2, "429", later), (3, "400", Retry::Never)]);
+    assert!(verdicts[3].failures[0].detail.ends_with("item status 400: t: r"));
+    assert_eq!(bodies.len(), 1);
+    let (verdicts, _) = deliver_batch(&[1, 2], change, |_| status("200 OK"));
+    assert_eq!(failures(&verdicts), [(0, "malformed", later), (1, "malformed", later)]);
+}
+
+#[test]
+fn what_otlp_rejects_is_not_sent_again() {
+    let change = |config: &mut HttpConfig| config.rules.reading = Reading::Otlp;
+    let body = r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"old"}}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (verdicts, bodies) = deliver_batch(&[1], change, move |_| answer.clone());
+    assert_eq!(failures(&verdicts), [(0, "rejected", Retry::Never)]);
+    assert_eq!(bodies.len(), 1);
+    let (verdicts, _) = deliver_batch(&[1], change, |_| status("200 OK"));
+    assert_eq!(failures(&verdicts), []);
+}
+
+#[test]
+fn a_check_asks_for_health_with_the_credentials_and_no_one_else() {
+    for (head, good) in [("200 OK", true), ("503 X", false), ("403 X", false)] {
+        let (sender, requests) = mpsc::channel();
+        let server = serve(move |_, mut stream| {
+            sender.send(read_request(&mut stream).unwrap()).unwrap();
+            stream.write_all(status(head).as_bytes()).unwrap();
+        });
+        let other = serve_answer(status("200 OK"));
+        for (health, own) in [("/health".to_string(), true), (other.url("/"), false)] {
+            let mut config = config(server.url("/events"));
+            config.auth = SinkAuth::Bearer(secret("canary"));
+            config.health = Some(health);
+            let mut findings = Vec::new();
+            crate::processor::ProcessorSettings::probe(&config, "p", &|| None, &mut |finding| {
+                findings.push(finding)
+            });
+            assert_eq!(findings.len(), 1);
+            let is_good = matches!(findings[0], crate::finding::Finding::Good(_));
+            assert_eq!(is_good, good || !own, "{findings:?}");
+            if own {
+                let request = requests.recv().unwrap();
+                assert!(request.head.starts_with("GET /health HTTP/1.1"), "{}", request.head);
+                assert_eq!(request.header("authorization"), Some("Bearer canary"));
+            }
+        }
+    }
 }
