@@ -1,9 +1,10 @@
-//! Certificates that the configuration names, or that others hand to the router: PEM, or one as DER.
+//! Certificates and keys that the configuration names, or that others hand to the router: PEM, or one
+//! as DER.
 
 use std::path::Path;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{Context, Error, Result};
 use crate::limits::CA_FILE_BYTES_MAX;
@@ -16,10 +17,15 @@ use crate::text_file::text_of;
 /// # Errors
 /// When the file cannot be read.
 pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>> {
-    let intent = || format!("read ca_file {}", path.display());
-    plain_file::read(path, CA_FILE_BYTES_MAX)
-        .map_err(|error| owned::access_text(&error, path))
-        .context(intent)
+    read_file(path).context(|| format!("read ca_file {}", path.display()))
+}
+
+/// The content of a file of certificates or keys, as far as one can be long.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    plain_file::read(path, CA_FILE_BYTES_MAX).map_err(|error| Error::new(owned::access_text(&error, path)))
 }
 
 /// The certificates of a bundle that was read from `path`: at least one.
@@ -28,7 +34,7 @@ pub(crate) fn read_bundle(path: &Path) -> Result<Vec<u8>> {
 /// When it holds no certificate; what it holds in place of one, and the command that makes PEM of it.
 pub(crate) fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     let file = path.display().to_string();
-    read(bundle, &file).context(|| format!("read ca_file {file}"))
+    certificates_in(bundle, &file).context(|| format!("read ca_file {file}"))
 }
 
 /// The certificates of a text: at least one.
@@ -36,11 +42,14 @@ pub(crate) fn certificates(path: &Path, bundle: &[u8]) -> Result<Vec<Certificate
 /// # Errors
 /// When it holds no certificate.
 pub(crate) fn certificates_of(text: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    read(text, "FILE")
+    certificates_in(text, "FILE")
 }
 
-/// Certificates as PEM, or one as DER.
-fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
+/// Certificates as PEM, or one as DER; `file` is its name in commands that help.
+///
+/// # Errors
+/// When it holds no certificate.
+pub(crate) fn certificates_in(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
     if bundle.starts_with(b"PK\x03\x04") {
         return Err(Error::new(
             "it is a ZIP archive, as vCenter's page offers it: unpack it and name the file of its folder certs/lin that \
@@ -55,15 +64,12 @@ fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
             _ => Err(convert("PKCS#12 or another binary form", "pkcs12 -nokeys", file)),
         };
     }
-    let text = text_of(bundle)?;
-    // Blanks around a line, as they come with copies, are not PEM's.
-    let lines = text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty());
-    let text = lines.collect::<Vec<_>>().join("\n");
+    let text = lines_of(bundle)?;
     let found: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(|_| damaged(&text))?;
+        .map_err(|_| damaged(&text, "CERTIFICATE"))?;
     if !found.iter().all(|found| der_body(found).is_some_and(|body| body.first() == Some(&SEQUENCE))) {
-        return Err(damaged(&text));
+        return Err(damaged(&text, "CERTIFICATE"));
     }
     if !found.is_empty() {
         return Ok(found);
@@ -78,10 +84,7 @@ fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
         () if text.contains("-----BEGIN CERTIFICATE REQUEST-----") => {
             Error::new("it holds a request and no certificate: name the file that the authority sent back")
         }
-        () if text.starts_with("MI") => Error::new(
-            "it holds no PEM certificate: put a line -----BEGIN CERTIFICATE----- before its text and a line \
-             -----END CERTIFICATE----- behind it",
-        ),
+        () if text.starts_with("MI") => unframed("CERTIFICATE"),
         () if text.is_empty() => Error::new("it is empty: name the file of a certificate"),
         () if text.starts_with('<') => {
             Error::new("it is a web page and no certificate: download the file itself, and look at it")
@@ -90,12 +93,75 @@ fn read(bundle: &[u8], file: &str) -> Result<Vec<CertificateDer<'static>>> {
     })
 }
 
+/// The first private key of a PEM text, or the one of a file as DER: PKCS#8, PKCS#1 or SEC1.
+///
+/// # Errors
+/// When it holds none that can be read without a passphrase; the command that helps.
+pub(crate) fn private_key(bytes: &[u8], file: &str) -> Result<PrivateKeyDer<'static>> {
+    const TAKE_OFF: &str =
+        "it is protected by a passphrase, which a service cannot be asked for: take it off";
+    match der_body(bytes) {
+        // The version of PKCS#12.
+        Some([0x02, 1, 3, ..]) => return Err(convert("PKCS#12", "pkcs12 -nodes", file)),
+        // EncryptedPrivateKeyInfo (RFC 5958 section 3): how it is encrypted, which is short.
+        Some([SEQUENCE, ..0x80, OBJECT, ..]) => {
+            return Err(Error::new(format!(
+                "{TAKE_OFF}: openssl pkcs8 -inform DER -in {file} -out {file}.pem"
+            )));
+        }
+        Some([SEQUENCE, ..]) => return Err(Error::new("it holds no private key: name the file of the key")),
+        _ => {}
+    }
+    if let Ok(key) = PrivateKeyDer::try_from(bytes.to_vec()) {
+        return Ok(key);
+    }
+    let text = lines_of(bytes)?;
+    let holds = |kind: &str| text.contains(&format!("-----BEGIN {kind}-----"));
+    if holds("ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(Error::new(format!("{TAKE_OFF}: openssl pkey -in {file} -out {file}.plain")));
+    }
+    match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
+        Ok(key) => return Ok(key),
+        Err(pem::Error::NoItemsFound) => {}
+        Err(_) => return Err(damaged(&text, "PRIVATE KEY")),
+    }
+    Err(match () {
+        () if holds("OPENSSH PRIVATE KEY") || text.starts_with("PuTTY-User-Key-File") => {
+            Error::new("it is a key for SSH: name the file of the certificate's own key")
+        }
+        () if holds("DSA PRIVATE KEY") => Error::new("it is a DSA key, which TLS no longer uses"),
+        () if text.contains("PUBLIC KEY-----") => {
+            Error::new("it holds a public key: name the file of the private one")
+        }
+        () if text.contains("-----BEGIN CERTIFICATE") => {
+            Error::new("it holds a certificate and no private key: name the file of the key")
+        }
+        () if text.starts_with("MI") => unframed("PRIVATE KEY"),
+        () => Error::new("it holds no PEM private key"),
+    })
+}
+
+/// The text without what is not PEM's: a mark at its begin, blanks around a line as they come with
+/// copies, empty lines.
+fn lines_of(bytes: &[u8]) -> Result<String> {
+    let text = text_of(bytes)?;
+    let lines = text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn unframed(kind: &str) -> Error {
+    Error::new(format!(
+        "it is base64 without its frame: put a line -----BEGIN {kind}----- before its text and a line \
+         -----END {kind}----- behind it"
+    ))
+}
+
 /// A file of which a part is missing, or changed on its way.
-fn damaged(text: &str) -> Error {
+fn damaged(text: &str, kind: &str) -> Error {
     let count = |mark: &str| text.matches(mark).count();
     Error::new(match count("-----BEGIN ") == count("-----END ") {
-        true => "the text of a certificate in it is damaged: copy the file again",
-        false => "it is cut, a line -----END CERTIFICATE----- is missing: copy the file again",
+        true => format!("the text of a {} in it is damaged: copy the file again", kind.to_lowercase()),
+        false => format!("it is cut, a line -----END {kind}----- is missing: copy the file again"),
     })
 }
 
@@ -173,6 +239,57 @@ mod tests {
         ] {
             let error = certificates_of(&bytes).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_come_as_any_tool_writes_them() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let (pem, der) = (key.serialize_pem(), key.serialize_der());
+        let (certificate, _) = certificate();
+        for bytes in [
+            pem.clone().into_bytes(),
+            format!("\u{feff}{}", pem.replace('\n', "\r\n")).into_bytes(),
+            format!("{certificate}{pem}").into_bytes(),
+            format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{pem}")
+                .into_bytes(),
+            der.clone(),
+        ] {
+            let read = private_key(&bytes, "FILE").unwrap();
+            assert_eq!(read.secret_der(), der);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_named_and_nothing_of_it_is_told() {
+        let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let secret = pem.lines().nth(1).unwrap().to_owned();
+        let labelled = |label: &str| pem.replace("PRIVATE KEY", label).into_bytes();
+        let bare: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let legacy = pem
+            .replace(" PRIVATE", " RSA PRIVATE")
+            .replace(&secret, &format!("Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{secret}"));
+        let broken_off = pem.split_once("-----END").unwrap().0.to_owned();
+        let encrypted_der = [b"\x30\x82\x01\x00\x30\x57\x06\x09".as_slice(), &[7; 300]].concat();
+        for (bytes, words) in [
+            (labelled("ENCRYPTED PRIVATE KEY"), "openssl pkey -in FILE -out FILE.plain"),
+            (legacy.into_bytes(), "openssl pkey -in FILE -out FILE.plain"),
+            (encrypted_der, "openssl pkcs8 -inform DER -in FILE -out FILE.pem"),
+            (b"\x30\x82\x01\x00\x02\x01\x03\x30".to_vec(), "openssl pkcs12 -nodes -in FILE"),
+            (certificate().1, "it holds no private key"),
+            (labelled("OPENSSH PRIVATE KEY"), "a key for SSH"),
+            (labelled("DSA PRIVATE KEY"), "a DSA key"),
+            (labelled("PUBLIC KEY"), "a public key"),
+            (certificate().0.into_bytes(), "a certificate and no private key"),
+            (bare.into_bytes(), "put a line -----BEGIN PRIVATE KEY-----"),
+            (broken_off.into_bytes(), "it is cut"),
+            (pem.replace(&secret, "%%%").into_bytes(), "is damaged: copy"),
+            (pem.replace("KEY-----\n", "KEY\n").into_bytes(), "is damaged: copy"),
+            (Vec::new(), "it holds no PEM private key"),
+        ] {
+            let error = private_key(&bytes, "FILE").unwrap_err().to_string();
+            assert!(error.contains(words), "{error}, not {words}");
+            assert!(!error.contains(&secret) && !error.contains('['), "{error}");
         }
     }
 }

@@ -6,7 +6,9 @@ use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 
 use crate::support::Test;
+use crate::support::front::Front;
 use crate::support::peers::Receiver;
+use crate::support::scripted::{Answer, Scripted};
 
 /// Makes certificates in the folder of a test, with RSA keys as vCenter's own authority has them.
 struct Maker<'a>(&'a Test);
@@ -49,6 +51,14 @@ impl Maker<'_> {
     fn request(&self, name: &str) {
         self.openssl(&format!(
             "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /O=Corp/CN={name}"
+        ));
+    }
+
+    /// A certificate for `NAME.key`, which is there, that the authority `by` signed.
+    fn for_key(&self, name: &str, by: &str) {
+        self.openssl(&format!("req -new -key {name}.key -out {name}.csr -subj /O=Corp/CN={name}"));
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {by}.pem -CAkey {by}.key -CAcreateserial -days 30 -out {name}.pem"
         ));
     }
 
@@ -217,4 +227,198 @@ fn renewed_certificates_need_no_restart() {
         server.wait(certificate, |events| events.iter().any(|event| event.key() == i64::from(key)));
     }
     assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+/// Authorities `root` and `clients`, a server's certificate `server`, and `router` for clients, all RSA.
+fn with_clients(maker: &Maker<'_>) {
+    maker.self_signed("root", "/O=Corp/CN=root", "");
+    maker.self_signed("clients", "/O=Corp/CN=clients", "");
+    maker.signed("server", "root", 30, "subjectAltName=IP:127.0.0.1\n");
+    maker.signed("router", "clients", 30, "extendedKeyUsage=clientAuth\n");
+}
+
+fn shown(certificate: &str, key: &str) -> String {
+    format!("ca_file = \"root.pem\"\nclient_cert = \"{certificate}\"\nclient_key = \"{key}\"")
+}
+
+#[test]
+#[ignore = "needs Python's TLS and openssl: run tests/run"]
+fn client_certificates_in_every_form_of_openssl() {
+    let test = Test::new("tls-client");
+    let maker = Maker(&test);
+    with_clients(&maker);
+    maker.openssl("rsa -in router.key -traditional -out pkcs1.key");
+    maker.openssl("pkcs8 -topk8 -nocrypt -in router.key -outform DER -out der.key");
+    maker.openssl("x509 -in router.pem -outform DER -out router.der");
+    maker.openssl("ecparam -name prime256v1 -genkey -out sec1.key");
+    maker.openssl("genpkey -algorithm ED25519 -out edwards.key");
+    for name in ["sec1", "edwards"] {
+        maker.for_key(name, "clients");
+    }
+    for kind in ["router", "pkcs1", "sec1"] {
+        let text = std::fs::read_to_string(test.path(&format!("{kind}.key"))).unwrap();
+        let label = if kind == "router" { "" } else { " EC RSA" };
+        assert!(
+            text.contains("-----BEGIN ") && (label.is_empty() || !text.contains("BEGIN PRIVATE")),
+            "{text}"
+        );
+    }
+    let both = ["router.key", "router.pem"].map(|file| std::fs::read_to_string(test.path(file)).unwrap());
+    test.write("both.pem", &both.concat());
+    let authority = test.path("clients.pem");
+    let demand = ["--client-ca", authority.to_str().unwrap()];
+    for more in [&[][..], &["--tls12"]] {
+        let server = maker.serve("server", &[&demand[..], more].concat());
+        for (certificate, key) in [
+            ("router.pem", "router.key"),
+            ("router.pem", "pkcs1.key"),
+            ("router.pem", "der.key"),
+            ("router.der", "router.key"),
+            ("sec1.pem", "sec1.key"),
+            ("edwards.pem", "edwards.key"),
+            ("both.pem", "both.pem"),
+        ] {
+            accepted(key, check(&test, &server.url, &shown(certificate, key), &[]));
+        }
+        for text in check(&test, &server.url, "ca_file = \"root.pem\"", &[]) {
+            let demands = "the server demands a client certificate: set tls.client_cert and tls.client_key";
+            assert!(text.contains("FAIL") && text.contains(demands), "{more:?}: {text}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Python's TLS and openssl: run tests/run"]
+fn wrong_client_certificates_are_told_with_the_cure() {
+    let test = Test::new("tls-client-wrong");
+    let maker = Maker(&test);
+    with_clients(&maker);
+    maker.signed("stranger", "root", 30, "extendedKeyUsage=clientAuth\n");
+    maker.signed("expired", "clients", -1, "extendedKeyUsage=clientAuth\n");
+    maker.openssl("rsa -aes128 -passout pass:secret -in router.key -out locked.key");
+    maker.openssl("rsa -aes128 -traditional -passout pass:secret -in router.key -out old.key");
+    maker.openssl("ecparam -name secp521r1 -genkey -noout -out p521.key");
+    maker.for_key("p521", "clients");
+    let authority = test.path("clients.pem");
+    for more in [&[][..], &["--tls12"]] {
+        let server =
+            maker.serve("server", &[&["--client-ca", authority.to_str().unwrap()][..], more].concat());
+        for (name, words) in [
+            (
+                "stranger",
+                "the server does not know the authority that signed it (subject O=Corp, CN=stranger",
+            ),
+            ("expired", "it has expired at "),
+        ] {
+            let said = check(&test, &server.url, &shown(&format!("{name}.pem"), &format!("{name}.key")), &[]);
+            for text in said {
+                let refused = format!("the server refuses the client certificate: {words}");
+                assert!(text.contains("FAIL") && text.contains(&refused), "{more:?} {name}: {text}");
+            }
+        }
+    }
+    let configured = |certificate: &str, key: &str| {
+        check(&test, "https://127.0.0.1:1/", &shown(certificate, key), &[]);
+        test.router(&["check"]).stdout
+    };
+    for (certificate, key, words) in [
+        ("stranger.pem", "router.key", "it is not the key of the certificate in "),
+        ("none.pem", "router.key", "none.pem: no such file or directory"),
+        ("router.pem", "none.key", "none.key: no such file or directory"),
+        (
+            "p521.pem",
+            "p521.key",
+            "the router cannot sign with this key (P-521, it has to be RSA of 2048 to 4096 bits",
+        ),
+    ] {
+        let said = configured(certificate, key);
+        assert!(said.contains("FAIL config") && said.contains(words), "{said}");
+    }
+    // The command that the message tells takes the passphrase off.
+    for key in ["locked.key", "old.key"] {
+        let said = configured("router.pem", key);
+        let command = said.split("take it off: openssl ").nth(1).unwrap_or_else(|| panic!("{said}"));
+        let command = command.lines().next().unwrap();
+        maker.openssl(&format!("{command} -passin pass:secret"));
+        let made = command.rsplit('/').next().unwrap();
+        let said = configured("router.pem", made);
+        assert!(said.contains("ok   config"), "{said}");
+    }
+}
+
+#[test]
+#[ignore = "needs the CloudEvents SDK and openssl: run tests/run"]
+fn a_renewed_client_certificate_needs_no_restart() {
+    let test = Test::new("tls-client-renewed");
+    let maker = Maker(&test);
+    with_clients(&maker);
+    maker.signed("ends", "clients", -1, "extendedKeyUsage=clientAuth\n");
+    let authority = test.path("clients.pem");
+    let server = maker.serve("server", &["--client-ca", authority.to_str().unwrap()]);
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    let front =
+        Front::start(&test.path("server.pem"), &test.path("server.key"), &authority, &simulator.url());
+    let take = |name: &str| {
+        for kind in ["pem", "key"] {
+            std::fs::copy(test.path(&format!("{name}.{kind}")), test.path(&format!("own.{kind}"))).unwrap();
+        }
+    };
+    take("ends");
+    let text = format!(
+        "[source.vc]\ntype = \"vcenter\"\naddress = \"{}/sdk\"\nusername = \"{}\"\npassword = \"{}\"\n\
+         [source.vc.tls]\n{tls}\n[processor.sink]\ntype = \"knative\"\nuri = \"{}\"\n[processor.sink.tls]\n{tls}\n",
+        front.url,
+        simulator.username(),
+        simulator.password(),
+        server.url,
+        tls = shown("own.pem", "own.key"),
+    );
+    test.write("router.toml", &text);
+    let mut router = test.start(&["run"]);
+    router.log_line(&["source.vc.tls.client_cert: the certificate in ", "own.pem: it has expired at "]);
+    router.log_line(&["the server refuses the client certificate: it has expired at "]);
+    take("router");
+    router.log_line(&["reading VMware"]);
+    let key = simulator.push(Draft::vm("VmPoweredOnEvent", "web-1", "vm-1"));
+    server.wait("an event", |events| events.iter().any(|event| event.key() == i64::from(key)));
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+#[test]
+#[ignore = "needs openssl: run tests/run"]
+fn every_processor_shows_its_client_certificate() {
+    let test = Test::new("tls-client-processors");
+    let maker = Maker(&test);
+    with_clients(&maker);
+    let authority = test.path("clients.pem");
+    for (settings, body, words) in [
+        ("type = \"knative\"\nuri = \"URL/\"", "", "acknowledged"),
+        ("type = \"http\"\nuri = \"URL/\"", "", "acknowledged"),
+        ("type = \"openfaas\"\naddress = \"URL\"", "[]", "nobody wants VmPoweredOnEvent"),
+        (
+            "type = \"eventbridge\"\nregion = \"eu-central-1\"\nendpoint = \"URL\"\naccess_key_id = \"a\"\n\
+             secret_access_key = \"b\"",
+            r#"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#,
+            "acknowledged",
+        ),
+    ] {
+        let server = Scripted::start(Answer::Page("200 OK", "application/json", body.to_string()));
+        let front = Front::start(&test.path("server.pem"), &test.path("server.key"), &authority, &server.url);
+        let source = "[source.vc]\ntype = \"vcenter\"\naddress = \"a\"\nusername = \"a\"\npassword = \"b\"\n";
+        let processor =
+            format!("[processor.it]\n{}\n[processor.it.tls]\n", settings.replace("URL", &front.url));
+        let send = |tls: &str| {
+            test.write("router.toml", &format!("{source}{processor}{tls}\n"));
+            test.router(&["send"])
+        };
+        let sent = send(&shown("router.pem", "router.key"));
+        let said = format!("{}{}", sent.stdout, sent.stderr);
+        assert!(said.contains(words), "{settings}: {said}");
+        let refused = send("ca_file = \"root.pem\"");
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(
+            refused.code == Some(1) && said.contains("the server demands a client certificate"),
+            "{settings}: {said}"
+        );
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod control;
 pub mod file;
+mod identity;
 pub mod legacy;
 pub(crate) mod load;
 pub(crate) mod names;

@@ -91,6 +91,25 @@ impl Secret {
         self.read_with(&|name| std::env::var(name).ok())
     }
 
+    /// The same, byte for byte, for a certificate or a key.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the variable is not set.
+    pub(crate) fn read_bytes(&self) -> Result<Vec<u8>> {
+        match self.origin() {
+            Secret::File(path) => crate::pem::read_file(&path).context(|| format!("read {}", path.display())),
+            other => other.read().map(String::into_bytes),
+        }
+    }
+
+    /// Its name in commands that a message tells: that of its file.
+    pub(crate) fn file_name(&self) -> String {
+        match self.origin() {
+            Secret::File(path) => path.display().to_string(),
+            _ => "FILE".to_string(),
+        }
+    }
+
     /// The same, with environment variables asked of `environment`.
     pub(crate) fn read_with(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<String> {
         match self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::reader::{Table, Value};
 use super::secret::Secret;
 use super::values::refuse_table;
-use super::{BasicAuth, ConnectionConfig, MetricsConfig, ProcessorConfig, SourceConfig, TlsConfig};
+use super::{BasicAuth, ConnectionConfig, MetricsConfig, ProcessorConfig, SourceConfig, TlsConfig, identity};
 use crate::limits;
 
 /// The kinds of sources and processors that a file can name.
@@ -136,9 +136,19 @@ fn tls(table: &Table<'_>) -> Option<TlsConfig> {
     let pin_sha256 = table.get("pin_sha256", |value| value.list("an array of SHA-256 values", Value::pin));
     let server_name = table.get("server_name", Value::server_name);
     let insecure = table.get("insecure", Value::boolean).unwrap_or_default();
+    let identity = identity::of_table(table);
     if insecure && (table.has("ca_file") || table.has("pin_sha256") || table.has("server_name")) {
-        table.warning("`insecure` accepts every certificate, the other keys have no effect");
+        table.warning(
+            "`insecure` accepts every certificate: `ca_file`, `pin_sha256` and `server_name` decide nothing",
+        );
     }
     let pin_sha256 = pin_sha256.unwrap_or_default();
-    Some(TlsConfig { ca_files, pin_sha256, server_name, insecure, ..TlsConfig::default() })
+    Some(TlsConfig {
+        ca_files,
+        pin_sha256,
+        server_name,
+        insecure,
+        identity: identity?,
+        ..TlsConfig::default()
+    })
 }

@@ -50,7 +50,7 @@ fn odd_files_are_warned_about() {
     assert_eq!(
         warnings,
         [
-            "router.toml:7: source.vc01.tls: `insecure` accepts every certificate, the other keys have no effect",
+            "router.toml:7: source.vc01.tls: `insecure` accepts every certificate: `ca_file`, `pin_sha256` and `server_name` decide nothing",
             "router.toml:12: processor.idle: no route uses it",
             "router.toml:17: route.r.pattern: `detail` is no attribute of a CloudEvent; members of the event stand below `data`",
         ]

@@ -331,7 +331,7 @@ impl<'a> Value<'a> {
 }
 
 /// Whether a path that is meant from the folder of the file leads to nothing.
-fn is_absent(path: &Path) -> bool {
+pub(super) fn is_absent(path: &Path) -> bool {
     let found = std::fs::symlink_metadata(path);
     path.is_relative() && found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

@@ -377,6 +377,9 @@ impl Failure {
                 Ok(connect) => Failure::of_connect(&connect),
                 Err(cause) => match cause.downcast_ref::<WireError>() {
                     Some(WireError::TimedOut(phase)) => timed_out(phase),
+                    Some(WireError::Refused(text)) => {
+                        Failure { unsent: true, ..Failure::new(SendErrorKind::Tls, text) }
+                    }
                     Some(WireError::Stale(text)) => {
                         Failure { stale: true, ..Failure::new(SendErrorKind::Broken, text) }
                     }

@@ -11,6 +11,4 @@ pub mod server;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;
-mod verifier;
 mod wire;
-mod x509;

@@ -10,17 +10,25 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, Der, PrivateKeyDer, ServerName, TrustAnchor};
-use rustls::{CertificateError, ClientConfig, ClientConnection, InvalidMessage, RootCertStore, StreamOwned};
+use rustls::pki_types::{Der, ServerName, TrustAnchor};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
-use super::verifier::{Refusal, Verifier};
 use super::wire::Socket;
-use crate::config::TlsConfig;
+use crate::config::{TlsConfig, TlsIdentity};
 use crate::error::{Context, Error, Result};
+use crate::identity;
 use crate::limits::TLS_SESSIONS_MAX;
-use crate::pem::{certificates, certificates_of, read_bundle};
+use crate::pem::{certificates, certificates_in, certificates_of, private_key, read_bundle};
+
+mod shown;
+mod verifier;
+mod words;
+
+use shown::Shown;
+use verifier::{Refusal, Verifier};
+pub(super) use words::words;
 
 /// Makes TLS connections to one endpoint.
 #[derive(Debug)]
@@ -32,13 +40,42 @@ pub(super) struct Tls {
     trust: Mutex<Trust>,
 }
 
+/// An open connection, and what was shown on it.
+pub(super) struct TlsStream {
+    pub(super) stream: StreamOwned<ClientConnection, Socket>,
+    shown: Arc<Shown>,
+}
+
+impl TlsStream {
+    /// Why the server ended a connection on which it has not answered yet, if an error tells that it did.
+    /// With TLS 1.3 a server judges the client's certificate when the client already speaks.
+    pub(super) fn refusal(&self, error: &io::Error) -> Option<String> {
+        match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+            error @ rustls::Error::AlertReceived(alert) => {
+                Some(self.shown.refusal(*alert).unwrap_or_else(|| words(error)))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What the files held when they were read last, and what was made of it.
 #[derive(Debug)]
 struct Trust {
     files: Files,
     /// Why the files as they are now are not used; it is said once.
     complaint: Option<String>,
-    config: Option<Arc<ClientConfig>>,
+    config: Option<(Arc<ClientConfig>, Arc<Shown>)>,
+}
+
+impl Trust {
+    fn complain(&mut self, error: &Error) {
+        let text = error.to_string();
+        if self.complaint.as_deref() != Some(&text) {
+            log::warn!("{text}: its last good content stays in use");
+            self.complaint = Some(text);
+        }
+    }
 }
 
 /// What can change on disk while the router runs. Empty what the setting does not name.
@@ -46,8 +83,8 @@ struct Trust {
 struct Files {
     // In the order of the setting.
     bundles: Vec<Vec<u8>>,
-    certificate: String,
-    key: String,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
 }
 
 /// The key stays hidden.
@@ -58,27 +95,36 @@ impl std::fmt::Debug for Files {
 }
 
 impl Files {
-    /// Reads them; all can be used.
     fn read(setting: &TlsConfig) -> Result<Files> {
-        let mut files = Files { bundles: Vec::new(), certificate: String::new(), key: String::new() };
-        for path in &setting.ca_files {
-            let bundle = read_bundle(path)?;
-            certificates(path, &bundle)?;
-            files.bundles.push(bundle);
+        let bundles = setting.ca_files.iter().map(|path| read_bundle(path)).collect::<Result<_>>()?;
+        let (certificate, key) = match &setting.identity {
+            None => Default::default(),
+            Some(TlsIdentity { certificate, key }) => (
+                certificate.read_bytes().context(|| "client certificate")?,
+                key.read_bytes().context(|| "key of the client certificate")?,
+            ),
+        };
+        Ok(Files { bundles, certificate, key })
+    }
+
+    /// All of them can be used.
+    fn check(&self, setting: &TlsConfig) -> Result<()> {
+        for (path, bundle) in setting.ca_files.iter().zip(&self.bundles) {
+            certificates(path, bundle)?;
         }
-        if let Some(identity) = &setting.identity {
-            files.certificate = identity.certificate.read().context(|| "client certificate")?;
-            files.key = identity.key.read().context(|| "key of the client certificate")?;
-            files.identity()?;
-        }
-        Ok(files)
+        self.identity(setting).map(|_| ())
     }
 
     /// The client certificate and its key.
-    fn identity(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-        let chain = certificates_of(self.certificate.as_bytes()).context(|| "client certificate")?;
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
-        Ok((chain, key.context(|| "key of the client certificate")?))
+    fn identity(&self, setting: &TlsConfig) -> Result<Option<CertifiedKey>> {
+        let Some(TlsIdentity { certificate, key }) = &setting.identity else { return Ok(None) };
+        let (certificate, key) = (certificate.file_name(), key.file_name());
+        let chain = certificates_in(&self.certificate, &certificate)
+            .context(|| format!("client certificate {certificate}"))?;
+        private_key(&self.key, &key)
+            .and_then(|key| identity::pair(chain, key, &certificate))
+            .context(|| format!("key of the client certificate {key}"))
+            .map(Some)
     }
 }
 
@@ -91,6 +137,7 @@ impl Tls {
     pub(super) fn new(setting: &TlsConfig) -> Result<Tls> {
         let server_name = setting.server_name.as_deref().map(parse_name).transpose()?;
         let files = Files::read(setting)?;
+        files.check(setting)?;
         Ok(Tls {
             setting: setting.clone(),
             server_name,
@@ -101,54 +148,49 @@ impl Tls {
     }
 
     /// Makes the TCP connection a TLS one.
-    pub(super) fn handshake(
-        &self,
-        mut socket: Socket,
-        target: &Endpoint,
-    ) -> Result<StreamOwned<ClientConnection, Socket>, ConnectError> {
+    pub(super) fn handshake(&self, mut socket: Socket, target: &Endpoint) -> Result<TlsStream, ConnectError> {
         let intent = format!("TLS with {target}");
         let failed = |error: Error| ConnectError::new(Stage::Tls, error.context(&intent));
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => parse_name(&target.host).map_err(failed)?,
         };
-        let config = self.config().map_err(failed)?;
+        let (config, shown) = self.config().map_err(failed)?;
         let mut connection =
-            ClientConnection::new(config, name).map_err(|error| failed(Error::new(error.to_string())))?;
+            ClientConnection::new(config, name).map_err(|error| failed(Error::new(words(&error))))?;
         match connection.complete_io(&mut socket) {
-            Ok(_) => Ok(StreamOwned::new(connection, socket)),
-            Err(error) => match handshake_cause(&error) {
-                Some(cause) => Err(failed(Error::new(cause))),
-                None => Err(ConnectError::of_io(Stage::Tls, intent, &error)),
-            },
+            Ok(_) => Ok(TlsStream { stream: StreamOwned::new(connection, socket), shown }),
+            Err(error) => {
+                let error = last_word(&mut connection, &mut socket, error);
+                let has_greeted = connection.negotiated_cipher_suite().is_some();
+                match handshake_cause(&error, has_greeted.then_some(&*shown)) {
+                    Some(cause) => Err(failed(Error::new(cause))),
+                    None => Err(ConnectError::of_io(Stage::Tls, intent, &error)),
+                }
+            }
         }
     }
 
     /// The configuration for the next connection. The files are read each time; while their content
     /// is the same so is the configuration, and sessions can be resumed.
-    fn config(&self) -> Result<Arc<ClientConfig>> {
+    fn config(&self) -> Result<(Arc<ClientConfig>, Arc<Shown>)> {
         let mut trust = crate::sync::lock(&self.trust);
         match Files::read(&self.setting) {
             Ok(files) if files == trust.files => trust.complaint = None,
+            Ok(files) if let Err(error) = files.check(&self.setting) => trust.complain(&error),
             Ok(files) => *trust = Trust { files, complaint: None, config: None },
-            Err(error) => {
-                let text = error.to_string();
-                if trust.complaint.as_deref() != Some(&text) {
-                    log::warn!("{text}: its last good content stays in use");
-                    trust.complaint = Some(text);
-                }
-            }
+            Err(error) => trust.complain(&error),
         }
         if let Some(config) = &trust.config {
             return Ok(config.clone());
         }
-        let made = Arc::new(self.make_config(&trust.files)?);
+        let made = self.make_config(&trust.files)?;
         trust.config = Some(made.clone());
         Ok(made)
     }
 
-    fn make_config(&self, files: &Files) -> Result<ClientConfig> {
-        let TlsConfig { ca_files, ca_text, pin_sha256, insecure, private, identity, .. } = &self.setting;
+    fn make_config(&self, files: &Files) -> Result<(Arc<ClientConfig>, Arc<Shown>)> {
+        let TlsConfig { ca_files, ca_text, pin_sha256, insecure, private, .. } = &self.setting;
         let mut authorities = Vec::new();
         for (path, bundle) in ca_files.iter().zip(&files.bundles) {
             authorities.extend(certificates(path, bundle)?);
@@ -169,23 +211,18 @@ impl Tls {
             }
         };
         let verifier = Verifier::new(&self.setting, authorities, roots, &self.provider)?;
-        let config = ClientConfig::builder_with_provider(self.provider.clone())
+        let shown = Arc::new(Shown::new(files.identity(&self.setting)?));
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .context(|| "TLS")?
+            .map_err(|error| Error::new(words(&error)))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match identity {
-            None => config.with_no_client_auth(),
-            Some(_) => {
-                let (chain, key) = files.identity()?;
-                config.with_client_auth_cert(chain, key).context(|| "client certificate")?
-            }
-        };
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(shown.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // rustls resumes a session only under the verifier that it began with: changed trust means
-        // a full handshake.
+        // rustls resumes a session only under the verifier and the client certificate that it began
+        // with: what changed means a full handshake.
         config.resumption = Resumption::store(self.sessions.clone());
-        Ok(config)
+        Ok((Arc::new(config), shown))
     }
 }
 
@@ -217,8 +254,22 @@ fn system_roots() -> &'static Arc<RootCertStore> {
     })
 }
 
-/// The cause of a failed handshake in words; none if it is one of the connection.
-fn handshake_cause(error: &io::Error) -> Option<String> {
+/// Why the peer no longer takes what we write, if it said so before it closed: else the error itself.
+fn last_word(connection: &mut ClientConnection, socket: &mut Socket, error: io::Error) -> io::Error {
+    if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
+        return error;
+    }
+    while let Ok(1..) = connection.read_tls(socket) {
+        if let Err(said) = connection.process_new_packets() {
+            return io::Error::other(said);
+        }
+    }
+    error
+}
+
+/// The cause of a failed handshake in words; none if it is one of the connection. `shown` is given once
+/// the server has agreed how to speak.
+fn handshake_cause(error: &io::Error, shown: Option<&Shown>) -> Option<String> {
     let Some(error) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) else {
         return (error.kind() == io::ErrorKind::UnexpectedEof)
             .then(|| "the peer closed the connection during the handshake".to_owned());
@@ -230,16 +281,12 @@ fn handshake_cause(error: &io::Error) -> Option<String> {
             None if *cause == CertificateError::BadSignature => {
                 "the server does not prove that it holds the key of its certificate".to_owned()
             }
-            None => format!("certificate refused: {cause}"),
+            None => words(error),
         },
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the peer does not speak TLS on this port: is it one for http://?".to_owned()
+        rustls::Error::AlertReceived(alert) => {
+            shown.and_then(|shown| shown.refusal(*alert)).unwrap_or_else(|| words(error))
         }
-        rustls::Error::AlertReceived(alert) => format!("the peer ended the handshake: alert {alert:?}"),
-        rustls::Error::PeerIncompatible(cause) => {
-            format!("no TLS 1.2 or 1.3 parameters in common: {cause:?}")
-        }
-        other => other.to_string(),
+        other => words(other),
     })
 }
 

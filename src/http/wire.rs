@@ -15,6 +15,7 @@ use socket2::SockRef;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
 use super::fold::Unfolding;
+use super::tls::{TlsStream, words};
 use crate::error::io_text;
 use crate::limits::{HTTP_INPUT_BYTES_MAX, HTTP_OUTPUT_BYTES};
 
@@ -23,6 +24,8 @@ use crate::limits::{HTTP_INPUT_BYTES_MAX, HTTP_OUTPUT_BYTES};
 pub(super) enum WireError {
     /// The peer closed a kept connection before any byte of its answer: it was stale.
     Stale(String),
+    /// The server ended a new connection for what it thinks of the router: no request was processed.
+    Refused(String),
     /// The deadline passed; the phase in words.
     TimedOut(&'static str),
     /// Reset, closed, or TLS broken.
@@ -32,7 +35,9 @@ pub(super) enum WireError {
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WireError::Stale(cause) | WireError::Broken(cause) => f.write_str(cause),
+            WireError::Stale(cause) | WireError::Refused(cause) | WireError::Broken(cause) => {
+                f.write_str(cause)
+            }
             WireError::TimedOut(phase) => write!(f, "timeout while {phase}"),
         }
     }
@@ -120,28 +125,28 @@ impl Write for Socket {
 
 enum Stream {
     Plain(Socket),
-    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
     fn socket(&mut self) -> &mut Socket {
         match self {
             Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &mut tls.sock,
+            Stream::Tls(tls) => &mut tls.stream.sock,
         }
     }
 
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Plain(socket) => socket.read(buf),
-            Stream::Tls(tls) => read_decrypted(tls, buf),
+            Stream::Tls(tls) => read_decrypted(&mut tls.stream, buf),
         }
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Stream::Plain(socket) => socket.write_all(bytes),
-            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+            Stream::Tls(tls) => tls.stream.write_all(bytes).and_then(|()| tls.stream.flush()),
         }
     }
 
@@ -149,7 +154,7 @@ impl Stream {
     fn is_quiet(&mut self) -> bool {
         let tls = match self {
             Stream::Plain(socket) => return is_silent(&socket.tcp),
-            Stream::Tls(tls) => tls,
+            Stream::Tls(tls) => &mut tls.stream,
         };
         loop {
             // Session tickets may arrive at any time; they are no answer.
@@ -212,7 +217,7 @@ impl Wire {
         Wire::new(Stream::Plain(socket))
     }
 
-    pub(super) fn tls(stream: StreamOwned<ClientConnection, Socket>) -> Wire {
+    pub(super) fn tls(stream: TlsStream) -> Wire {
         Wire::new(Stream::Tls(Box::new(stream)))
     }
 
@@ -251,7 +256,14 @@ impl Wire {
             let phase = if self.answered { "reading the answer" } else { "waiting for the answer" };
             return WireError::TimedOut(phase).into();
         }
-        let cause = io_text(self.write_failure.as_ref().unwrap_or(error));
+        if !self.kept
+            && !self.answered
+            && let Stream::Tls(tls) = &self.stream
+            && let Some(refusal) = tls.refusal(error)
+        {
+            return WireError::Refused(refusal).into();
+        }
+        let cause = cause_text(self.write_failure.as_ref().unwrap_or(error));
         if self.kept && !self.answered {
             return WireError::Stale(cause).into();
         }
@@ -315,6 +327,12 @@ impl Transport for Wire {
     fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
+}
+
+/// The error in words, also where it is one of TLS.
+fn cause_text(error: &io::Error) -> String {
+    let of_tls = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    of_tls.map_or_else(|| io_text(error), words)
 }
 
 /// Whether an answer is one of TLS to plain text: its alert, or the page of a server that noticed.

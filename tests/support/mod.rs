@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub mod api;
 pub mod aws;
 pub mod forwarder;
+pub mod front;
 pub mod kubernetes;
 pub mod openfaas;
 pub mod peers;

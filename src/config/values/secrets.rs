@@ -43,11 +43,10 @@ impl<'a> Value<'a> {
                 return None;
             }
         };
-        let is_used = match (self.document().secret_use(), &secret) {
-            (_, Secret::Literal(_)) | (SecretUse::Needed, _) => true,
-            (SecretUse::Checked, Secret::File(path)) => !is_absent_credential(path),
-            (SecretUse::Checked, _) => true,
-            (SecretUse::Unused, _) => false,
+        let is_used = match &secret {
+            Secret::Literal(_) => true,
+            Secret::File(path) => self.is_file_used(path),
+            _ => self.document().secret_use() != SecretUse::Unused,
         };
         if !is_used {
             return Some(self.live(secret));
@@ -66,6 +65,15 @@ impl<'a> Value<'a> {
                 let hint = if is_relative { self.document().relative_hint() } else { String::new() };
                 self.refuse(format!("{error}{hint}"))
             }
+        }
+    }
+
+    /// Whether the command needs what is in a file that may be a secret.
+    pub(in crate::config) fn is_file_used(&self, path: &Path) -> bool {
+        match self.document().secret_use() {
+            SecretUse::Needed => true,
+            SecretUse::Checked => !is_absent_credential(path),
+            SecretUse::Unused => false,
         }
     }
 
@@ -106,20 +114,25 @@ impl<'a> Value<'a> {
     /// Warns about a file that others can read, or that was never filled.
     fn doubt_file(&self, secret: &Secret, text: &str) {
         let Secret::File(path) = secret else { return };
+        self.warn_about_mode(path);
+        if let Some(doubt) = control::placeholder(text).or_else(|| control::wrapped(text)) {
+            self.warning(format!("secret file {}: {doubt}", path.display()));
+        }
+    }
+
+    /// Warns about a file that others can read.
+    pub(in crate::config) fn warn_about_mode(&self, path: &Path) {
         if let Some(mode) = mode_for_others(path).filter(|_| !self.is_pod()) {
             let path = path.display();
             self.warning(format!(
                 "secret file {path} can be read by every user (mode {mode:o}): chmod o= {path}"
             ));
         }
-        if let Some(doubt) = control::placeholder(text).or_else(|| control::wrapped(text)) {
-            self.warning(format!("secret file {}: {doubt}", path.display()));
-        }
     }
 
     /// A path in which `$CREDENTIALS_DIRECTORY` stands for the folder in which systemd puts the
     /// credentials of a unit (systemd.exec(5), LoadCredential).
-    fn secret_path(&self) -> Option<PathBuf> {
+    pub(in crate::config) fn secret_path(&self) -> Option<PathBuf> {
         const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
         let text = self.string_as("a path")?;
         let braced = format!("${{{VARIABLE}}}");

@@ -388,7 +388,7 @@ fn fresh(url: &str) -> Request<'_> {
 #[test]
 fn files_that_are_no_bundle() {
     for (content, text) in [
-        (Some(""), "it holds no PEM certificate"),
+        (Some(""), "it is empty: name the file of a certificate"),
         (Some("-----BEGIN CERTIFICATE-----\nMIIB"), ""),
         (None, "no such file or directory"),
     ] {
@@ -542,12 +542,15 @@ fn authorities_that_others_hand_over_are_trusted_too() {
     assert!(refusal(&private, &one.sign(good())).starts_with("certificate refused: "));
 }
 
-#[test]
-fn client_certificates_are_shown_and_renewed_from_disk() {
-    let (ours, theirs) = (authority("Server CA"), authority("Client CA"));
+/// A server that demands a certificate of `theirs`; what it was shown comes out of the channel.
+fn demanding(
+    ours: &Authority,
+    theirs: &[&Authority],
+    versions: &[&'static SupportedProtocolVersion],
+) -> (TestServer, mpsc::Receiver<Vec<u8>>) {
     let (sender, seen) = mpsc::channel();
     let mut roots = RootCertStore::empty();
-    roots.add(theirs.certificate.der().clone()).unwrap();
+    theirs.iter().for_each(|authority| roots.add(authority.certificate.der().clone()).unwrap());
     let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
         Arc::new(roots),
         Arc::new(default_provider()),
@@ -555,7 +558,7 @@ fn client_certificates_are_shown_and_renewed_from_disk() {
     let identity = ours.sign(good());
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(BOTH)
+        .with_protocol_versions(versions)
         .unwrap()
         .with_client_cert_verifier(verifier.build().unwrap())
         .with_single_cert(vec![identity.der.clone().into()], key)
@@ -567,31 +570,104 @@ fn client_certificates_are_shown_and_renewed_from_disk() {
             stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
         }
     });
-    let place = folder("client-certificate");
-    let (certificate, key) = (place.path().join("tls.crt"), place.path().join("tls.key"));
-    let write = || {
+    (server, seen)
+}
+
+/// The files of a client certificate.
+struct Own {
+    folder: Folder,
+    ours: String,
+}
+
+impl Own {
+    fn new(ours: &Authority) -> Own {
+        Own { folder: folder("client-certificate"), ours: ours.certificate.pem() }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    /// Writes a certificate that `by` signed, and its key; gives the certificate.
+    fn renew(&self, by: &Authority, until: i32) -> Vec<u8> {
         let pair = KeyPair::generate().unwrap();
-        let signed = CertificateParams::new(vec!["router".to_owned()])
-            .unwrap()
-            .signed_by(&pair, &theirs.issuer)
-            .unwrap();
-        std::fs::write(&certificate, signed.pem()).unwrap();
-        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let mut params = CertificateParams::new(vec!["router".to_owned()]).unwrap();
+        params.distinguished_name = common_name("router");
+        params.not_after = date_time_ymd(until, 2, 3);
+        let signed = params.signed_by(&pair, &by.issuer).unwrap();
+        self.write("tls.crt", &signed.pem());
+        self.write("tls.key", &pair.serialize_pem());
         signed.der().to_vec()
+    }
+
+    fn setting(&self) -> TlsConfig {
+        let secret = |name: &str| Secret::File(self.folder.path().join(name));
+        let identity = TlsIdentity { certificate: secret("tls.crt"), key: secret("tls.key") };
+        TlsConfig { identity: Some(identity), ..self.without() }
+    }
+
+    fn without(&self) -> TlsConfig {
+        TlsConfig { ca_text: Some(self.ours.as_str().into()), ..TlsConfig::default() }
+    }
+}
+
+#[test]
+fn client_certificates_are_shown_and_renewed_from_disk() {
+    let (ours, theirs) = (authority("Server CA"), authority("Client CA"));
+    let (server, seen) = demanding(&ours, &[&theirs], BOTH);
+    let own = Own::new(&ours);
+    let first = own.renew(&theirs, 2100);
+    let client = client(own.setting());
+    let shown = || {
+        assert_eq!(send_to(&client, &url(&server)).unwrap().status, 204);
+        seen.recv().unwrap()
     };
-    let first = write();
-    let tls = TlsConfig {
-        ca_text: Some(ours.certificate.pem().into()),
-        identity: Some(TlsIdentity {
-            certificate: Secret::File(certificate.clone()),
-            key: Secret::File(key.clone()),
-        }),
-        ..TlsConfig::default()
-    };
-    let client = client(tls);
-    assert_eq!(send_to(&client, &url(&server)).unwrap().status, 204);
-    assert_eq!(seen.recv().unwrap(), first);
-    let second = write();
-    assert_eq!(send_to(&client, &url(&server)).unwrap().status, 204);
-    assert_eq!(seen.recv().unwrap(), second);
+    assert_eq!(shown(), first);
+    let second = own.renew(&theirs, 2100);
+    assert_eq!(shown(), second);
+    // A certificate whose key is not there yet, half a key, none at all: the last good pair stays.
+    let key = std::fs::read_to_string(own.folder.path().join("tls.key")).unwrap();
+    own.renew(&theirs, 2100);
+    for broken in [&key, &key[..key.len() / 2], ""] {
+        own.write("tls.key", broken);
+        assert_eq!(shown(), second, "{broken:?}");
+    }
+    std::fs::remove_file(own.folder.path().join("tls.crt")).unwrap();
+    assert_eq!(shown(), second);
+    let third = own.renew(&theirs, 2100);
+    assert_eq!(shown(), third);
+}
+
+#[test]
+fn a_server_that_demands_a_certificate_says_so_in_words() {
+    let (ours, theirs, others) = (authority("Server CA"), authority("Client CA"), authority("Other CA"));
+    let more: Vec<Authority> = (0..4).map(|number| authority(&format!("CA {number}"))).collect();
+    for versions in [BOTH, ONLY_12] {
+        let (server, _seen) = demanding(&ours, &[&theirs], versions);
+        let own = Own::new(&ours);
+        let said = |tls: TlsConfig, server: &TestServer| {
+            let error = send_to(&client(tls), &url(server)).unwrap_err();
+            assert_eq!((error.kind, error.unsent), (SendErrorKind::Tls, true), "{error}");
+            error.to_string()
+        };
+        let text = said(own.without(), &server);
+        let demand = "the server demands a client certificate: set tls.client_cert and tls.client_key; it accepts \
+                      those of C=DE, CN=Client CA";
+        assert!(text.ends_with(demand), "{text}");
+        own.renew(&others, 2100);
+        let text = said(own.setting(), &server);
+        let description =
+            "subject C=DE, CN=router, issuer C=DE, CN=Other CA, valid until 2100-02-03T00:00:00Z";
+        let refused = "the server refuses the client certificate: ";
+        assert!(text.contains(refused) && text.contains(description), "{text}");
+        assert!(text.ends_with("; it accepts those of C=DE, CN=Client CA)"), "{text}");
+        own.renew(&theirs, 2021);
+        let text = said(own.setting(), &server);
+        assert!(text.contains(&format!("{refused}it has expired at 2021-02-03T00:00:00Z (")), "{text}");
+
+        let all: Vec<&Authority> = more.iter().collect();
+        let (server, _seen) = demanding(&ours, &all, versions);
+        let text = said(own.without(), &server);
+        assert!(text.contains("or C=DE, CN=CA 2 or 1 others"), "{text}");
+    }
 }

@@ -24,6 +24,7 @@ def main():
     parser.add_argument("--tls", action="store_true", help="HTTPS, with a certificate authority of its own")
     parser.add_argument("--certificate", help="HTTPS, with the chain in this PEM file")
     parser.add_argument("--key", help="the key of the certificate, a PEM file")
+    parser.add_argument("--client-ca", help="demand a client certificate that this PEM file's authority signed")
     parser.add_argument("--tls12", action="store_true", help="TLS 1.2 at most")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--status", default="", help="answers of the first requests, such as 503,429; then 204")
@@ -41,6 +42,9 @@ def main():
             context.load_cert_chain(arguments.certificate, arguments.key)
         else:
             context, started["certificate"] = tls_of("127.0.0.1")
+        if arguments.client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(arguments.client_ca)
         if arguments.tls12:
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

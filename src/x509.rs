@@ -1,23 +1,48 @@
 //! What a person needs to know about a certificate, read leniently: a certificate that strict
 //! readers refuse (version 1, odd extensions) is just the one that must be described.
 //!
-//! The fields are those of RFC 5280 section 4.1 in their order; extensions are not looked at.
+//! The fields are those of RFC 5280 section 4.1 in their order. Pure.
 
 use jiff::Timestamp;
 
 /// The readable part of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Certificate<'a> {
-    pub(super) issuer: String,
-    pub(super) not_before: Option<Timestamp>,
-    pub(super) not_after: Option<Timestamp>,
-    pub(super) subject: String,
+pub(crate) struct Certificate<'a> {
+    pub(crate) issuer: String,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) not_after: Option<Timestamp>,
+    pub(crate) subject: String,
     /// The whole element SubjectPublicKeyInfo.
-    pub(super) public_key_info: &'a [u8],
+    pub(crate) public_key_info: &'a [u8],
+}
+
+/// The kind of a key, as people call it: `RSA 2048`, `P-256`, `Ed25519`; of a SubjectPublicKeyInfo.
+pub(crate) fn key_kind(info: &[u8]) -> Option<String> {
+    let (algorithm, key) = public_key(info)?;
+    let mut algorithm = Reader(algorithm);
+    let kind = match algorithm.take(OBJECT_ID)? {
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1 | 10] => {
+            let modulus = Reader(Reader(key).take(SEQUENCE)?).take(INTEGER)?;
+            let digits = modulus.iter().skip_while(|byte| **byte == 0).count();
+            return Some(format!("RSA {}", digits * 8));
+        }
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1] => match algorithm.take(OBJECT_ID) {
+            Some([0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]) => "P-256",
+            Some([0x2b, 0x81, 4, 0, 34]) => "P-384",
+            Some([0x2b, 0x81, 4, 0, 35]) => "P-521",
+            Some([0x2b, 0x81, 4, 0, 10]) => "secp256k1",
+            _ => "of another elliptic curve",
+        },
+        [0x2b, 0x65, 112] => "Ed25519",
+        [0x2b, 0x65, 113] => "Ed448",
+        [0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1] => "DSA",
+        _ => "of another kind",
+    };
+    Some(kind.to_owned())
 }
 
 /// The algorithm identifier (contents) and the key bits of a SubjectPublicKeyInfo.
-pub(super) fn public_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn public_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut info = Reader(Reader(info).take(SEQUENCE)?);
     let algorithm = info.take(SEQUENCE)?;
     // The first byte counts unused bits: none in a key.
@@ -28,8 +53,14 @@ pub(super) fn public_key(info: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl<'a> Certificate<'a> {
+    /// Whose it is, who signed it, and until when it is valid.
+    pub(crate) fn description(&self) -> String {
+        let end = self.not_after.map_or("unknown".into(), |end| end.to_string());
+        format!("subject {}, issuer {}, valid until {end}", self.subject, self.issuer)
+    }
+
     /// None if it is not a certificate at all.
-    pub(super) fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
+    pub(crate) fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         let mut tbs = Reader(Reader(Reader(der).take(SEQUENCE)?).take(SEQUENCE)?);
         let _version = tbs.take(CONTEXT_0);
         let _serial = tbs.take(INTEGER)?;
@@ -46,6 +77,7 @@ impl<'a> Certificate<'a> {
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
+const OBJECT_ID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const CONTEXT_0: u8 = 0xa0;
@@ -79,6 +111,11 @@ impl<'a> Reader<'a> {
         }
         self.element().map(|(_, contents, _)| contents)
     }
+}
+
+/// The element of a distinguished name as `C=US, O=Example, CN=host`.
+pub(crate) fn distinguished_name(element: &[u8]) -> Option<String> {
+    name(Reader(element).take(SEQUENCE)?)
 }
 
 /// A distinguished name as `C=US, O=Example, CN=host`.

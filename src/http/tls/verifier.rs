@@ -13,9 +13,10 @@ use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, Uni
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
-use super::x509::{self, Certificate};
+use super::words::{of_certificate, words};
 use crate::config::TlsConfig;
-use crate::error::{Context, Result};
+use crate::error::{Error, Result};
+use crate::x509::{self, Certificate};
 
 /// Judges certificates by pins, by the certificates of `ca_file`, and by trusted roots.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Verifier {
             None
         } else {
             let builder = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
-            Some(builder.build().context(|| "trusted certificates")?)
+            Some(builder.build().map_err(|_| Error::new("none of the trusted certificates can be used"))?)
         };
         Ok(Verifier {
             insecure: setting.insecure,
@@ -185,7 +186,7 @@ impl Doubt {
                 return ("no trusted authority is known on this machine".into(), cure);
             }
             Doubt::Chain(rustls::Error::InvalidCertificate(error)) => error,
-            Doubt::Chain(error) => return (error.to_string(), PIN.into()),
+            Doubt::Chain(error) => return (words(error), PIN.into()),
         };
         match error {
             CertificateError::UnknownIssuer => (
@@ -211,16 +212,10 @@ impl Doubt {
                 "it is not valid yet".into(),
                 format!("correct this machine's clock ({}), or {PIN}", now_text()),
             ),
-            CertificateError::BadEncoding => ("it is not well formed".into(), PIN.into()),
-            CertificateError::Other(OtherError(cause)) => match cause.to_string().as_str() {
-                "CaUsedAsEndEntity" => (
-                    "it is that of an authority (CA:TRUE), not of a server".into(),
-                    format!("set tls.ca_file to this very certificate, or {PIN}"),
-                ),
-                "UnsupportedCertVersion" => ("its X.509 version is not 3".into(), PIN.into()),
-                other => (other.to_owned(), PIN.into()),
-            },
-            other => (other.to_string(), PIN.into()),
+            CertificateError::Other(OtherError(cause)) if cause.to_string() == "CaUsedAsEndEntity" => {
+                (of_certificate(error).into(), format!("set tls.ca_file to this very certificate, or {PIN}"))
+            }
+            other => (of_certificate(other).into(), PIN.into()),
         }
     }
 }
@@ -244,10 +239,7 @@ impl Refusal {
     fn new(doubt: &Doubt, leaf: &[u8], pin: &[u8; 32], name: &ServerName<'_>) -> Refusal {
         let (reason, cure) = doubt.explain(name);
         let offered = match Certificate::read(leaf) {
-            Some(certificate) => {
-                let end = certificate.not_after.map_or("unknown".into(), |end| end.to_string());
-                format!("subject {}, issuer {}, valid until {end}", certificate.subject, certificate.issuer)
-            }
+            Some(certificate) => certificate.description(),
             None => "not readable".to_owned(),
         };
         let pin: Vec<_> = pin.iter().map(|byte| format!("{byte:02X}")).collect();
