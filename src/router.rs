@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use jiff::Timestamp;
 
 use crate::config::RouteConfig;
@@ -16,24 +16,39 @@ use crate::observe::server::PageServer;
 use crate::observe::snapshot::About;
 use crate::observe::status;
 use crate::observe::systemd::ServiceManager;
-use crate::pipeline::{Exit, Role, Route, RouteParts};
+use crate::pipeline::view::View;
+use crate::pipeline::{Exit, Route, RouteParts};
 use crate::position::Positions;
 use crate::position::file::{CheckpointFile, FilePositions};
 use crate::position::lock::StateLock;
+use crate::position::tenure::Unshared;
 use crate::stop::Stop;
 
-/// All routes of a configuration, running.
+mod slot;
+
+use slot::Slot;
+
+/// All routes of a configuration, each in a slot of its own.
 pub(crate) struct Router {
-    routes: Vec<Route>,
+    slots: Vec<Slot>,
+    // A thread tells its end here, once.
+    exit: Sender<Exit>,
     exits: Receiver<Exit>,
-    // The threads of each route that have not ended.
-    running: Vec<Vec<Role>>,
+    commands: Receiver<Command>,
     grace: Duration,
     registry: Arc<Registry>,
     // The last to stop: dropping it stops it.
     page: Option<PageServer>,
     // Held as long as the router runs.
     _lock: Option<StateLock>,
+}
+
+/// What a slot is told while the others go on.
+pub(crate) enum Command {
+    /// Start this route in it, after the one that runs there.
+    Start(usize, Box<RouteParts>),
+    /// Let its route come to an end.
+    Drain(usize),
 }
 
 impl Router {
@@ -71,24 +86,18 @@ impl Router {
 
     fn of_parts(parts: Vec<RouteParts>, grace: Duration, registry: Arc<Registry>) -> Result<Router> {
         let threads = parts.iter().map(|parts| Route::threads_max(&parts.config)).sum();
-        let (sender, exits) = bounded(threads);
-        let (routes, running) = (Vec::new(), Vec::new());
-        let mut router = Router { routes, exits, running, grace, registry, page: None, _lock: None };
+        let slot = |(index, parts): (usize, &RouteParts)| Slot::new(index, &parts.config.name);
+        let slots = parts.iter().enumerate().map(slot).collect();
+        let (exit, exits) = bounded(threads);
+        let (commands, page, _lock) = (never(), None, None);
+        let mut router = Router { slots, exit, exits, commands, grace, registry, page, _lock };
         for (index, parts) in parts.into_iter().enumerate() {
-            announce(&parts.about);
-            match Route::start(index, parts, &sender) {
-                Ok(route) => {
-                    router.running.push(route.roles());
-                    router.routes.push(route);
-                }
-                Err(error) => {
-                    let _ = router.shut_down();
-                    return Err(error);
-                }
+            if let Err(error) = router.obey(Command::Start(index, Box::new(parts))) {
+                let _ = router.shut_down();
+                return Err(error);
             }
         }
-        let views = router.routes.iter().map(|route| Arc::new(route.view()) as Arc<dyn Watched>);
-        router.registry.run(views.collect());
+        router.show();
         Ok(router)
     }
 
@@ -98,14 +107,37 @@ impl Router {
     /// When a thread ended that must not (the process should end and be started again), or a last
     /// checkpoint could not be written.
     pub(crate) fn run(mut self, stop: &Stop, mut manager: ServiceManager) -> Result<()> {
+        let watched = self.watch(stop, &mut manager);
+        if let Err(error) = &watched {
+            log::error!("{error}; stopping");
+        }
+        manager.stopping(self.grace + CHECKPOINTER_END_MAX);
+        first(watched, self.shut_down())
+    }
+
+    fn watch(&mut self, stop: &Stop, manager: &mut ServiceManager) -> Result<()> {
         let mut summary_due = Instant::now() + SUMMARY_INTERVAL;
-        let failure = loop {
+        loop {
             let tick = summary_due.saturating_duration_since(Instant::now()).min(manager.interval());
             let tick = self.page.as_ref().and_then(PageServer::wait).map_or(tick, |wait| tick.min(wait));
+            let tick = self.until_due().map_or(tick, |wait| tick.min(wait));
             select! {
-                recv(stop.channel()) -> _ => break None,
-                recv(self.exits) -> exit => break Some(self.unexpected(exit.ok())),
+                recv(stop.channel()) -> _ => return Ok(()),
+                recv(self.exits) -> exit => if let Ok(exit) = exit {
+                    self.exited(exit)?;
+                },
+                recv(self.commands) -> command => match command {
+                    Ok(command) => {
+                        self.obey(command)?;
+                        self.show();
+                    }
+                    // Nobody commands any more.
+                    Err(_) => self.commands = never(),
+                },
                 default(tick) => manager.tell(|| self.registry.snapshot()),
+            }
+            if self.step()? {
+                self.show();
             }
             if let Some(page) = &mut self.page {
                 page.retry();
@@ -114,126 +146,93 @@ impl Router {
                 self.summarize();
                 summary_due += SUMMARY_INTERVAL;
             }
-        };
-        if let Some(error) = &failure {
-            log::error!("{error}; stopping");
         }
-        manager.stopping(self.grace + CHECKPOINTER_END_MAX);
-        match (failure, self.shut_down()) {
-            (Some(error), ending) => {
-                let _ = ending.inspect_err(|error| log::error!("{error}"));
-                Err(error)
+    }
+
+    /// The routes that run, for whoever watches.
+    pub(crate) fn views(&self) -> Vec<View> {
+        self.slots.iter().filter_map(Slot::view).collect()
+    }
+
+    fn obey(&mut self, command: Command) -> Result<()> {
+        match command {
+            Command::Start(index, parts) => self.slots[index].start(parts, self.grace, &self.exit),
+            Command::Drain(index) => {
+                self.slots[index].drain(Instant::now(), self.grace);
+                Ok(())
             }
-            (None, ending) => ending,
         }
     }
 
-    /// The routes, for whoever watches.
-    pub(crate) fn routes(&self) -> &[Route] {
-        &self.routes
+    fn exited(&mut self, exit: Exit) -> Result<()> {
+        self.slots[exit.slot].exited(exit, Instant::now(), self.grace)
     }
 
-    fn unexpected(&mut self, exit: Option<Exit>) -> Error {
-        let Some(mut exit) = exit else { return Error::new("all threads are gone") };
-        forget(&mut self.running, &exit);
-        exit.failure.get_or_insert_with(|| Error::new("it ended without being told to"));
-        self.failure(exit).unwrap_or_else(|| Error::new("a thread ended"))
+    // Goes on where a route is on its way down, and starts what waits for its end. True when there are
+    // other routes than before.
+    fn step(&mut self) -> Result<bool> {
+        let mut has_changed = false;
+        for slot in &mut self.slots {
+            has_changed |= slot.step(Instant::now())?;
+            if let Some(parts) = slot.take_next() {
+                slot.start(parts, self.grace, &self.exit)?;
+                has_changed = true;
+            }
+        }
+        Ok(has_changed)
     }
 
-    fn failure(&self, exit: Exit) -> Option<Error> {
-        let name = self.routes[exit.route].name();
-        let role = format!("{:?}", exit.role).to_lowercase();
-        exit.failure.map(|error| error.context(format!("route {name}: {role}")))
+    fn until_due(&self) -> Option<Duration> {
+        let due = self.slots.iter().filter_map(Slot::due).min();
+        due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
     /// Stops reading, lets deliveries in flight finish for the time of grace, writes the last
     /// checkpoints. The error is the first that came meanwhile.
     fn shut_down(mut self) -> Result<()> {
-        let mut result = Ok(());
         self.registry.stop();
-        for route in &self.routes {
-            route.stop();
+        let mut result = Ok(());
+        for index in 0..self.slots.len() {
+            result = first(result, self.obey(Command::Drain(index)));
         }
-        let mut running = std::mem::take(&mut self.running);
-        let deadline = Instant::now() + self.grace;
-        let is_busy = |roles: &[Vec<Role>]| roles.iter().flatten().any(|role| *role != Role::Checkpointer);
-        while is_busy(&running) && Instant::now() < deadline {
-            let tick = (deadline - Instant::now()).min(SHUTDOWN_PROGRESS_INTERVAL);
+        loop {
+            for slot in &mut self.slots {
+                result = first(result, slot.step(Instant::now()).map(|_| ()));
+            }
+            if self.slots.iter().all(Slot::has_ended) {
+                return result;
+            }
+            let tick = self.until_due().unwrap_or_default().min(SHUTDOWN_PROGRESS_INTERVAL);
             match self.exits.recv_timeout(tick) {
-                Ok(exit) => {
-                    forget(&mut running, &exit);
-                    result = self.conclude(exit, result);
-                }
-                Err(_) => self.say_awaited(&running),
+                Ok(exit) => result = first(result, self.exited(exit)),
+                Err(_) => self.slots.iter().for_each(Slot::say_awaited),
             }
-        }
-        if is_busy(&running) {
-            log::warn!("the time of grace is over: what is still in flight is given up");
-        }
-        for route in &self.routes {
-            route.close();
-            route.end_checkpointer();
-        }
-        let deadline = Instant::now() + CHECKPOINTER_END_MAX;
-        while running.iter().flatten().any(|role| *role == Role::Checkpointer) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(exit) = self.exits.recv_timeout(left) else {
-                return Err(Error::new(
-                    "the last checkpoint could not be written in time: events may be repeated",
-                ));
-            };
-            forget(&mut running, &exit);
-            result = self.conclude(exit, result);
-        }
-        result
-    }
-
-    // A thread has ended while all are to end.
-    fn conclude(&self, exit: Exit, before: Result<()>) -> Result<()> {
-        match (self.failure(exit), before) {
-            (Some(error), Ok(())) => Err(error),
-            (Some(error), before) => {
-                log::error!("{error}");
-                before
-            }
-            (None, before) => before,
         }
     }
 
-    fn say_awaited(&self, running: &[Vec<Role>]) {
-        for (route, roles) in self.routes.iter().zip(running) {
-            let count = |wanted| roles.iter().filter(|role| **role == wanted).count();
-            let (workers, pollers) = (count(Role::Worker), count(Role::Poller));
-            if 0 < workers + pollers {
-                log::info!(
-                    "route {}: stopping; waiting for {workers} deliveries and {pollers} calls to the source",
-                    route.name()
-                );
-            }
-        }
+    fn show(&self) {
+        let views = self.views().into_iter().map(|view| Arc::new(view) as Arc<dyn Watched>);
+        self.registry.run(views.collect());
     }
 
     fn summarize(&self) {
-        for route in &self.routes {
-            let line = status::summary(&route.view().snapshot(), Timestamp::now());
-            log::info!(target: &format!("route {}", route.name()), "{line}");
+        for view in self.views() {
+            let route = view.snapshot();
+            let line = status::summary(&route, Timestamp::now());
+            log::info!(target: &format!("route {}", route.about.route), "{line}");
         }
     }
 }
 
-/// Says where a route comes from and goes to, in the words of the Go router.
-fn announce(about: &About) {
-    let who = format!("route {}", about.route);
-    let (address, sink) = (about.source_address.as_str(), about.processor_address.as_str());
-    log::info!(target: who.as_str(), address; "connecting to {}", about.source_product);
-    if let Some(product) = about.processor_product {
-        log::info!(target: who.as_str(), sink; "created {product} processor");
-    }
-}
-
-fn forget(running: &mut [Vec<Role>], exit: &Exit) {
-    if let Some(place) = running[exit.route].iter().position(|role| *role == exit.role) {
-        running[exit.route].swap_remove(place);
+// The first error counts, the second is only logged.
+fn first(before: Result<()>, then: Result<()>) -> Result<()> {
+    match (before, then) {
+        (Ok(()), then) => then,
+        (before, Ok(())) => before,
+        (before, Err(error)) => {
+            log::error!("{error}");
+            before
+        }
     }
 }
 
@@ -267,6 +266,7 @@ pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> 
         overlap: source.overlap,
         processor: processor.make(&route.name, source.checkpoint)?,
         positions: positions.map(|positions| Box::new(positions) as Box<dyn Positions>),
+        tenure: Arc::new(Unshared),
         letters_dir: state_dir.map(Path::to_path_buf),
     })
 }
@@ -285,3 +285,6 @@ impl From<Error> for StartError {
         StartError { error, may_pass: false }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ use event_router::http::server::{Answer, Reply, Server, ServerSettings};
 use event_router::observe::registry::Registry;
 use event_router::observe::server::ObserveServer;
 use event_router::observe::snapshot::About;
-use event_router::pipeline::{Route, RouteParts};
+use event_router::pipeline::{Exits, Route, RouteParts};
+use event_router::position::tenure::Unshared;
 use event_router::processor::stdout::Stdout;
 use event_router::source::vcenter::StallTiming;
 use event_router::source::vcenter::Vcenter;
@@ -198,9 +199,10 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         overlap: std::time::Duration::from_secs(600),
         processor: Arc::new(Stdout::new()),
         positions: None,
+        tenure: Arc::new(Unshared),
         letters_dir: None,
     };
-    let route = Route::start(0, parts, &exits).unwrap();
+    let route = Route::start(parts, &Exits::of_slot(0, 1, exits)).unwrap();
     let registry = Arc::new(Registry::new());
     let metrics = MetricsConfig { bind: "127.0.0.1:0".into(), auth: None };
     let server = ObserveServer::start(&metrics, registry.clone()).unwrap();

@@ -54,11 +54,11 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
     checkpoint::checkpoint(&config, None, &Action::Set { time: begin, force: true })?;
     run::watch_signals(source.clone())?;
     let router = Router::start(&config)?;
-    let [route] = router.routes() else { return Err(Error::new("the demo has one route").into()) };
+    let [view] = &router.views()[..] else { return Err(Error::new("the demo has one route").into()) };
     let mut producer = Producer {
         simulator: &simulator,
         stream,
-        view: route.view(),
+        view: view.clone(),
         options: *options,
         made: backlog as u64,
     };

@@ -71,7 +71,7 @@ pub(super) fn replay(
     let (end, stop) = stop_signal();
     run::watch_signals(end.clone())?;
     let router = Router::of(vec![parts], config.shutdown_grace).map_err(refused)?;
-    let view = router.routes()[0].view();
+    let view = router.views().remove(0);
     let is_done = || span_ended.is_stopped() && view.snapshot().outstanding == 0;
     let views = if options.dry_run { vec![view.clone()] } else { Vec::new() };
     run_with(router, &stop, &end, || printing::watch(&views, &stop, is_done))?;

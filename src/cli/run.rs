@@ -34,8 +34,8 @@ pub(super) fn run(
     log::info!(
         "event-router {} started: {} {} from {}",
         env!("CARGO_PKG_VERSION"),
-        router.routes().len(),
-        if router.routes().len() == 1 { "route" } else { "routes" },
+        config.routes.len(),
+        if config.routes.len() == 1 { "route" } else { "routes" },
         config.file.display()
     );
     router.run(&stop, ServiceManager::from_environment())?;

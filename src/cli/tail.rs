@@ -60,7 +60,7 @@ pub(super) fn tail(
     let (end, stop) = stop_signal();
     run::watch_signals(end.clone())?;
     let router = Router::start(&config)?;
-    let views: Vec<_> = router.routes().iter().map(|route| route.view()).collect();
+    let views = router.views();
     run_with(router, &stop, &end, || printing::watch(&views, &stop, || false))
 }
 

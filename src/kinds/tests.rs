@@ -33,7 +33,7 @@ fn a_source_is_one_file_and_one_row() {
     config.sources[0].settings.probe(&mut |finding| found.push(finding));
     assert_eq!(found, [Finding::Good("counts to 5".to_string())]);
     let router = Router::start(&config).unwrap();
-    let view = router.routes()[0].view();
+    let view = router.views().remove(0);
     let end = Instant::now() + std::time::Duration::from_secs(30);
     while view.snapshot().counts.delivered < 5 {
         assert!(Instant::now() < end, "{:?}", view.snapshot());

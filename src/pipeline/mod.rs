@@ -25,8 +25,9 @@ use crate::event::Event;
 use crate::observe::incident::Incident;
 use crate::observe::snapshot::About;
 use crate::observe::stats::{Pulse, RouteStats};
-use crate::position::Positions;
 use crate::position::checkpointer::{self, Moving, Snapshot};
+use crate::position::tenure::Tenure;
+use crate::position::{Positions, SaveError};
 use crate::processor::Processor;
 use crate::source::Source;
 use crate::stop::{Stop, StopSource, stop_signal};
@@ -75,19 +76,50 @@ pub struct RouteParts {
     pub processor: Arc<dyn Processor>,
     /// What keeps its position, if anything does.
     pub positions: Option<Box<dyn Positions>>,
+    /// The right to it.
+    pub tenure: Arc<dyn Tenure>,
     /// The folder of its dead letters; without one they are lost, and it is at-most-once.
     pub letters_dir: Option<PathBuf>,
+}
+
+/// Where the ends of a route's threads are told.
+#[derive(Clone, Debug)]
+pub struct Exits {
+    slot: usize,
+    generation: u64,
+    sender: Sender<Exit>,
+}
+
+impl Exits {
+    /// Those of the route that runs as this generation of this slot. A thread that ends waits until there
+    /// is room for the news.
+    pub fn of_slot(slot: usize, generation: u64, sender: Sender<Exit>) -> Exits {
+        Exits { slot, generation, sender }
+    }
 }
 
 /// A thread of a route has come to its end.
 #[derive(Debug)]
 pub struct Exit {
-    /// The route's place in the list of routes.
-    pub(crate) route: usize,
+    /// The place of its route in the process.
+    pub(crate) slot: usize,
+    /// The how-many-eth route of this place it belongs to.
+    pub(crate) generation: u64,
     /// What the thread did.
     pub(crate) role: Role,
-    /// Why, if not because it was told to.
-    pub(crate) failure: Option<Error>,
+    /// Why it ended.
+    pub(crate) cause: ExitCause,
+}
+
+/// Why a thread of a route has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ExitCause {
+    /// It was told to, or nothing more is to be done.
+    Told,
+    /// The right to the route is lost.
+    TenureLost,
+    /// It could not go on.
+    Failed(Error),
 }
 
 /// The threads of a route.
@@ -130,16 +162,16 @@ struct Shared {
     filter_incident: Incident,
     clock_incident: Incident,
     repeat_incident: Incident,
+    tenure: Arc<dyn Tenure>,
     stop: Stop,
 }
 
 impl Route {
-    /// Reads the checkpoint and starts the threads. Every thread's end is told on `exits`, which
-    /// must have room for all of them ([`Route::threads_max`]).
+    /// Reads the checkpoint and starts the threads. Every thread's end is told on `exits`.
     ///
     /// # Errors
     /// When there are checkpoints and none can be used.
-    pub fn start(index: usize, parts: RouteParts, exits: &Sender<Exit>) -> Result<Route> {
+    pub fn start(parts: RouteParts, exits: &Exits) -> Result<Route> {
         let RouteParts {
             config,
             mut source,
@@ -148,6 +180,7 @@ impl Route {
             overlap,
             processor,
             mut positions,
+            tenure,
             letters_dir,
         } = parts;
         let who = format!("route {}", config.name);
@@ -174,6 +207,7 @@ impl Route {
             clock_incident: Incident::new(who.as_str()),
             repeat_incident: Incident::new(who.as_str()),
             filter: Filter::new(&config.types, config.pattern.clone()),
+            tenure,
             stop: stop_seen,
             who,
             config,
@@ -191,16 +225,18 @@ impl Route {
         if let Some(mut positions) = positions {
             let shared = shared.clone();
             let body = move |pulse: &Pulse| {
-                checkpointer::run(shared.as_ref(), &shared.who, positions.as_mut(), &end_seen, pulse)
+                let (positions, tenure) = (positions.as_mut(), shared.tenure.as_ref());
+                match checkpointer::run(shared.as_ref(), &shared.who, positions, tenure, &end_seen, pulse) {
+                    Ok(()) => ExitCause::Told,
+                    Err(SaveError::Lost) => ExitCause::TenureLost,
+                    Err(SaveError::Broken(error)) => ExitCause::Failed(error),
+                }
             };
-            route.spawn(index, Role::Checkpointer, exits, body)?;
+            route.spawn(Role::Checkpointer, exits, body)?;
         }
-        route.spawn_workers(index, &processor, exits)?;
-        let body = move |pulse: &Pulse| {
-            poller::run(&shared, source.as_mut(), start, feed, pulse);
-            Ok(())
-        };
-        route.spawn(index, Role::Poller, exits, body)?;
+        route.spawn_workers(&processor, exits)?;
+        let body = move |pulse: &Pulse| poller::run(&shared, source.as_mut(), start, feed, pulse);
+        route.spawn(Role::Poller, exits, body)?;
         Ok(route)
     }
 
@@ -239,34 +275,20 @@ impl Route {
         self.view.clone()
     }
 
-    /// Its name.
-    pub(crate) fn name(&self) -> &str {
-        &self.shared.config.name
-    }
-
-    fn spawn_workers(
-        &mut self,
-        route: usize,
-        processor: &Arc<dyn Processor>,
-        exits: &Sender<Exit>,
-    ) -> Result<()> {
+    fn spawn_workers(&mut self, processor: &Arc<dyn Processor>, exits: &Exits) -> Result<()> {
         for _ in 0..self.shared.config.workers {
             let (shared, processor) = (self.shared.clone(), processor.clone());
-            let body = move |pulse: &Pulse| {
-                worker::run(&shared, &processor, pulse);
-                Ok(())
-            };
-            self.spawn(route, Role::Worker, exits, body)?;
+            let body = move |pulse: &Pulse| worker::run(&shared, &processor, pulse);
+            self.spawn(Role::Worker, exits, body)?;
         }
         Ok(())
     }
 
     fn spawn(
         &mut self,
-        route: usize,
         role: Role,
-        exits: &Sender<Exit>,
-        body: impl FnOnce(&Pulse) -> Result<()> + Send + 'static,
+        exits: &Exits,
+        body: impl FnOnce(&Pulse) -> ExitCause + Send + 'static,
     ) -> Result<()> {
         let prefix = match role {
             Role::Poller => "poll",
@@ -277,15 +299,13 @@ impl Route {
         let name = format!("{prefix}:{}", self.shared.config.name);
         let pulse = Arc::new(Pulse::new());
         let watched = pulse.clone();
-        let mut notice = Notice { exits: exits.clone(), exit: Some(Exit { route, role, failure: None }) };
+        let exits = exits.clone();
         std::thread::Builder::new()
             .name(name)
             .stack_size(crate::limits::THREAD_STACK_BYTES)
             .spawn(move || {
-                let failure = body(&pulse).err();
-                if let Some(exit) = &mut notice.exit {
-                    exit.failure = failure;
-                }
+                let mut notice = Notice { exits, role, cause: None };
+                notice.cause = Some(body(&pulse));
             })
             .context(|| format!("{}: start a thread", self.shared.who))?;
         self.view.pulses.push((role, watched));
@@ -295,18 +315,18 @@ impl Route {
 
 // Tells the end of a thread however it ends, so that none vanishes unseen.
 struct Notice {
-    exits: Sender<Exit>,
-    exit: Option<Exit>,
+    exits: Exits,
+    role: Role,
+    cause: Option<ExitCause>,
 }
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        if let Some(mut exit) = self.exit.take() {
-            if std::thread::panicking() {
-                exit.failure = Some(Error::new("a thread panicked; this is a fault of the router"));
-            }
-            let _ = self.exits.try_send(exit);
-        }
+        let panicked = || ExitCause::Failed(Error::new("a thread panicked; this is a fault of the router"));
+        let cause = self.cause.take().unwrap_or_else(panicked);
+        let (slot, generation) = (self.exits.slot, self.exits.generation);
+        // Nobody may be left to hear it.
+        let _ = self.exits.sender.send(Exit { slot, generation, role: self.role, cause });
     }
 }
 

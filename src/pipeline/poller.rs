@@ -12,11 +12,11 @@ use crate::limits::{
     ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT, REPEATED_PAGES_MAX,
 };
 use crate::observe::stats::Pulse;
-use crate::pipeline::Shared;
 use crate::pipeline::batch::{Entry, Feed};
 use crate::pipeline::clock::{Look, SourceClock};
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::recent::Recent;
+use crate::pipeline::{ExitCause, Shared};
 use crate::position::Standing;
 use crate::position::progress::Progress;
 use crate::position::window::Window;
@@ -47,8 +47,14 @@ impl Start {
     }
 }
 
-/// Reads until stop.
-pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, feed: Feed, pulse: &Pulse) {
+/// Reads until stop, or until the right to the route is lost.
+pub(crate) fn run(
+    shared: &Shared,
+    source: &mut dyn Source,
+    start: Start,
+    feed: Feed,
+    pulse: &Pulse,
+) -> ExitCause {
     let mut poller = Poller {
         shared,
         feed,
@@ -65,15 +71,23 @@ pub(crate) fn run(shared: &Shared, source: &mut dyn Source, start: Start, feed: 
         purged_after: None,
         oddities_told: HashSet::new(),
     };
-    while !shared.stop.is_stopped() {
+    let cause = loop {
+        if shared.stop.is_stopped() {
+            break ExitCause::Told;
+        }
+        if !shared.tenure.is_valid() {
+            break ExitCause::TenureLost;
+        }
         match poller.open_and_read(source) {
-            Ok(Ending::Stopped) => break,
+            Ok(Ending::Stopped) => break ExitCause::Told,
+            Ok(Ending::TenureLost) => break ExitCause::TenureLost,
             Ok(Ending::ClockSetBack) => {}
             Err(error) => poller.wait_after(&error, source),
         }
-    }
+    };
     source.close();
     shared.stats.disconnected();
+    cause
 }
 
 // Why reading ended, if not by a failure.
@@ -82,6 +96,8 @@ enum Ending {
     Stopped,
     // Where reading stands means nothing any more: the source is to be opened again.
     ClockSetBack,
+    // What was read is another's to deliver.
+    TenureLost,
 }
 
 struct Poller<'a> {
@@ -173,6 +189,9 @@ impl Poller<'_> {
             self.pulse.busy();
             let page = source.read()?;
             self.pulse.resting();
+            if !self.shared.tenure.is_valid() {
+                return Ok(Ending::TenureLost);
+            }
             // Only a page shows that all is well: a session can be refused after its login.
             self.failures = 0;
             self.shared.source_incident.over();

@@ -15,6 +15,7 @@ use crate::limits::OVERLAP_DEFAULT;
 use crate::observe::registry::Watched;
 use crate::position::file::{CheckpointFile, FilePositions};
 use crate::position::record::Checkpoint;
+use crate::position::tenure::Unshared;
 use crate::processor::{Delivery, Failure, Retry, Verdict};
 use crate::source::{Item, Opened, Page, SourceError};
 use crate::testing::{Folder, event, folder};
@@ -132,6 +133,7 @@ pub(crate) struct Bench {
     pub(crate) history: History,
     pub(crate) config: RouteConfig,
     pub(crate) at_least_once: bool,
+    pub(crate) tenure: Arc<dyn Tenure>,
 }
 
 pub(crate) struct Running {
@@ -170,10 +172,27 @@ impl Bench {
             },
             dead_letter_bytes_max: 1 << 20,
         };
-        Bench { folder: folder("route"), opened, history, config, at_least_once: true }
+        Bench {
+            folder: folder("route"),
+            opened,
+            history,
+            config,
+            at_least_once: true,
+            tenure: Arc::new(Unshared),
+        }
     }
 
     pub(crate) fn start(&self, answer: impl Fn(&Delivery) -> Verdict + Send + Sync + 'static) -> Running {
+        let (parts, sink) = self.parts(answer);
+        let (sender, exits) = bounded(Route::threads_max(&self.config));
+        let route = Route::start(parts, &Exits::of_slot(0, 1, sender)).unwrap();
+        Running { route, exits, sink }
+    }
+
+    pub(crate) fn parts(
+        &self,
+        answer: impl Fn(&Delivery) -> Verdict + Send + Sync + 'static,
+    ) -> (RouteParts, Arc<Sink>) {
         let sink = Arc::new(Sink {
             acknowledged: Mutex::new(Vec::new()),
             answer: Box::new(answer),
@@ -183,16 +202,19 @@ impl Bench {
         let parts = RouteParts {
             config: self.config.clone(),
             source: Box::new(history),
-            about: About { source_address: "test".to_string(), ..About::default() },
+            about: About {
+                route: self.config.name.clone(),
+                source_address: "test".to_string(),
+                ..About::default()
+            },
             replay_max: None,
             overlap: OVERLAP_DEFAULT,
             processor: sink.clone(),
             positions: self.at_least_once.then(|| self.positions()),
+            tenure: self.tenure.clone(),
             letters_dir: self.at_least_once.then(|| self.folder.path().to_path_buf()),
         };
-        let (sender, exits) = bounded(Route::threads_max(&self.config));
-        let route = Route::start(0, parts, &sender).unwrap();
-        Running { route, exits, sink }
+        (parts, sink)
     }
 
     pub(crate) fn positions(&self) -> Box<dyn Positions> {
@@ -200,7 +222,7 @@ impl Bench {
     }
 
     pub(crate) fn checkpoint(&self) -> Checkpoint {
-        let file = CheckpointFile::new(self.folder.path(), "power");
+        let file = CheckpointFile::new(self.folder.path(), &self.config.name);
         file.read().unwrap().expect("a checkpoint").checkpoint
     }
 }
@@ -228,7 +250,7 @@ impl Running {
         self.route.end_checkpointer();
         for _ in left {
             let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("the checkpointer ends");
-            assert_eq!(exit.failure, None);
+            assert_eq!(exit.cause, ExitCause::Told);
         }
         self.sink.acknowledged.lock().unwrap().clone()
     }

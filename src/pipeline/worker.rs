@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
-use crate::pipeline::Shared;
 use crate::pipeline::dispatch::Done;
 use crate::pipeline::retry::{self, Promise};
+use crate::pipeline::{ExitCause, Shared};
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
 
 /// Deliveries that a worker has room for before it took any.
 const BATCH_ROOM_MAX: usize = 16;
 
-/// Delivers until the queue says that it is enough.
-pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse) {
+/// Delivers until the queue says that it is enough, or the right to the route is lost.
+pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse) -> ExitCause {
     let most = processor.batch_events_max().max(1);
     // Most processors take one delivery at a time, and there may be a thousand workers.
     let room = most.min(BATCH_ROOM_MAX);
@@ -23,6 +23,9 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
     let (mut batch, mut accepted) = (Vec::with_capacity(room), Vec::new());
     let has_news = || has_new_credentials(shared, processor, pulse);
     while shared.queue.exchange(&mut done, most, &mut batch, &has_news) {
+        if !shared.tenure.is_valid() {
+            return ExitCause::TenureLost;
+        }
         accepted.clear();
         let refused = batch.iter().filter(|delivery: &&Delivery| delivery.ticket.refused_since.is_some());
         for target in refused.flat_map(|delivery| &delivery.pending) {
@@ -42,6 +45,7 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
         let judged = batch.drain(..).zip(verdicts.drain(..));
         done.extend(judged.map(|(delivery, verdict)| conclude(shared, delivery, verdict, &accepted)));
     }
+    ExitCause::Told
 }
 
 // Whether the processor has other credentials than those that its sink refused. Told to one worker.

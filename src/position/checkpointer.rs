@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::error::Error;
 use crate::observe::stats::Pulse;
+use crate::position::tenure::Tenure;
 use crate::position::{Positions, SaveError, Standing};
 use crate::stop::Stop;
 
@@ -29,26 +29,27 @@ pub(crate) struct Snapshot {
 /// Saves until `end`, then once more.
 ///
 /// # Errors
-/// When the process must stop, because nothing is known about what is kept.
+/// What the last record that could not be saved means.
 pub(crate) fn run(
     route: &impl Moving,
     who: &str,
     positions: &mut dyn Positions,
+    tenure: &dyn Tenure,
     end: &Stop,
     pulse: &Pulse,
-) -> Result<(), Error> {
+) -> Result<(), SaveError> {
     loop {
         let ending = end.is_stopped();
         match route.wait_moved() {
             Some(Snapshot { standing, version }) => {
+                if !tenure.is_valid() {
+                    return Err(SaveError::Lost);
+                }
                 let time = standing.progress.time;
                 pulse.busy();
                 let saved = positions.save(standing);
                 pulse.resting();
-                match saved {
-                    Ok(()) => {}
-                    Err(SaveError::Broken(error)) => return Err(error),
-                }
+                saved?;
                 route.saved(version, time);
                 log::debug!(target: who, path = positions.place(); "created checkpoint");
                 end.wait(positions.interval());

@@ -7,6 +7,7 @@
 //! | `file`, `lock` | the records of a state folder, and the lock that keeps out a second router |
 //! | `go` | the Go router's file, from which the first start takes over |
 //! | `checkpointer` | the thread that writes a record when the route has moved |
+//! | `tenure` | the right to a route, which may be lost |
 //!
 //! A route knows only [`Positions`]; what keeps them is chosen where the route is put together.
 
@@ -21,6 +22,7 @@ pub(crate) mod go;
 pub(crate) mod lock;
 pub(crate) mod progress;
 pub(crate) mod record;
+pub mod tenure;
 pub mod window;
 
 /// What keeps where one route stands. Only one process at a time may have it.
@@ -59,4 +61,6 @@ pub enum SaveError {
     /// Nothing is known about what is kept now: the process must end, and start again from the last
     /// good record.
     Broken(Error),
+    /// The right to the route is lost, and nothing was saved: the route must end.
+    Lost,
 }

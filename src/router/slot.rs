@@ -1,0 +1,226 @@
+//! A slot: the place of one route in the process. A route is started in it, drained and started again,
+//! each time as a generation of its own; whoever asks for its end, it goes down the same ladder.
+//!
+//! ```text
+//! standby --start--> running --drain--> draining --> closing --> standby
+//!                                       until all is delivered   until the last
+//!                                       or the grace is over     record is written
+//! ```
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use crate::error::{Error, Result};
+use crate::limits::CHECKPOINTER_END_MAX;
+use crate::observe::snapshot::About;
+use crate::pipeline::view::View;
+use crate::pipeline::{Exit, ExitCause, Exits, Role, Route, RouteParts};
+
+/// The place of one route.
+pub(super) struct Slot {
+    index: usize,
+    name: String,
+    // Of the route that runs, or ran last.
+    generation: u64,
+    stage: Stage,
+    // What is started when this one has ended.
+    next: Option<Box<RouteParts>>,
+}
+
+enum Stage {
+    Standby,
+    Running(Running),
+    // It may go on delivering until then.
+    Draining(Running, Instant),
+    // Its checkpointer may go on until then.
+    Closing(Running, Instant),
+}
+
+struct Running {
+    route: Route,
+    // The threads that have not ended.
+    left: Vec<Role>,
+}
+
+impl Slot {
+    /// A place where nothing runs.
+    pub(super) fn new(index: usize, name: &str) -> Slot {
+        Slot { index, name: name.to_string(), generation: 0, stage: Stage::Standby, next: None }
+    }
+
+    /// Starts a route here, at once or as soon as the one that runs here has ended.
+    ///
+    /// # Errors
+    /// When its position cannot be used, or no thread can be started.
+    pub(super) fn start(
+        &mut self,
+        parts: Box<RouteParts>,
+        grace: Duration,
+        exits: &Sender<Exit>,
+    ) -> Result<()> {
+        if !self.has_ended() {
+            self.drain(Instant::now(), grace);
+            self.next = Some(parts);
+            return Ok(());
+        }
+        announce(&parts.about);
+        self.generation += 1;
+        let exits = Exits::of_slot(self.index, self.generation, exits.clone());
+        let route = Route::start(*parts, &exits)?;
+        let left = route.roles();
+        self.stage = Stage::Running(Running { route, left });
+        Ok(())
+    }
+
+    /// Stops reading; deliveries in flight may be finished for the time of grace.
+    pub(super) fn drain(&mut self, now: Instant, grace: Duration) {
+        self.next = None;
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Standby) {
+            Stage::Running(running) => {
+                running.route.stop();
+                Stage::Draining(running, now + grace)
+            }
+            stage => stage,
+        };
+    }
+
+    /// A thread has ended.
+    ///
+    /// # Errors
+    /// When the process must end.
+    pub(super) fn exited(&mut self, exit: Exit, now: Instant, grace: Duration) -> Result<()> {
+        // What the time of grace left behind of an older route here says nothing about this one.
+        if exit.generation != self.generation {
+            return Ok(());
+        }
+        let is_running = matches!(self.stage, Stage::Running(_));
+        let (Stage::Running(running) | Stage::Draining(running, _) | Stage::Closing(running, _)) =
+            &mut self.stage
+        else {
+            return Ok(());
+        };
+        if let Some(place) = running.left.iter().position(|role| *role == exit.role) {
+            running.left.swap_remove(place);
+        }
+        let role = format!("{:?}", exit.role).to_lowercase();
+        match exit.cause {
+            ExitCause::Failed(error) => Err(error.context(format!("route {}: {role}", self.name))),
+            ExitCause::Told if is_running => {
+                Err(Error::new(format!("route {}: {role}: it ended without being told to", self.name)))
+            }
+            ExitCause::Told => Ok(()),
+            ExitCause::TenureLost => {
+                // What waits is another's to deliver.
+                running.route.close();
+                if is_running {
+                    log::warn!(
+                        "route {}: the right to it is lost: it stops, and what it has not delivered is left to \
+                         whoever holds the right now",
+                        self.name
+                    );
+                    self.drain(now, grace);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on down the ladder, where it is time. True when the route has come to its end.
+    ///
+    /// # Errors
+    /// When the last record was not written in time.
+    pub(super) fn step(&mut self, now: Instant) -> Result<bool> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Standby) {
+            Stage::Draining(running, until) if running.is_busy() && now < until => {
+                Stage::Draining(running, until)
+            }
+            Stage::Draining(running, _) => {
+                if running.is_busy() {
+                    log::warn!(
+                        "route {}: the time of grace is over: what is still in flight is given up",
+                        self.name
+                    );
+                }
+                running.route.close();
+                running.route.end_checkpointer();
+                Stage::Closing(running, now + CHECKPOINTER_END_MAX)
+            }
+            stage => stage,
+        };
+        let Stage::Closing(running, until) = &self.stage else { return Ok(false) };
+        let is_writing = running.left.contains(&Role::Checkpointer);
+        if is_writing && now < *until {
+            return Ok(false);
+        }
+        self.stage = Stage::Standby;
+        if is_writing {
+            let text = "the last checkpoint could not be written in time: events may be repeated";
+            return Err(Error::new(format!("route {}: {text}", self.name)));
+        }
+        Ok(true)
+    }
+
+    /// What is to be started now that the route has ended.
+    pub(super) fn take_next(&mut self) -> Option<Box<RouteParts>> {
+        self.next.take_if(|_| matches!(self.stage, Stage::Standby))
+    }
+
+    /// When the ladder goes on, if nothing happens before.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Draining(_, until) | Stage::Closing(_, until) => Some(*until),
+            Stage::Standby | Stage::Running(_) => None,
+        }
+    }
+
+    /// Whether nothing runs here.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Standby)
+    }
+
+    /// The route that runs here, for whoever watches, until it has ended.
+    pub(super) fn view(&self) -> Option<View> {
+        let Running { route, .. } = self.stage.running()?;
+        Some(route.view())
+    }
+
+    /// Says what it still waits for, while it drains.
+    pub(super) fn say_awaited(&self) {
+        let Stage::Draining(running, _) = &self.stage else { return };
+        let count = |wanted| running.left.iter().filter(|role| **role == wanted).count();
+        let (workers, pollers) = (count(Role::Worker), count(Role::Poller));
+        log::info!(
+            "route {}: stopping; waiting for {workers} deliveries and {pollers} calls to the source",
+            self.name
+        );
+    }
+}
+
+impl Stage {
+    fn running(&self) -> Option<&Running> {
+        match self {
+            Stage::Standby => None,
+            Stage::Running(running) | Stage::Draining(running, _) | Stage::Closing(running, _) => {
+                Some(running)
+            }
+        }
+    }
+}
+
+impl Running {
+    // Whether something is still read or delivered.
+    fn is_busy(&self) -> bool {
+        self.left.iter().any(|role| *role != Role::Checkpointer)
+    }
+}
+
+/// Says where a route comes from and goes to, in the words of the Go router.
+fn announce(about: &About) {
+    let who = format!("route {}", about.route);
+    let (address, sink) = (about.source_address.as_str(), about.processor_address.as_str());
+    log::info!(target: who.as_str(), address; "connecting to {}", about.source_product);
+    if let Some(product) = about.processor_product {
+        log::info!(target: who.as_str(), sink; "created {product} processor");
+    }
+}
