@@ -146,12 +146,12 @@ pub fn convert(
     legacy::convert(text, form, around, overrides, &KINDS)
 }
 
-/// A processor that prints, in no file; what a template makes of an event, if there is one.
+/// The processor of a command that prints, in no file; what a template makes of an event, if there is one.
 pub(crate) fn screen(name: &str, template: Option<Arc<Template>>) -> ProcessorConfig {
     config::ProcessorConfig {
         name: name.to_string(),
         type_name: stdout::WORD,
-        settings: Arc::new(stdout::StdoutSettings { template }),
+        settings: Arc::new(stdout::StdoutSettings { template, is_command: true }),
     }
 }
 

@@ -380,6 +380,12 @@ pub(crate) const PAGE_NAMES_MAX: usize = 50;
 pub(crate) const PAGE_NAMES_SHORT: usize = 8;
 /// More routes than this have an overview at the top of the page.
 pub(crate) const PAGE_ROUTES_SHORT: usize = 3;
+/// How often it is noted how far a route is.
+pub(crate) const PACE_INTERVAL: Duration = Duration::from_secs(5);
+/// Its speed is that of so long.
+pub(crate) const PACE_SPAN: Duration = Duration::from_secs(30);
+/// A route that is further behind its source catches up, while it moves.
+pub(crate) const CATCHING_UP_LAG_MIN: Duration = Duration::from_secs(10);
 /// A route's summary line appears this often.
 pub(crate) const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
 /// The service manager hears how the process is this often, if its watchdog does not want it sooner.
@@ -394,6 +400,10 @@ pub(crate) const NOTIFY_STATUS_CHARS_MAX: usize = 400;
 pub(crate) const TROUBLE_FLAPPING: Duration = Duration::from_secs(10);
 /// Incident that lasts is said again this often.
 pub(crate) const TROUBLE_REMINDER: Duration = Duration::from_secs(60);
+/// Different causes of one incident that are said within a minute.
+pub(crate) const CAUSES_SAID_MAX: usize = 6;
+/// Reasons that are counted apart of lines that come in thousands.
+pub(crate) const FLOOD_REASONS_MAX: usize = 16;
 /// Default time for in-flight deliveries when stopping.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 

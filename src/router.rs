@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use crate::config::RouteConfig;
 use crate::error::{Error, Result};
 use crate::kinds::{self, Config};
-use crate::limits::{CHECKPOINTER_END_MAX, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
+use crate::limits::{CHECKPOINTER_END_MAX, PACE_INTERVAL, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
+use crate::observe::log::ROUTER;
 use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::PageServer;
 use crate::observe::snapshot::About;
@@ -109,7 +110,7 @@ impl Router {
     pub(crate) fn run(mut self, stop: &Stop, mut manager: ServiceManager) -> Result<()> {
         let watched = self.watch(stop, &mut manager);
         if let Err(error) = &watched {
-            log::error!("{error}; stopping");
+            log::error!(target: ROUTER, "{error}; stopping");
         }
         manager.stopping(self.grace + CHECKPOINTER_END_MAX);
         first(watched, self.shut_down())
@@ -118,7 +119,9 @@ impl Router {
     fn watch(&mut self, stop: &Stop, manager: &mut ServiceManager) -> Result<()> {
         let mut summary_due = Instant::now() + SUMMARY_INTERVAL;
         loop {
-            let tick = summary_due.saturating_duration_since(Instant::now()).min(manager.interval());
+            self.slots.iter().filter_map(Slot::view).for_each(|view| view.note_pace());
+            let tick = summary_due.saturating_duration_since(Instant::now());
+            let tick = tick.min(manager.interval()).min(PACE_INTERVAL);
             let tick = self.page.as_ref().and_then(PageServer::wait).map_or(tick, |wait| tick.min(wait));
             let tick = self.until_due().map_or(tick, |wait| tick.min(wait));
             select! {
@@ -217,6 +220,7 @@ impl Router {
 
     fn summarize(&self) {
         for view in self.views() {
+            view.remind();
             let route = view.snapshot();
             let line = status::summary(&route, Timestamp::now());
             log::info!(target: &format!("route {}", route.about.route), "{line}");
@@ -230,7 +234,7 @@ fn first(before: Result<()>, then: Result<()>) -> Result<()> {
         (Ok(()), then) => then,
         (before, Ok(())) => before,
         (before, Err(error)) => {
-            log::error!("{error}");
+            log::error!(target: ROUTER, "{error}");
             before
         }
     }

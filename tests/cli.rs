@@ -135,7 +135,7 @@ fn a_state_folder_that_cannot_be_written_ends_run_with_1() {
     let lines: Vec<serde_json::Value> =
         exit.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [line] = &lines[..] else { panic!("one line: {}", exit.stderr) };
-    assert_eq!((&line["level"], &line["logger"]), (&"error".into(), &"main".into()));
+    assert_eq!((&line["level"], &line["logger"]), (&"error".into(), &"router".into()));
     let message = "state folder /dev/null/state: not a directory: give the user of the router write access, \
                    or set another state_dir";
     assert_eq!(line["msg"], message);

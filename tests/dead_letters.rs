@@ -119,7 +119,7 @@ fn a_signal_ends_a_redelivery_and_nothing_is_hidden() {
     go_on.store(true, Ordering::SeqCst);
     let exit = redelivery.wait_exit(SOON);
     assert_eq!(exit.code, Some(1), "{exit:?}");
-    assert!(exit.stderr.contains("4 dead letters were not tried and stay"), "{exit:?}");
+    assert!(exit.stderr.contains("4 dead letters not tried, kept in the file"), "{exit:?}");
     let left = test.router(&["dead-letters", "list"]);
     assert_eq!(left.stdout.lines().count(), 4, "{left:?}");
     let again = test.router(&["dead-letters", "redeliver"]);

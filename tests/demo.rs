@@ -69,7 +69,7 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("No space left on device") && said.ends_with("standard output cannot be written\n")
+        said.contains("no space left on device") && said.ends_with("standard output cannot be written\n")
     );
     assert_eq!(test.listing(), Vec::<String>::new());
 }

@@ -291,7 +291,7 @@ fn credentials_that_ended_hold_the_route_until_there_are_others() {
         "session_token = { file = \"token\" }\n[metrics]\nbind = \"127.0.0.1:0\"",
     );
     let keys = push(&simulator, 0..30);
-    let told = router.log_line(&["WARN", "ExpiredTokenException"]);
+    let told = router.log_line(&["ERROR", "ExpiredTokenException"]);
     let words = ["route power: PutEvents at http://", "provide a new one", "trying again, next in"];
     assert!(words.iter().all(|word| told.contains(word)), "{told}");
     let watcher = Watcher::of(&mut router);
@@ -308,7 +308,7 @@ fn credentials_that_ended_hold_the_route_until_there_are_others() {
     wait_for("all events", SOON, || (taken.lock().unwrap().len() == keys.len()).then_some(()));
     let exit = router.end_by("TERM");
     assert_eq!(exit.code, Some(0));
-    let lines = exit.stderr.lines().filter(|line| line.contains("WARN") && line.contains("ExpiredToken"));
+    let lines = exit.stderr.lines().filter(|line| line.contains("ERROR") && line.contains("ExpiredToken"));
     assert_eq!(lines.count(), 1, "{}", exit.stderr);
     assert!(!exit.stderr.contains("s3cret") && !exit.stderr.contains("stale"));
     assert_eq!(test.router(&["dead-letters", "list"]).stdout, "");

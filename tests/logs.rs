@@ -85,7 +85,7 @@ fn the_configuration_is_read_again_at_sighup() {
     let good = simulator.password();
     test.write("router.toml", &with(&good, "[log]\nlevel = \"debug\"\n"));
     router.signal("HUP");
-    router.log_line(&["SIGHUP: ./router.toml was read again, 1 secret has changed: the log level is debug"]);
+    router.log_line(&["SIGHUP: ./router.toml was read again, 1 secret changed: the log level is debug"]);
     router.log_line(&["the credentials have changed: logging in again"]);
     router.log_line(&["reading"]);
     simulator.push(power());
@@ -93,7 +93,7 @@ fn the_configuration_is_read_again_at_sighup() {
 
     test.write("router.toml", &with(&good, "[route.r]\nfrom = \"vc01\"\nto = \"sink\"\n"));
     router.signal("HUP");
-    router.log_line(&["SIGHUP: ", "0 secrets have changed: the log level is info"]);
+    router.log_line(&["SIGHUP: ", "0 secrets changed: the log level is info"]);
     router.log_line(&["WARN", "other settings of ./router.toml have changed too: restart the router"]);
     let exit = router.end_by("TERM");
     assert_eq!(exit.code, Some(0), "{}", exit.stderr);

@@ -139,7 +139,7 @@ fn a_span_of_the_history_is_delivered_again_and_the_checkpoint_stays() {
     let before = checkpoint();
     let refused = test.router(&["replay", "--route", "power", "--from", &from]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("events were refused for good"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("refused for good: mend the cause"), "{}", refused.stderr);
     assert_eq!(checkpoint(), before, "the position did not move");
     let printed = refused.stdout.lines().filter(|line| line.contains("not this one")).count();
     assert!(wanted.len() + 2 <= printed, "{}", refused.stdout);

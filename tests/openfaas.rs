@@ -240,7 +240,7 @@ fn permanent_refusals_are_dead_letters_at_once() {
     let bench = Bench::new(&gateway.address().to_string(), "", "", "");
     let mut router = bench.start();
     bench.power_on(0, 1);
-    router.log_line(&["ERROR", "is a dead letter after 1 attempts", "status 413: too large"]);
+    router.log_line(&["ERROR", "is a dead letter after 1 attempt", "status 413: too large"]);
     assert_eq!(script.count("a"), 1);
     assert_eq!(router.end_by("TERM").code, Some(0));
 }
@@ -254,7 +254,7 @@ fn without_checkpoint_a_failed_invocation_is_not_repeated() {
     let bench = Bench::new(&gateway.address().to_string(), "checkpoint = false", "", "");
     let mut router = bench.start();
     bench.power_on(0, 1);
-    router.log_line(&["ERROR", "is lost after 1 attempts", "/function/b.fn: status 500: out of memory"]);
+    router.log_line(&["ERROR", "is lost after 1 attempt", "/function/b.fn: status 500: out of memory"]);
     assert_eq!(router.end_by("TERM").code, Some(0));
     assert_eq!((script.count("a"), script.count("b")), (1, 1));
 }
@@ -297,14 +297,14 @@ fn fault_of_the_listing(fault: MakeReply, text: &str) {
     let gateway = start_gateway("127.0.0.1:0", &script);
     let bench = Bench::new(&gateway.address().to_string(), "", "", "");
     let mut router = bench.start();
-    router.log_line(&["1 functions of http://", "subscribe to 1 topics"]);
+    router.log_line(&["connected to OpenFaaS gateway http://", "subscriptions: 1 function, 1 topic"]);
     script.list_as(Some(fault));
     script.wait_listings(3);
     bench.power_on(0, 3);
     script.wait_count("echo", 3);
     let exit = router.end_by("TERM");
     assert_eq!(exit.code, Some(0), "{exit:?}");
-    let said: Vec<&str> = exit.stderr.lines().filter(|line| line.contains("WARN")).collect();
+    let said: Vec<&str> = exit.stderr.lines().filter(|line| line.contains("asking again")).collect();
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains(text), "{}\nhas not: {text}", said[0]);
     assert!(said[0].ends_with("; the functions known so far stay in use, asking again"), "{}", said[0]);
@@ -317,7 +317,7 @@ fn listing_that_hangs_holds_up_neither_events_nor_the_end() {
     let gateway = start_gateway("127.0.0.1:0", &script);
     let bench = Bench::new(&gateway.address().to_string(), "", "", "");
     let mut router = bench.start();
-    router.log_line(&["subscribe to 1 topics"]);
+    router.log_line(&["subscriptions: 1 function, 1 topic"]);
     script.list_as(Some(hang));
     script.wait_listings(1);
     bench.power_on(0, 3);

@@ -145,7 +145,7 @@ fn without_a_queue_asynchronous_events_are_dead_letters_that_say_why() {
     router.log_line(&["reading"]);
     vcsim.off_and_on();
     let said = "status 404: 404 page not found (async = true needs a gateway with a queue)";
-    router.log_line(&["ERROR", "is a dead letter after 1 attempts", said]);
+    router.log_line(&["ERROR", "is a dead letter after 1 attempt", said]);
     assert_eq!(router.end_by("TERM").code, Some(0));
 }
 
@@ -212,7 +212,7 @@ fn wrong_password_is_said_and_mended_without_a_restart() {
     let check = test.router(&["check"]);
     assert!(check.stdout.contains(&format!("FAIL processor functions: {rejected}\n")), "{check:?}");
     let mut router = test.start(&["run"]);
-    let line = router.log_line(&["WARN", "processor functions"]);
+    let line = router.log_line(&["ERROR", "processor functions"]);
     assert!(
         line.ends_with(&format!("{rejected}; events wait for the list of functions, asking again")),
         "{line}"

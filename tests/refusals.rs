@@ -31,7 +31,7 @@ fn refused(address: &str, password: &str, step: &str, text: &str, again: &str) {
     assert_eq!((line, check.code), (format!("FAIL source vc01: {step}: {text}").as_str(), Some(1)));
 
     let mut router = test.start(&["run"]);
-    let line = router.log_line(&["WARN"]);
+    let line = router.log_line(&["trying again in"]);
     let exit = router.end_by("TERM");
     assert_eq!(line.split_once("route vc01-screen: ").unwrap().1, format!("{text}; trying again in {again}"));
     assert_eq!((exit.code, exit.stdout.as_str()), (Some(0), ""), "{exit:?}");

@@ -130,6 +130,58 @@ fn sockets_are_opened_in_one_place() {
 }
 
 #[test]
+fn every_line_of_the_log_names_its_logger() {
+    let nameless = findings(|file| {
+        let calls = file.code.split("log::").skip(1).filter(|rest| {
+            let level = rest.split_once("!(").map_or("", |(word, _)| word);
+            ["error", "warn", "info", "debug", "trace", "log"].contains(&level)
+        });
+        let arguments = calls.map(|rest| rest.split_once('(').map_or("", |(_, rest)| rest).trim_start());
+        let nameless = arguments.filter(|arguments| !arguments.starts_with("target: "));
+        nameless.map(|arguments| arguments.lines().next().unwrap_or_default().to_string()).collect()
+    });
+    assert!(
+        nameless.is_empty(),
+        "say `target: \"route NAME\"` or a word that a person understands:\n{nameless}"
+    );
+}
+
+/// The table quotes the log, so that people find by search what they read there: `...` stands for what
+/// differs each time.
+#[test]
+fn symptoms_in_the_manual_are_lines_of_the_program() {
+    let manual = include_str!("../README.md").split_once("\n## Symptoms\n").unwrap().1;
+    let rows = manual.lines().skip_while(|line| !line.starts_with("| --- ")).skip(1);
+    // A text that goes on in the next line of the source is one line.
+    let text = |code: &str| {
+        let pieces = code.split("\\\n").enumerate();
+        pieces.map(|(place, piece)| if place == 0 { piece } else { piece.trim_start() }).collect::<String>()
+    };
+    let lines: Vec<String> = sources()
+        .iter()
+        .flat_map(|file| text(&file.code).lines().map(str::to_string).collect::<Vec<_>>())
+        .collect();
+    let mut quotes = 0;
+    for row in rows.take_while(|row| row.starts_with('|')) {
+        for quote in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+            let is_said = |line: &String| {
+                let mut rest = line.as_str();
+                quote.split("...").map(str::trim).all(|part| match rest.split_once(part) {
+                    Some((_, after)) => {
+                        rest = after;
+                        true
+                    }
+                    None => false,
+                })
+            };
+            assert!(lines.iter().any(is_said), "no line of the program says `{quote}`");
+            quotes += 1;
+        }
+    }
+    assert!(15 < quotes, "{quotes} quotes were found");
+}
+
+#[test]
 fn common_code_knows_no_kind_of_sources() {
     let words = findings(|file| {
         let code = file.code.to_lowercase().replace(GO_NAME, "");

@@ -14,6 +14,7 @@ use crate::finding::Finding;
 use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
 use crate::observe::registry::Registry;
 use crate::observe::server::ObserveServer;
+use crate::observe::words::count;
 use crate::pipeline::clock::is_ahead;
 use crate::position::file::CheckpointFile;
 use crate::processor::KnownEvents;
@@ -95,13 +96,12 @@ impl Report<'_> {
 }
 
 fn summary(config: &Config) -> String {
-    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     format!(
         "{}: {}, {}, {}",
         config.file.display(),
-        count(config.sources.len(), "source"),
-        count(config.processors.len(), "processor"),
-        count(config.routes.len(), "route")
+        count(config.sources.len() as u64, "source"),
+        count(config.processors.len() as u64, "processor"),
+        count(config.routes.len() as u64, "route")
     )
 }
 

@@ -9,6 +9,7 @@ use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::{Event, Lane, Position};
 use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
+use crate::observe::words::count;
 use crate::pipeline::dead_letter::{DeadLetters, Letter};
 use crate::processor::{Delivery, Processor, Verdict};
 use crate::stop::{Stop, stop_signal};
@@ -45,11 +46,12 @@ pub(super) fn dead_letters(
     let Stayed { refused, untried } = stayed;
     let text = match (refused, untried) {
         (0, 0) => return Ok(()),
-        (_, 0) => format!("{refused} dead letters could not be delivered and stay"),
-        (0, _) => format!("stopped by a signal: {untried} dead letters were not tried and stay"),
+        (_, 0) => format!("{} could not be delivered, kept in the file", letters(refused)),
+        (0, _) => format!("stopped by a signal: {} not tried, kept in the file", letters(untried)),
         _ => format!(
-            "stopped by a signal: {refused} dead letters could not be delivered, {untried} were not tried; \
-             all these stay"
+            "stopped by a signal: {} refused and {} not tried, kept in the file",
+            letters(refused),
+            letters(untried)
         ),
     };
     Err(Failure { exit: Exit::Failed, error: Error::new(text) })
@@ -71,11 +73,19 @@ fn list(config: &Config, routes: &[&RouteConfig], out: &mut impl Write) -> Resul
         let (found, unreadable) = letters.all()?;
         let (source, _) = kinds::ends(config, route)?;
         for letter in &found {
-            let (time, name, attempts) = (&letter.time, name(route, source, letter), letter.attempts);
-            say(out, &format!("{time} {name} {attempts} attempts: {}", letter.detail))?;
+            let (time, name, attempts) =
+                (&letter.time, name(route, source, letter), count(letter.attempts.into(), "attempt"));
+            say(out, &format!("{time} {name} {attempts}: {}", letter.detail))?;
         }
         if 0 < unreadable {
-            say(out, &format!("route {}: {unreadable} lines cannot be read (cut by a crash)", route.name))?;
+            say(
+                out,
+                &format!(
+                    "route {}: {} not readable (cut by a crash)",
+                    route.name,
+                    count(unreadable as u64, "line")
+                ),
+            )?;
         }
         if !found.is_empty() {
             log::info!(target: "dead-letters", "route {}: {}", route.name, counted(&found));
@@ -88,6 +98,10 @@ fn list(config: &Config, routes: &[&RouteConfig], out: &mut impl Write) -> Resul
     Ok(())
 }
 
+fn letters(number: usize) -> String {
+    count(number as u64, "dead letter")
+}
+
 /// How many there are of each reason and function, most first.
 fn counted(letters: &[Letter]) -> String {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -95,13 +109,13 @@ fn counted(letters: &[Letter]) -> String {
         *counts.entry((&letter.reason, &letter.target)).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let kind = |((reason, target), count): &((&str, &str), usize)| match *target {
-        "" => format!("{count} by {reason}"),
-        target => format!("{count} by {reason} for {target}"),
+    counts.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    let kind = |((reason, target), number): &((&str, &str), usize)| match *target {
+        "" => format!("{number} by {reason}"),
+        target => format!("{number} by {reason} for {target}"),
     };
     let kinds: Vec<String> = counts.iter().map(kind).collect();
-    format!("{} dead letters: {}", letters.len(), kinds.join(", "))
+    format!("{}: {}", self::letters(letters.len()), kinds.join(", "))
 }
 
 fn redeliver(

@@ -31,6 +31,8 @@ const BACKLOG_EVENTS: usize = 5;
 const AHEAD_EVENTS_MAX: u64 = 2000;
 /// How often events are made and counted.
 const TICK: Duration = Duration::from_millis(10);
+/// The name of the processor that prints.
+const SCREEN: &str = "screen";
 /// Any seed gives as good a stream.
 const SEED: u64 = 1;
 
@@ -48,7 +50,8 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
     let begin = records.first().map_or(now, |record| record.time) - SignedDuration::from_secs(1);
     let simulator = Simulator::start(Settings { history: History::of(records), ..Settings::default() })?;
     let folder = Folder::new("demo")?;
-    let config = configure(&simulator, folder.path(), overrides)?;
+    let mut config = configure(&simulator, folder.path(), overrides)?;
+    config.processors = vec![kinds::screen(SCREEN, None)];
     observe::log::init(&config.log);
     // As if it had run before: what is there already is delivered too.
     checkpoint::checkpoint(&config, None, &Action::Set { time: begin, force: true })?;
@@ -71,8 +74,8 @@ fn configure(simulator: &Simulator, state_dir: &Path, overrides: &Overrides) -> 
     let text = format!(
         "state_dir = \"state\"\n\
          [source.vcenter]\ntype = \"vcsim\"\ncheckpoint = true\naddress = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n\
-         [processor.screen]\ntype = \"stdout\"\n\
-         [route.demo]\nfrom = \"vcenter\"\nto = \"screen\"\norder = \"strict\"\n",
+         [processor.{SCREEN}]\ntype = \"stdout\"\n\
+         [route.demo]\nfrom = \"vcenter\"\nto = \"{SCREEN}\"\norder = \"strict\"\n",
         simulator.url(),
         simulator.username(),
         simulator.password()

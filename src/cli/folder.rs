@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
+use crate::observe::log::ROUTER;
 
 /// A folder of ours among the temporary files, removed at the end.
 pub(super) struct Folder {
@@ -39,7 +40,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            log::warn!("remove {}: {error}", self.path.display());
+            log::warn!(target: ROUTER, "remove {}: {error}", self.path.display());
         }
     }
 }

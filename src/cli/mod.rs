@@ -12,6 +12,7 @@ use crate::config::secret::SecretUse;
 use crate::error::{Error, io_text};
 use crate::kinds::{self, Config, Converted, SourceConfig};
 use crate::observe;
+use crate::observe::log::{ROUTER, is_journal, priority};
 use crate::router::StartError;
 
 pub(crate) mod args;
@@ -245,8 +246,8 @@ fn refuse<T: ToString>(messages: &[T]) -> Exit {
 
 /// Says what ends the process, in the log if there is one.
 fn alarm(message: &str) {
-    if log::log_enabled!(target: "main", log::Level::Error) {
-        log::error!(target: "main", "{message}");
+    if log::log_enabled!(target: ROUTER, log::Level::Error) {
+        log::error!(target: ROUTER, "{message}");
     } else {
         complain(message);
     }
@@ -254,7 +255,8 @@ fn alarm(message: &str) {
 
 /// Says what is wrong before there is a log. If standard error is closed, nobody wants to know.
 fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "router: {message}");
+    let mark = if is_journal() { priority(log::Level::Error) } else { "" };
+    let _ = writeln!(io::stderr(), "{mark}router: {message}");
 }
 
 /// Prints what was asked for. A reader that has seen enough (`| head`) is no failure.

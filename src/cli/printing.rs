@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::pipeline::view::View;
-use crate::processor::stdout;
+use crate::processor::READER_GONE;
 use crate::stop::Stop;
 
 /// How often it is looked.
@@ -31,6 +31,6 @@ pub(super) fn watch(views: &[View], stop: &Stop, mut is_done: impl FnMut() -> bo
 pub(super) fn ended(view: &View) -> Option<Result<()>> {
     let retried = view.stats().retried.get();
     let (reason, _) = retried.first()?;
-    let closed = *reason == stdout::CLOSED;
+    let closed = *reason == READER_GONE;
     Some(if closed { Ok(()) } else { Err(Error::new("standard output cannot be written")) })
 }

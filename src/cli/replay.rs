@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::kinds::{self, Config};
 use crate::observe::registry::Watched;
 use crate::observe::snapshot::RouteSnapshot;
+use crate::observe::words::count;
 use crate::processor::stdout::Stdout;
 use crate::router::{Router, parts};
 use crate::source::span::Span;
@@ -65,6 +66,8 @@ pub(super) fn replay(
     let mut parts = parts(&config, &route).map_err(refused)?;
     parts.source = Box::new(Span::new(parts.source, options.from, options.to, end_span));
     parts.replay_max = None;
+    // Where it stands is told at the end, and kept nowhere.
+    parts.positions = None;
     if options.dry_run {
         parts.processor = Arc::new(Stdout::new());
     }
@@ -87,7 +90,7 @@ pub(super) fn replay(
         }
         (refused, _) => {
             let text =
-                format!("{refused} events were refused for good: mend the cause and replay them again");
+                format!("{}, refused for good: mend the cause and replay again", count(refused, "event"));
             Err(Error::new(text).into())
         }
     }

@@ -10,8 +10,9 @@ use crate::config::problem::Problem;
 use crate::error::{Context, Error, Result};
 use crate::kinds::Config;
 use crate::limits::SIGNAL_ECHO_MAX;
-use crate::observe::log::{announce_level, step_level};
+use crate::observe::log::{ROUTER, announce_level, step_level};
 use crate::observe::systemd::ServiceManager;
+use crate::observe::words::count;
 use crate::router::Router;
 use crate::stop::{Stop, StopSource, stop_signal};
 
@@ -32,14 +33,14 @@ pub(super) fn run(
     watch_signals_and(source, Some(Box::new(hang_up))).map_err(refused)?;
     let router = Router::start(&config)?;
     log::info!(
-        "event-router {} started: {} {} from {}",
+        target: ROUTER,
+        "event-router {} started: {} from {}",
         env!("CARGO_PKG_VERSION"),
-        config.routes.len(),
-        if config.routes.len() == 1 { "route" } else { "routes" },
+        count(config.routes.len() as u64, "route"),
         config.file.display()
     );
     router.run(&stop, ServiceManager::from_environment())?;
-    log::info!("shutdown successful");
+    log::info!(target: ROUTER, "shutdown successful");
     Ok(())
 }
 
@@ -50,19 +51,17 @@ fn take_over(running: &Config, newer: Result<Config, Vec<Problem>>) {
         Ok(newer) => newer,
         Err(problems) => {
             for problem in problems {
-                log::error!("SIGHUP: {problem}; the settings stay as they were");
+                log::error!(target: ROUTER, "SIGHUP: {problem}; the settings stay as they were");
             }
             return;
         }
     };
     let secrets = running.take_secrets(&newer);
-    let changed = match secrets {
-        1 => "1 secret has changed".to_string(),
-        many => format!("{many} secrets have changed"),
-    };
+    let changed = format!("{} changed", count(secrets as u64, "secret"));
     announce_level(newer.log.level, &format!("SIGHUP: {} was read again, {changed}", running.file.display()));
     if !running.runs_like(&newer) {
         log::warn!(
+            target: ROUTER,
             "SIGHUP: other settings of {} have changed too: restart the router to use them",
             running.file.display()
         );
@@ -134,11 +133,11 @@ fn end(signal: i32, source: &StopSource, first: &mut Option<Instant>) {
         // `timeout` signals the process and its group, a shell passes Ctrl-C on: one wish
         Some(first) if first.elapsed() < SIGNAL_ECHO_MAX => return,
         Some(_) => {
-            log::warn!("second signal: ending at once, events in flight may be repeated");
+            log::warn!(target: ROUTER, "second signal: ending at once, events in flight may be repeated");
             std::process::exit(1);
         }
     }
     let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
-    log::info!("{name}: initiating shutdown, stopping to read; a second signal ends at once");
+    log::info!(target: ROUTER, "{name}: initiating shutdown, stopping to read; a second signal ends at once");
     source.stop();
 }

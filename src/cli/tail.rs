@@ -11,7 +11,8 @@ use crate::error::{Context, Error, Result};
 use crate::kinds::{self, Config, SourceConfig};
 use crate::limits;
 use crate::pattern::Pattern;
-use crate::router::Router;
+use crate::pipeline::RouteParts;
+use crate::router::{Router, parts};
 use crate::stop::stop_signal;
 use crate::template::{Syntax, Template};
 
@@ -59,7 +60,13 @@ pub(super) fn tail(
     config.sources.iter_mut().for_each(|source| source.checkpoint = true);
     let (end, stop) = stop_signal();
     run::watch_signals(end.clone())?;
-    let router = Router::start(&config)?;
+    let parts = config.routes.iter().map(|route| {
+        let parts = parts(&config, route)?;
+        // It begins at the present each time.
+        Ok(RouteParts { positions: None, ..parts })
+    });
+    let parts = parts.collect::<Result<Vec<_>>>().map_err(refused)?;
+    let router = Router::of(parts, config.shutdown_grace).map_err(refused)?;
     let views = router.views();
     run_with(router, &stop, &end, || printing::watch(&views, &stop, || false))
 }

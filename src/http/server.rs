@@ -256,13 +256,13 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         match listener.accept() {
             Ok((stream, peer)) => {
                 if let Err(error) = begin(stream, peer, shared) {
-                    log::debug!("connection of {peer} refused: {error}");
+                    log::debug!(target: "server", "connection of {peer} refused: {error}");
                 }
             }
             Err(error) => {
                 // Peers that are gone already, or no descriptors left: both pass.
                 if !shared.stop.is_stopped() {
-                    log::debug!("accept: {error}");
+                    log::debug!(target: "server", "accept: {error}");
                     shared.stop.wait(limits::SERVER_ACCEPT_RETRY_WAIT);
                 }
             }

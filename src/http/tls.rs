@@ -72,7 +72,7 @@ impl Trust {
     fn complain(&mut self, error: &Error) {
         let text = error.to_string();
         if self.complaint.as_deref() != Some(&text) {
-            log::warn!("{text}: its last good content stays in use");
+            log::warn!(target: "TLS", "{text}: its last good content stays in use");
             self.complaint = Some(text);
         }
     }
@@ -245,11 +245,11 @@ fn system_roots() -> &'static Arc<RootCertStore> {
     ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
-            log::warn!("read the system's trusted certificates: {error}");
+            log::warn!(target: "TLS", "read the system's trusted certificates: {error}");
         }
         let mut roots = RootCertStore::empty();
         let (added, ignored) = roots.add_parsable_certificates(found.certs);
-        log::debug!("{added} trusted certificates of the system, {ignored} not usable");
+        log::debug!(target: "TLS", "{added} trusted certificates of the system, {ignored} not usable");
         Arc::new(roots)
     })
 }

@@ -1,12 +1,18 @@
-//! Incident: said when it begins, when its reason changes, once a minute while it lasts, and when it
-//! is over. Repeats are counted, not repeated, and what comes and goes quickly is said at most every
-//! few seconds.
+//! Incident: said when it begins, at once when its cause changes, once a minute while it lasts, and when
+//! it is over. Repeats are counted, not repeated, and a cause that comes and goes quickly is said at most
+//! every few seconds. An error is what a person must act on, a warning may pass by itself.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::limits::{TROUBLE_FLAPPING, TROUBLE_REMINDER};
+use log::Level;
+
+use super::words::count;
+use crate::limits::{CAUSES_SAID_MAX, TROUBLE_FLAPPING, TROUBLE_REMINDER};
+
+/// Characters of a message that tell its cause.
+const CAUSE_CHARS_MAX: usize = 160;
 
 /// The reason of events that are dated after their source's present.
 pub(crate) const DATED_AHEAD: &str = "dated ahead";
@@ -43,15 +49,36 @@ struct State {
     current: Option<Current>,
     // The end of the last incident.
     ended: Option<Instant>,
-    said: Option<Instant>,
+    // What was said within the last minute, the newest last: what comes and goes is not said each time.
+    said: Vec<(String, Instant)>,
     unsaid: u64,
 }
 
 #[derive(Debug)]
 struct Current {
     report: Report,
-    // The reason that was said last.
+    // The cause that was said last.
     said: Option<String>,
+}
+
+impl State {
+    // Whether a cause is said now: another one at once, the same one after a minute.
+    fn is_due(&mut self, cause: &str, now: Instant) -> bool {
+        self.said.retain(|(_, said)| now.saturating_duration_since(*said) < TROUBLE_REMINDER);
+        let before = self.said.iter().rposition(|(said, _)| said == cause);
+        let is_new = self.current.as_ref().is_none_or(|current| current.said.as_deref() != Some(cause));
+        let is_due = match before.map(|place| now.saturating_duration_since(self.said[place].1)) {
+            Some(quiet) => is_new && TROUBLE_FLAPPING <= quiet,
+            None => self.said.len() < CAUSES_SAID_MAX,
+        };
+        if is_due {
+            if let Some(place) = before {
+                self.said.remove(place);
+            }
+            self.said.push((cause.to_string(), now));
+        }
+        is_due
+    }
 }
 
 impl Incident {
@@ -60,13 +87,21 @@ impl Incident {
         Incident { who: who.into(), lasting: AtomicBool::new(false), state: Mutex::new(State::default()) }
     }
 
-    /// It happened (again). `reason` is a short word that stays the same while the cause does;
-    /// `detail` is the whole message, `consequence` what the router does about it.
+    /// It happened (again), and may pass by itself. `reason` is a short word that stays the same while the
+    /// cause does; `detail` is the whole message, `consequence` what the router does about it.
     pub(crate) fn happened(&self, reason: &str, detail: &str, consequence: &str) {
+        self.take(Level::Warn, reason, detail, consequence);
+    }
+
+    /// The same, and a person must act.
+    pub(crate) fn demands(&self, reason: &str, detail: &str, consequence: &str) {
+        self.take(Level::Error, reason, detail, consequence);
+    }
+
+    fn take(&self, level: Level, reason: &str, detail: &str, consequence: &str) {
         let mut state = self.lock();
         self.lasting.store(true, Ordering::Relaxed);
         let now = Instant::now();
-        let quiet = state.said.map_or(Duration::MAX, |said| now - said);
         let current = state.current.get_or_insert_with(|| Current {
             report: Report {
                 reason: String::new(),
@@ -83,27 +118,32 @@ impl Incident {
         report.consequence = consequence.to_string();
         report.times += 1;
         let (times, since) = (report.times, now - report.since);
-        let is_new = current.said.as_deref() != Some(reason);
-        let due = if is_new { TROUBLE_FLAPPING } else { TROUBLE_REMINDER };
-        if quiet < due {
+        let cause = cause(reason, detail);
+        if !state.is_due(&cause, now) {
             state.unsaid += 1;
             return;
         }
-        current.said = Some(reason.to_string());
-        state.said = Some(now);
+        if let Some(current) = &mut state.current {
+            current.said = Some(cause);
+        }
         let unsaid = std::mem::take(&mut state.unsaid);
         drop(state);
         let mut counted = String::new();
         if 1 < times {
-            counted = format!("; {times} times in {:.1} s", since.as_secs_f64());
+            counted = format!("; {} in {:.1} s", count(times, "failure"), since.as_secs_f64());
         } else if 0 < unsaid {
-            counted = format!("; {unsaid} more failures since the last message");
+            counted = format!("; {} since the last message", count(unsaid, "more failure"));
         }
-        log::warn!(target: self.who.as_str(), "{detail}{counted}; {consequence}");
+        log::log!(target: self.who.as_str(), level, "{detail}{counted}; {consequence}");
     }
 
     /// It works again.
     pub(crate) fn over(&self) {
+        self.over_by(String::new);
+    }
+
+    /// It works again, as `proof` shows.
+    pub(crate) fn over_by(&self, proof: impl FnOnce() -> String) {
         if !self.lasting.load(Ordering::Relaxed) {
             return;
         }
@@ -113,9 +153,10 @@ impl Incident {
         state.ended = Some(Instant::now());
         drop(state);
         if said.is_some() {
-            log::info!(target: self.who.as_str(), "works again after {:.1} s ({} failures; the last: {})", report.since.elapsed().as_secs_f64(),
-                report.times,
-                report.detail);
+            let (seconds, proof) = (report.since.elapsed().as_secs_f64(), proof());
+            let separator = if proof.is_empty() { "" } else { ": " };
+            let (times, last) = (count(report.times, "failure"), report.detail);
+            log::info!(target: self.who.as_str(), "works again after {seconds:.1} s{separator}{proof} ({times}; the last: {last})");
         }
     }
 
@@ -134,8 +175,24 @@ impl Incident {
     }
 }
 
+// What tells one cause from another: the reason, and of the message the words without a digit, as times,
+// ports and ids differ each time.
+fn cause(reason: &str, detail: &str) -> String {
+    let mut cause = reason.to_string();
+    for word in detail.split(' ').filter(|word| !word.contains(|c: char| c.is_ascii_digit())) {
+        if CAUSE_CHARS_MAX < cause.len() {
+            break;
+        }
+        cause.push(' ');
+        cause.push_str(word);
+    }
+    cause
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -165,16 +222,59 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_changes_quickly_is_said_as_soon_as_it_may() {
+    fn another_cause_is_said_at_once_and_the_same_one_not_again() {
         let incident = Incident::new("route power");
-        let unsaid = |reason, quiet: Duration| {
-            incident.lock().said = Some(Instant::now().checked_sub(quiet).expect("a clock that has run"));
-            incident.happened(reason, "POST http://a: status 503", "retrying");
-            incident.lock().unsaid
+        let unsaid = |reason, detail| {
+            incident.happened(reason, detail, "retrying");
+            std::mem::take(&mut incident.lock().unsaid)
         };
-        assert_eq!(unsaid("503", TROUBLE_FLAPPING), 0);
-        assert_eq!(unsaid("connect", Duration::ZERO), 1);
-        assert_eq!(unsaid("connect", TROUBLE_FLAPPING), 0);
-        assert_eq!(unsaid("connect", TROUBLE_FLAPPING), 1);
+        assert_eq!(unsaid("503", "POST http://a: status 503"), 0);
+        assert_eq!(unsaid("login refused", "log in at http://a: InvalidLogin"), 0, "not at the next minute");
+        assert_eq!(unsaid("login refused", "log in at http://a: InvalidLogin"), 1);
+        assert_eq!(unsaid("lost", "connect 10.0.0.1:443: connection refused"), 0);
+        assert_eq!(
+            unsaid("lost", "TLS with 10.0.0.1: certificate refused"),
+            0,
+            "another text is another cause"
+        );
+        assert_eq!(unsaid("lost", "connect 10.0.0.2:444: connection refused"), 1, "numbers are none");
+        // Two that take turns are said at most every few seconds.
+        for _ in 0..10 {
+            assert_eq!(unsaid("503", "POST http://a: status 503"), 1);
+            assert_eq!(unsaid("login refused", "log in at http://a: InvalidLogin"), 1);
+        }
+        let earlier = |quiet: Duration| {
+            let before = Instant::now().checked_sub(quiet).expect("a clock that has run");
+            incident.lock().said.iter_mut().for_each(|(_, said)| *said = before);
+        };
+        earlier(TROUBLE_FLAPPING);
+        assert_eq!(unsaid("503", "POST http://a: status 503"), 0);
+        earlier(TROUBLE_FLAPPING);
+        assert_eq!(unsaid("503", "POST http://a: status 503"), 1, "the same one after a minute");
+        earlier(TROUBLE_REMINDER);
+        assert_eq!(unsaid("503", "POST http://a: status 503"), 0);
+    }
+
+    #[test]
+    fn a_sink_that_says_something_else_each_time_is_no_flood() {
+        let incident = Incident::new("route power");
+        for word in "a b c d e f g h i j k l m n o p q r s t u v w x y z".split(' ') {
+            incident.happened("500", word, "retrying");
+        }
+        assert_eq!(incident.lock().said.len(), CAUSES_SAID_MAX);
+        assert_eq!(incident.lock().unsaid, 26 - CAUSES_SAID_MAX as u64);
+    }
+
+    #[test]
+    fn the_proof_that_it_works_is_asked_for_only_when_it_is_said() {
+        let incident = Incident::new("route power");
+        incident.over_by(|| unreachable!("nothing was wrong"));
+        incident.demands("401", "POST http://a: status 401", "the route holds");
+        let mut asked = false;
+        incident.over_by(|| {
+            asked = true;
+            "VmPoweredOnEvent".to_string()
+        });
+        assert!(asked);
     }
 }

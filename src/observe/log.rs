@@ -1,12 +1,16 @@
 //! The log: one line per event on standard error, for people or as JSON.
 //!
-//! The target of a record is the name of its logger, such as `route power` or `source vc01`; without
-//! one it is the module. The level of a record says whose business it is: error means that something
+//! The target of a record is the name of its logger, such as `route power`, `source vc01` or `router`.
+//! Under systemd's journal a line begins with its priority, as `sd-daemon` has it, and has no time of its
+//! own. The level of a record says whose business it is: error means that something
 //! was lost or that a person must act, warn that something unexpected was overcome, info that a state
 //! changed; debug is per page and trace per event.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use jiff::Timestamp;
 use log::kv::{Key, Value, VisitSource};
@@ -19,18 +23,47 @@ use crate::config::{LogConfig, LogFormat};
 /// Crates below us that log. Their levels are made for their developers.
 const THIRD_PARTY: &[&str] = &["ureq", "ureq_proto"];
 
+/// The logger of the process itself.
+pub(crate) const ROUTER: &str = "router";
+
 /// Starts the log of the process. A second call changes only the level.
 ///
 /// Lines that cannot be written are lost: a closed standard error must not stop deliveries.
 pub(crate) fn init(config: &LogConfig) {
-    let format = config.format;
+    let style = Style { format: config.format, is_journal: is_journal() };
     let logger = env_logger::Builder::new()
         .filter_level(LevelFilter::Trace)
         .target(env_logger::Target::Stderr)
-        .format(move |out, record| writeln!(out, "{}", line(format, Timestamp::now(), record)))
+        .format(move |out, record| writeln!(out, "{}", line(style, Timestamp::now(), record)))
         .build();
     let _ = log::set_boxed_logger(Box::new(Gate { logger }));
     set_level(config.level);
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug)]
+struct Style {
+    format: LogFormat,
+    is_journal: bool,
+}
+
+/// Whether standard error leads to systemd's journal: `JOURNAL_STREAM` names device and inode of what the
+/// service was given, and a command in between may have redirected it (`systemd.exec(5)`).
+pub(crate) fn is_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    let stderr = stderr.and_then(|stderr| stderr.metadata());
+    stderr.is_ok_and(|stderr| named == format!("{}:{}", stderr.dev(), stderr.ino()))
+}
+
+/// The priority of a line in the journal (`sd-daemon(3)`).
+pub(crate) fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug | Level::Trace => "<7>",
+    }
 }
 
 /// Changes what is logged from now on.
@@ -51,7 +84,7 @@ pub(crate) fn step_level(more: bool, why: &str) {
 pub(crate) fn announce_level(level: LevelFilter, why: &str) {
     set_level(level.max(LevelFilter::Info));
     let name = level.as_str().to_ascii_lowercase();
-    log::info!("{why}: the log level is {name}");
+    log::info!(target: ROUTER, "{why}: the log level is {name}");
     set_level(level);
 }
 
@@ -89,20 +122,17 @@ fn passes(wanted: LevelFilter, level: Level, target: &str) -> bool {
     level <= most
 }
 
-/// The name of a record's logger: its target, or the module of ours that it comes from.
-fn logger<'a>(record: &'a Record<'_>) -> &'a str {
-    record.target().strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::")).unwrap_or(record.target())
-}
-
 /// A line, without its newline. Fields follow the message: `name=value` in text, members in JSON.
-fn line(format: LogFormat, time: Timestamp, record: &Record<'_>) -> String {
-    let (logger, message) = (logger(record), record.args().to_string());
+fn line(style: Style, time: Timestamp, record: &Record<'_>) -> String {
+    let (logger, message) = (record.target(), record.args().to_string());
+    let mark = if style.is_journal { priority(record.level()) } else { "" };
     let mut fields = Fields::default();
     // Ours never fails.
     let _ = record.key_values().visit(&mut fields);
-    match format {
+    match style.format {
         LogFormat::Text => {
-            let mut line = format!("{time:.3} {:<5} ", record.level());
+            let time = if style.is_journal { String::new() } else { format!("{time:.3} ") };
+            let mut line = format!("{mark}{time}{:<5} ", record.level());
             escape(logger, &mut line);
             line.push_str(": ");
             escape(&message, &mut line);
@@ -118,7 +148,7 @@ fn line(format: LogFormat, time: Timestamp, record: &Record<'_>) -> String {
             let ts = format!("{time:.3}");
             let object = JsonLine { ts, level: &level, logger, msg: &message, fields: &fields.0 };
             // Strings and numbers always have a JSON form.
-            serde_json::to_string(&object).unwrap_or_default()
+            format!("{mark}{}", serde_json::to_string(&object).unwrap_or_default())
         }
     }
 }
@@ -175,6 +205,9 @@ fn escape(text: &str, line: &mut String) {
 mod tests {
     use super::*;
 
+    const TEXT: Style = Style { format: LogFormat::Text, is_journal: false };
+    const JSON: Style = Style { format: LogFormat::Json, is_journal: false };
+
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
@@ -184,14 +217,14 @@ mod tests {
         let time = at("2026-11-23T11:00:00.123456+01:00");
         let ready =
             Record::builder().level(Level::Info).target("route power").args(format_args!("ready")).build();
-        assert_eq!(line(LogFormat::Text, time, &ready), "2026-11-23T10:00:00.123Z INFO  route power: ready");
+        assert_eq!(line(TEXT, time, &ready), "2026-11-23T10:00:00.123Z INFO  route power: ready");
         let anomalies = Record::builder()
             .level(Level::Error)
             .target("main")
             .args(format_args!("a\r\nb\u{1b}[2Jc\td"))
             .build();
         assert_eq!(
-            line(LogFormat::Text, at("2026-11-23T10:00:00Z"), &anomalies),
+            line(TEXT, at("2026-11-23T10:00:00Z"), &anomalies),
             "2026-11-23T10:00:00.000Z ERROR main: a\\r\\nb\\u{1b}[2Jc\td"
         );
     }
@@ -208,11 +241,11 @@ mod tests {
         let record = Record::builder().target("main").args(text).key_values(&pairs).build();
         let time = at("2026-11-23T10:00:00Z");
         assert_eq!(
-            line(LogFormat::Text, time, &record),
+            line(TEXT, time, &record),
             "2026-11-23T10:00:00.000Z INFO  main: said address=https://vc01/sdk async=true \
              eventKey=-7 path=\"a b\\u001b\""
         );
-        let json: serde_json::Value = serde_json::from_str(&line(LogFormat::Json, time, &record)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&line(JSON, time, &record)).unwrap();
         assert_eq!(
             json,
             serde_json::json!({"ts": "2026-11-23T10:00:00.000Z", "level": "info", "logger": "main", "msg": "said",
@@ -221,12 +254,24 @@ mod tests {
     }
 
     #[test]
-    fn our_modules_are_named_without_the_crate() {
-        for (target, name) in
-            [(module_path!(), "observe::log::tests"), ("route a", "route a"), ("ureq::run", "ureq::run")]
-        {
-            assert_eq!(logger(&Record::builder().target(target).build()), name);
+    fn the_journal_gets_priorities_and_keeps_the_time_itself() {
+        let time = at("2026-11-23T10:00:00Z");
+        let said = |format, level| {
+            let args = format_args!("ready");
+            let record = Record::builder().level(level).target("route power").args(args).build();
+            line(Style { format, is_journal: true }, time, &record)
+        };
+        for (level, expected) in [
+            (Level::Error, "<3>ERROR route power: ready"),
+            (Level::Warn, "<4>WARN  route power: ready"),
+            (Level::Info, "<6>INFO  route power: ready"),
+            (Level::Debug, "<7>DEBUG route power: ready"),
+            (Level::Trace, "<7>TRACE route power: ready"),
+        ] {
+            assert_eq!(said(LogFormat::Text, level), expected);
         }
+        let json = said(LogFormat::Json, Level::Warn);
+        assert!(json.starts_with("<4>{\"ts\":\"2026-11-23T10:00:00.000Z\",\"level\":\"warn\","), "{json}");
     }
 
     #[test]
@@ -237,7 +282,7 @@ mod tests {
             .args(format_args!("said \"no\"\nü\u{1b}"))
             .build();
         assert_eq!(
-            line(LogFormat::Json, at("2026-11-23T10:00:00.5Z"), &record),
+            line(JSON, at("2026-11-23T10:00:00.5Z"), &record),
             r#"{"ts":"2026-11-23T10:00:00.500Z","level":"warn","logger":"source vc01","msg":"said \"no\"\nü\u001b"}"#
         );
     }

@@ -122,9 +122,13 @@ type GaugeRow = (&'static str, &'static str, fn(&RouteSnapshot) -> Option<f64>);
 const GAUGES: &[GaugeRow] = &[
     (
         "router_event_lag_seconds",
-        "From the newest settled event to the source's present; 0 when nothing is outstanding.",
-        |route| Some(route.lag_seconds),
+        "From the newest settled event to the source's present; 0 when nothing is behind it, absent while the source \
+         cannot be seen.",
+        |route| route.lag_seconds,
     ),
+    ("router_catching_up", "1 while the route is behind its source and comes nearer.", |route| {
+        Some(f64::from(u8::from(route.catching_up.is_some())))
+    }),
     ("router_queue_events", "Events read and not settled.", |route| Some(route.outstanding as f64)),
     ("router_queue_waiting_events", "Events that wait for a worker.", |route| Some(route.waiting as f64)),
     ("router_source_connected", "1 while the source is open.", |route| {

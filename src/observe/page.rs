@@ -50,7 +50,7 @@ impl Tone {
     fn of(route: &RouteSnapshot) -> Tone {
         match status::state(route).0 {
             State::Running => Tone::Good,
-            State::Connecting => Tone::Wait,
+            State::Connecting | State::CatchingUp => Tone::Wait,
             State::Disconnected | State::Stalled | State::Held | State::Failing => Tone::Bad,
         }
     }
@@ -148,6 +148,9 @@ fn section(out: &mut String, route: &RouteSnapshot, now: Timestamp, all: bool) {
     for incident in &route.incidents {
         box_of(out, route, incident, now);
     }
+    if let Some(text) = status::catching_up(route).filter(|_| state == State::CatchingUp) {
+        let _ = writeln!(out, "<div class=\"trouble wait\"><b>Catching up</b> <span>{text}</span></div>");
+    }
     numbers(out, route, now);
     let counts = &route.counts;
     table(out, "event", &counts.names, all);
@@ -195,12 +198,10 @@ fn numbers(out: &mut String, route: &RouteSnapshot, now: Timestamp) {
             format!("{ago} ago<small>{}, key {}</small>", time(last.time), last.key)
         },
     );
-    let lag = Duration::try_from_secs_f64(route.lag_seconds).unwrap_or_default();
-    let lag = match route.link.connected {
-        // What is not seen cannot be said to be outstanding.
-        false if route.outstanding == 0 => "unknown".to_string(),
-        _ if lag < Duration::from_secs(10) => format!("{:.1} s", route.lag_seconds),
-        _ => long(lag),
+    let lag = match route.lag_seconds {
+        None => "unknown".to_string(),
+        Some(lag) if lag < 10.0 => format!("{lag:.1} s"),
+        Some(lag) => long(Duration::try_from_secs_f64(lag).unwrap_or_default()),
     };
     let mut position = format!("settled to {}", moment(route.settled_to));
     if route.about.at_least_once {
@@ -333,7 +334,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::observe::snapshot::{About, Part};
+    use crate::observe::snapshot::{About, CatchingUp, Part};
     use crate::observe::testing::{NOW, incident, route, snapshot};
 
     #[test]
@@ -341,7 +342,7 @@ mod tests {
         let mut sick = route("rest");
         sick.incidents = vec![incident(Part::Delivery, NOW - 3600)];
         let mut away = route("away");
-        (away.link.connected, away.outstanding, away.lag_seconds) = (false, 0, 0.0);
+        (away.link.connected, away.outstanding, away.lag_seconds) = (false, 0, None);
         let page = html(&snapshot(vec![route("power"), sick, away]), false);
         for text in [
             "<title>2 problems - event router</title>",
@@ -362,6 +363,21 @@ mod tests {
         assert!(page.find("id=\"rest\"") < page.find("id=\"power\""), "what is wrong comes first: {page}");
         assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("url("), "{page}");
         assert!(html(&snapshot(Vec::new()), false).contains("badge good\">ready"));
+    }
+
+    #[test]
+    fn a_route_that_catches_up_says_how_far_it_is() {
+        let mut late = route("late");
+        let end = Some(Duration::from_secs(90));
+        late.catching_up = Some(CatchingUp { backlog: 138, is_reading: false, events_per_second: 45.0, end });
+        let page = html(&snapshot(vec![late]), false);
+        for text in [
+            "late<span class=\"badge wait\">catching up</span>",
+            "<b>Catching up</b> <span>138 events behind, 45.0/s, done in about 90 s</span>",
+            "<title>ready - event router</title>",
+        ] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
     }
 
     #[test]

@@ -124,7 +124,14 @@ fn answer(asked: &Asked<'_>, guard: Option<&Guard>, snapshot: impl FnOnce() -> S
         "/readyz" => {
             let is_stranger = guard.is_some_and(|guard| !guard.admits(asked.authorization));
             let detail = if is_stranger { Detail::Class } else { Detail::Full };
-            verdict("ready", &status::obstacles_in(&snapshot(), detail))
+            let snapshot = snapshot();
+            match &status::obstacles_in(&snapshot, detail)[..] {
+                [] => Answer::text(
+                    200,
+                    &[vec!["ready".to_string()], status::behind(&snapshot)].concat().join("\n"),
+                ),
+                problems => verdict("ready", problems),
+            }
         }
         "/" | "/status" | "/metrics" | "/stats" => match guard {
             None => shown(asked, &snapshot()),

@@ -104,10 +104,26 @@ pub struct RouteSnapshot {
     pub(crate) checkpoint: Option<Timestamp>,
     /// The event that was read last.
     pub(crate) last_read: Option<Position>,
-    /// From the settled time to the source's present; 0 when nothing is outstanding.
-    pub(crate) lag_seconds: f64,
+    /// From the settled time to the source's present; 0 when nothing is behind it, and none while the source
+    /// cannot be seen: it is away, stalled, or has shown nothing yet.
+    pub(crate) lag_seconds: Option<f64>,
+    /// It is behind its source and comes nearer.
+    pub(crate) catching_up: Option<CatchingUp>,
     /// What was counted since the start.
     pub(crate) counts: Counts,
+}
+
+/// How a route comes back to the present.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CatchingUp {
+    /// Events that were read and are not settled.
+    pub(crate) backlog: usize,
+    /// More of them are in the source.
+    pub(crate) is_reading: bool,
+    /// Events that it settles in a second.
+    pub(crate) events_per_second: f64,
+    /// How long it will take at this pace, where that can be told.
+    pub(crate) end: Option<Duration>,
 }
 
 /// A part of a route.

@@ -62,6 +62,8 @@ struct Times {
     clock_ahead_ms: i64,
     checkpoint: Option<Timestamp>,
     last_read: Option<Position>,
+    // All that the source has was read; none before its first page.
+    is_read_up: Option<bool>,
 }
 
 /// Numbers that only grow, by a bounded word.
@@ -215,7 +217,20 @@ impl RouteStats {
     pub(crate) fn connected(&self, description: &str) {
         let link =
             Link { connected: true, since: Some(Timestamp::now()), description: description.to_string() };
-        self.lock().link = link;
+        let mut times = self.lock();
+        times.link = link;
+        times.is_read_up = None;
+    }
+
+    /// The source gave a page; whether it was the last one for now.
+    pub(crate) fn page(&self, is_last: bool) {
+        self.pages.add(1);
+        self.lock().is_read_up = Some(is_last);
+    }
+
+    /// Whether all that the source has was read; none before its first page.
+    pub(crate) fn is_read_up(&self) -> Option<bool> {
+        self.lock().is_read_up
     }
 
     /// The source is not open, or no longer.

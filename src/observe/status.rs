@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::incident::{DATED_AHEAD, LOGIN_REFUSED};
 use super::outcomes::Outcome;
-use super::snapshot::{Counts, IncidentSnapshot, Part, Phase, RouteSnapshot, Snapshot};
+use super::snapshot::{CatchingUp, Counts, IncidentSnapshot, Part, Phase, RouteSnapshot, Snapshot};
+use super::words::count;
 use crate::limits::READY_TROUBLE_MAX;
 use crate::version;
 
@@ -25,6 +26,8 @@ pub(crate) enum State {
     Held,
     /// Nothing can be delivered.
     Failing,
+    /// Events flow, and the newest of them are still to come.
+    CatchingUp,
     /// All is well.
     Running,
 }
@@ -38,6 +41,7 @@ impl State {
             State::Stalled => "stalled",
             State::Held => "held",
             State::Failing => "failing",
+            State::CatchingUp => "catching up",
             State::Running => "running",
         }
     }
@@ -57,8 +61,29 @@ pub(crate) fn state(route: &RouteSnapshot) -> (State, Timestamp) {
     match worst {
         Some(worst) => worst,
         None if !route.link.connected => (State::Connecting, since),
-        None => (State::Running, route.incident_ended.map_or(since, |ended| ended.max(since))),
+        None => {
+            let state = if route.catching_up.is_some() { State::CatchingUp } else { State::Running };
+            (state, route.incident_ended.map_or(since, |ended| ended.max(since)))
+        }
     }
+}
+
+/// How a route comes back to the present: what waits, how fast that becomes less, and when it is done.
+pub(crate) fn catching_up(route: &RouteSnapshot) -> Option<String> {
+    let CatchingUp { backlog, is_reading, events_per_second, end } = route.catching_up?;
+    let more = if is_reading { " and more in the source" } else { "" };
+    let end =
+        end.map_or_else(|| "no end in sight".to_string(), |end| format!("done in about {}", seconds(end)));
+    Some(format!("{} behind{more}, {events_per_second:.1}/s, {end}", count(backlog as u64, "event")))
+}
+
+/// Routes that catch up, a line each: the process is ready all the same.
+pub(crate) fn behind(snapshot: &Snapshot) -> Vec<String> {
+    let line = |route: &RouteSnapshot| {
+        let text = catching_up(route).filter(|_| state(route).0 == State::CatchingUp)?;
+        Some(format!("route {}: catching up: {text}", route.about.route))
+    };
+    snapshot.routes.iter().filter_map(line).collect()
 }
 
 /// Why a process should be started again: a thread hangs. Empty when it is alive.
@@ -132,11 +157,13 @@ pub(crate) fn obstacles_in(snapshot: &Snapshot, detail: Detail) -> Vec<String> {
 pub(crate) fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
     let (state, since) = state(route);
     let counts = &route.counts;
+    let incident = route.incidents.first().map(|incident| incident.detail.clone());
     let incident =
-        route.incidents.first().map(|incident| format!(" ({})", incident.detail)).unwrap_or_default();
+        incident.or_else(|| catching_up(route)).map(|text| format!(" ({text})")).unwrap_or_default();
+    let lag = route.lag_seconds.map_or_else(|| "unknown".to_string(), |lag| format!("{lag:.1} s"));
     format!(
         "{} for {}{incident}; read {}, delivered {}, filtered {}, unmatched {}, retried {}, dead letters {}, anomalies {}, \
-         waiting {}, lag {:.1} s, settled to {}, last event {}",
+         waiting {}, lag {lag}, settled to {}, last event {}",
         state.name(),
         seconds(age(now, since)),
         counts.read,
@@ -147,7 +174,6 @@ pub(crate) fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
         counts.dead_lettered,
         counts.anomalies.iter().map(|(_, count)| count).sum::<u64>(),
         route.outstanding,
-        route.lag_seconds,
         route.settled_to.map_or_else(|| "nothing yet".to_string(), |time| time.to_string()),
         route.last_read.map_or_else(
             || "none".to_string(),
@@ -158,7 +184,8 @@ pub(crate) fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
 
 /// What is wrong, since when, and what is done about it.
 pub(crate) fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
-    let times = if 1 < incident.times { format!(", {} failures", incident.times) } else { String::new() };
+    let times =
+        if 1 < incident.times { format!(", {}", count(incident.times, "failure")) } else { String::new() };
     let IncidentSnapshot { detail, consequence, .. } = incident;
     let consequence = if consequence.is_empty() { String::new() } else { format!("; {consequence}") };
     format!("{}: {detail}{consequence} (for {}{times})", incident.part.name(), seconds(time))
@@ -220,7 +247,7 @@ pub(crate) fn json(snapshot: &Snapshot) -> String {
         started: whole(snapshot.process.started),
         now: whole(snapshot.now),
         resident_bytes: snapshot.process.resident_bytes,
-        routes: snapshot.routes.iter().map(route_status).collect(),
+        routes: snapshot.routes.iter().map(|route| route_status(route, snapshot.now)).collect(),
     };
     // Strings and numbers always have a JSON form.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
@@ -250,7 +277,9 @@ struct RouteStatus<'a> {
     promise: &'static str,
     source: EndStatus<'a>,
     processor: EndStatus<'a>,
-    lag_seconds: f64,
+    lag_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catching_up: Option<CatchingUpStatus>,
     outstanding: usize,
     waiting: usize,
     settled_to: Option<String>,
@@ -266,6 +295,15 @@ struct RouteStatus<'a> {
     types: Map<String, Value>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     functions: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct CatchingUpStatus {
+    backlog: usize,
+    reading: bool,
+    events_per_second: f64,
+    seconds_left: Option<f64>,
+    end: Option<String>,
 }
 
 /// A source or a processor.
@@ -315,7 +353,18 @@ struct CounterStatus {
     anomalies: Map<String, Value>,
 }
 
-fn route_status(route: &RouteSnapshot) -> RouteStatus<'_> {
+fn catching_up_status(route: CatchingUp, now: Timestamp) -> CatchingUpStatus {
+    let end = route.end.and_then(|end| now.checked_add(SignedDuration::try_from(end).ok()?).ok());
+    CatchingUpStatus {
+        backlog: route.backlog,
+        reading: route.is_reading,
+        events_per_second: (route.events_per_second * 10.0).round() / 10.0,
+        seconds_left: route.end.map(|end| end.as_secs_f64().round()),
+        end: end.map(whole),
+    }
+}
+
+fn route_status(route: &RouteSnapshot, now: Timestamp) -> RouteStatus<'_> {
     let (about, (state, since)) = (&route.about, state(route));
     RouteStatus {
         name: &about.route,
@@ -337,6 +386,7 @@ fn route_status(route: &RouteSnapshot) -> RouteStatus<'_> {
             description: "",
         },
         lag_seconds: route.lag_seconds,
+        catching_up: route.catching_up.map(|route| catching_up_status(route, now)),
         outstanding: route.outstanding,
         waiting: route.waiting,
         settled_to: route.settled_to.map(|time| time.to_string()),
@@ -498,12 +548,50 @@ mod tests {
                         waiting 7, lag 1.5 s, settled to 2023-11-14T22:13:21Z, \
                         last event 2023-11-14T22:13:22Z (key 4711)";
         assert_eq!(summary(&one, at(NOW)), format!("running for 500 s; {counters}"));
+        one.catching_up = Some(behind_by(138));
+        let said = summary(&one, at(NOW));
+        assert!(said.starts_with("catching up for 500 s (138 events behind and more in the source, 45.5/s, done in about 90 s); read"), "{said}");
         one.incidents = vec![incident(Part::Delivery, NOW - 60)];
+        one.lag_seconds = None;
+        assert!(summary(&one, at(NOW)).contains(" lag unknown, "));
         one.last_read = None;
         one.settled_to = None;
         let said = summary(&one, at(NOW));
         assert!(said.starts_with("failing for 60 s (it failed: do this); read 1000, "), "{said}");
         assert!(said.ends_with("settled to nothing yet, last event none"), "{said}");
+    }
+
+    fn behind_by(backlog: usize) -> CatchingUp {
+        let end = Some(Duration::from_secs(90));
+        CatchingUp { backlog, is_reading: true, events_per_second: 45.5, end }
+    }
+
+    #[test]
+    fn a_route_that_catches_up_is_ready_and_says_so() {
+        let mut all = snapshot(vec![route("a"), route("b")]);
+        all.routes[1].catching_up = Some(behind_by(1));
+        assert_eq!(state(&all.routes[1]), (State::CatchingUp, at(NOW - 500)));
+        assert_eq!(obstacles(&all), [""; 0]);
+        let line = "route b: catching up: 1 event behind and more in the source, 45.5/s, done in about 90 s";
+        assert_eq!(behind(&all), [line]);
+        let status: Value = serde_json::from_str(&json(&all)).unwrap();
+        assert_eq!(
+            (&status["state"], &status["routes"][1]["state"]),
+            (&"ready".into(), &"catching up".into())
+        );
+        let expected = serde_json::json!({"backlog": 1, "reading": true, "events_per_second": 45.5,
+            "seconds_left": 90.0, "end": at(NOW + 90).to_string()});
+        assert_eq!(status["routes"][1]["catching_up"], expected);
+        assert_eq!(status["routes"][0].get("catching_up"), None);
+        // What is wrong counts more, and what is not seen is not known.
+        all.routes[1].incidents = vec![incident(Part::Source, NOW - 50)];
+        all.routes[1].lag_seconds = None;
+        assert_eq!((state(&all.routes[1]).0, behind(&all).len()), (State::Disconnected, 0));
+        let status: Value = serde_json::from_str(&json(&all)).unwrap();
+        assert!(status["routes"][1]["lag_seconds"].is_null(), "{status}");
+        all.routes[1].incidents.clear();
+        all.routes[1].catching_up = Some(CatchingUp { end: None, is_reading: false, ..behind_by(7) });
+        assert!(behind(&all)[0].ends_with("7 events behind, 45.5/s, no end in sight"), "{:?}", behind(&all));
     }
 
     #[test]

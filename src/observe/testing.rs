@@ -61,7 +61,8 @@ pub(crate) fn route(name: &str) -> RouteSnapshot {
         settled_to: Some(at(1_700_000_001)),
         checkpoint: Some(Timestamp::from_millisecond(1_700_000_000_250).unwrap()),
         last_read: Some(Position { key: 4711, time: at(1_700_000_002) }),
-        lag_seconds: 1.5,
+        lag_seconds: Some(1.5),
+        catching_up: None,
         counts: Counts {
             read: 1000,
             delivered: 900,

@@ -18,10 +18,12 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use jiff::Timestamp;
+use log::Level;
 
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
+use crate::observe::flood::Flood;
 use crate::observe::incident::Incident;
 use crate::observe::snapshot::About;
 use crate::observe::stats::{Pulse, RouteStats};
@@ -33,6 +35,7 @@ use crate::source::Source;
 use crate::stop::{Stop, StopSource, stop_signal};
 
 mod accepted;
+mod awaited;
 pub(crate) mod batch;
 pub(crate) mod clock;
 pub mod dead_letter;
@@ -53,6 +56,7 @@ pub(crate) mod testing;
 mod tests;
 
 use accepted::LastAccepted;
+use awaited::Awaited;
 use dead_letter::DeadLetters;
 use filter::Filter;
 use poller::Start;
@@ -149,6 +153,7 @@ struct Shared {
     queue: Queue,
     stats: RouteStats,
     accepted: LastAccepted,
+    awaited: Awaited,
     // Of its processor, as far as the waits know of them.
     credential_changes: AtomicU64,
     promise: Promise,
@@ -163,6 +168,9 @@ struct Shared {
     clock_incident: Incident,
     repeat_incident: Incident,
     tenure: Arc<dyn Tenure>,
+    // Events that are given up, and keys that went back.
+    given_up: Flood,
+    keys_back: Flood,
     stop: Stop,
 }
 
@@ -189,10 +197,12 @@ impl Route {
         let (stop, stop_seen) = stop_signal();
         let (end_checkpointer, end_seen) = stop_signal();
         let (queue, feed) = Queue::new(config.order);
+        let given_up = if letters_dir.is_some() { "dead letter" } else { "lost event" };
         let shared = Arc::new(Shared {
             queue,
             stats: RouteStats::default(),
             accepted: LastAccepted::default(),
+            awaited: Awaited::start(),
             credential_changes: AtomicU64::new(0),
             promise: if letters_dir.is_some() { Promise::AtLeastOnce } else { Promise::AtMostOnce },
             keeps_checkpoint: positions.is_some(),
@@ -206,6 +216,8 @@ impl Route {
             filter_incident: Incident::new(who.as_str()),
             clock_incident: Incident::new(who.as_str()),
             repeat_incident: Incident::new(who.as_str()),
+            given_up: Flood::new(who.as_str(), Level::Error, given_up),
+            keys_back: Flood::new(who.as_str(), Level::Warn, "step back of keys"),
             filter: Filter::new(&config.types, config.pattern.clone()),
             tenure,
             stop: stop_seen,
@@ -220,6 +232,7 @@ impl Route {
             source: source.watch(),
             read_wait_max: source.call_wait_max(),
             pulses: Vec::new(),
+            pace: Arc::default(),
         };
         let mut route = Route { shared: shared.clone(), stop, end_checkpointer, view };
         if let Some(mut positions) = positions {

@@ -8,10 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::event::{Event, Position};
 use crate::limits::{
-    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, KEY_DISORDER_MAX, LOGIN_REFUSED_WAIT,
-    ODDITY_NAMES_MAX, RECONNECT_WAIT_MAX, RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT, REPEATED_PAGES_MAX,
+    CREDENTIALS_TICK, DEAD_LETTER_HOLD, IDLE_WAIT_MAX, LOGIN_REFUSED_WAIT, RECONNECT_WAIT_MAX,
+    RECONNECT_WAIT_MIN, REPEATED_PAGE_WAIT, REPEATED_PAGES_MAX,
 };
 use crate::observe::stats::Pulse;
+use crate::observe::words::count;
 use crate::pipeline::batch::{Entry, Feed};
 use crate::pipeline::clock::{Look, SourceClock};
 use crate::pipeline::ledger::Ledger;
@@ -24,6 +25,7 @@ use crate::source::{Item, Opened, Source, SourceError, SourceFailure};
 use crate::vim::json::BrokenEvent;
 
 mod dates;
+mod tell;
 
 /// Where the route stood when the process started.
 pub(crate) enum Start {
@@ -63,11 +65,13 @@ pub(crate) fn run(
         clock: None,
         identity: None,
         failures: 0,
+        is_back: false,
         start,
         ahead: None,
         caught_up_at: None,
         repeated_pages: 0,
         last_key: None,
+        has_changed: false,
         purged_after: None,
         oddities_told: HashSet::new(),
     };
@@ -110,6 +114,8 @@ struct Poller<'a> {
     clock: Option<SourceClock>,
     identity: Option<String>,
     failures: u32,
+    // It was lost and is open again, and nothing wanted came since.
+    is_back: bool,
     start: Start,
     // The latest time of an event, while it may lie ahead of the source's present.
     ahead: Option<Timestamp>,
@@ -119,6 +125,8 @@ struct Poller<'a> {
     repeated_pages: u32,
     // Of the event that was new last.
     last_key: Option<i64>,
+    // It is another source than the one where the position was taken.
+    has_changed: bool,
     // The source has purged what came after this time.
     purged_after: Option<Timestamp>,
     // Names of anomalies that were logged.
@@ -172,6 +180,7 @@ impl Poller<'_> {
         self.purged_after = opened.is_purged.then_some(opened.begin);
         if 0 < self.failures {
             self.shared.stats.reconnects.add(1);
+            self.is_back = true;
         }
         self.shared.stats.connected(&opened.description);
         let disabled = if self.shared.keeps_checkpoint { "" } else { "checkpointing disabled, " };
@@ -195,7 +204,7 @@ impl Poller<'_> {
             // Only a page shows that all is well: a session can be refused after its login.
             self.failures = 0;
             self.shared.source_incident.over();
-            self.shared.stats.pages.add(1);
+            self.shared.stats.page(page.items.is_empty() || !page.more);
             for notice in &page.notices {
                 log::warn!(target: self.shared.who.as_str(), "{notice}");
             }
@@ -243,7 +252,8 @@ impl Poller<'_> {
         if repeats == 0 || self.repeated_pages < REPEATED_PAGES_MAX {
             return;
         }
-        let detail = format!("the source shows {repeats} events again that it showed just now");
+        let detail =
+            format!("the source shows {} again that it showed just now", count(repeats as u64, "event"));
         let consequence = "they are not delivered again, and it is asked more slowly";
         self.shared.repeat_incident.happened("repeated page", &detail, consequence);
         self.shared.stop.wait(REPEATED_PAGE_WAIT);
@@ -276,6 +286,7 @@ impl Poller<'_> {
                  events may be repeated", opened.identity);
         }
         self.identity = Some(opened.identity.clone());
+        self.has_changed = changed;
         if let Some(issued) = &mut self.issued {
             if changed {
                 issued.window.forget_keys();
@@ -369,6 +380,9 @@ impl Poller<'_> {
         self.warn_about_key(position);
         log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
         let sent = if self.shared.wants(&event) {
+            if std::mem::take(&mut self.is_back) {
+                self.shared.awaited.reconnect();
+            }
             self.say(Entry::Event(event))
         } else {
             stats.filtered.add(1);
@@ -386,7 +400,7 @@ impl Poller<'_> {
         while let Some(letters) = &self.shared.dead_letters {
             let Err(error) = letters.append_broken(&broken) else { break };
             let incident = &self.shared.dead_letter_incident;
-            incident.happened("dead letters", &error.to_string(), "holding an unreadable event");
+            incident.demands("dead letters", &error.to_string(), "holding an unreadable event");
             if self.shared.stop.wait(DEAD_LETTER_HOLD) {
                 return false;
             }
@@ -402,7 +416,8 @@ impl Poller<'_> {
                 "lost, as checkpoint = false allows".to_string()
             }
         };
-        log::error!(target: self.shared.who.as_str(), "an event cannot be converted: {}; {kept}", broken.reason);
+        let line = format!("an event cannot be converted: {}; {kept}", broken.reason);
+        self.shared.given_up.came("unreadable", line);
         let position = broken.position();
         if let Some(position) = position {
             self.mark_reuse(position);
@@ -412,29 +427,6 @@ impl Poller<'_> {
             self.remember(position);
         }
         sent
-    }
-
-    // Once per name; beyond the limit of names they are only counted.
-    fn tell_oddities(&mut self, event: &Event) {
-        for anomalies in &event.anomalies {
-            self.shared.stats.anomalies.add(anomalies.kind.label());
-            if ODDITY_NAMES_MAX <= self.oddities_told.len() || self.oddities_told.contains(&anomalies.name) {
-                continue;
-            }
-            self.oddities_told.insert(anomalies.name.clone());
-            log::info!(
-                target: self.shared.who.as_str(),
-                "unknown {} {} in {}: delivered as it came, by its structure", anomalies.kind.label(), anomalies.name, event.ce.name()
-            );
-        }
-    }
-
-    fn tell_gap(&mut self, first: Position) {
-        let Some(begin) = self.purged_after.take() else { return };
-        self.shared.stats.gaps.add(1);
-        let end = first.time;
-        log::error!(target: self.shared.who.as_str(), "gap: the source no longer has its events from {begin} to {end}: its retention is \
-             shorter than the time that this route was away; they are lost");
     }
 
     // Whether another event near this one has its key: the source has begun its keys again. Then what
@@ -467,17 +459,6 @@ impl Poller<'_> {
         }
     }
 
-    // It is only said: keys tell events apart, and nothing is concluded from their order.
-    fn warn_about_key(&mut self, position: Position) {
-        let key = position.key;
-        let reuse = self.mark_reuse(position);
-        let went_back = |last: i64| 0 <= key && key.saturating_add(KEY_DISORDER_MAX) < last;
-        if let Some(last) = self.last_key.replace(key).filter(|last| reuse || went_back(*last)) {
-            log::warn!(target: self.shared.who.as_str(), "the source's event keys went back from {last} to {key}: its database was restored \
-                 or began anew; going on by time, some events may be repeated");
-        }
-    }
-
     fn wait_after(&mut self, error: &SourceError, source: &dyn Source) {
         let shared = self.shared;
         self.pulse.resting();
@@ -493,7 +474,10 @@ impl Poller<'_> {
         let sooner = if refused { ", or when the credentials change" } else { "" };
         let consequence = format!("trying again in {:.0} s{sooner}", wait.as_secs_f64().ceil());
         shared.stats.source_failures.add(reason);
-        shared.source_incident.happened(reason, &error.to_string(), &consequence);
+        match error.failure {
+            SourceFailure::Lost => shared.source_incident.happened(reason, &error.to_string(), &consequence),
+            _ => shared.source_incident.demands(reason, &error.to_string(), &consequence),
+        }
         let until = Instant::now() + wait;
         while Instant::now() < until && !shared.stop.wait((until - Instant::now()).min(CREDENTIALS_TICK)) {
             if refused && source.has_new_credentials() {

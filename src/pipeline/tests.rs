@@ -2,7 +2,7 @@
 //! files.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -311,4 +311,31 @@ fn a_hanging_route_can_be_watched() {
     drop(release);
     running.wait_acknowledged(20);
     running.stop();
+}
+
+#[test]
+fn a_route_with_a_backlog_catches_up_and_then_runs() {
+    let mut bench = Bench::new(300);
+    (bench.config.order, bench.config.workers) = (Order::Strict, 1);
+    // Which event waits until the next one may.
+    let gate = Arc::new(AtomicI64::new(0));
+    let open = gate.clone();
+    let running = bench.start(move |delivery| {
+        while delivery.event.position.key == open.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Verdict::delivered()
+    });
+    let snapshot = |running: &Running| running.route.view().snapshot();
+    running.wait("the lag", |running| snapshot(running).lag_seconds.is_some());
+    assert_eq!(snapshot(&running).catching_up, None, "nothing has moved yet");
+    gate.store(50, Ordering::SeqCst);
+    running.wait("the pace", |running| snapshot(running).catching_up.is_some());
+    let late = snapshot(&running).catching_up.expect("it has a backlog of years");
+    assert!(0 < late.backlog && 0.0 < late.events_per_second, "{late:?}");
+    gate.store(-1, Ordering::SeqCst);
+    running.wait_acknowledged(300);
+    running.wait("the present", |running| snapshot(running).lag_seconds == Some(0.0));
+    assert_eq!(snapshot(&running).catching_up, None);
+    assert_eq!(running.stop().len(), 300);
 }

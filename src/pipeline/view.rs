@@ -1,16 +1,18 @@
 //! What can be watched of a route, answered from memory whatever its threads are doing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Role, Shared};
-use crate::limits::BUSY_MARGIN;
+use crate::limits::{BUSY_MARGIN, CATCHING_UP_LAG_MIN};
 use crate::observe::incident::Report;
+use crate::observe::pace::{Mark, Pace};
 use crate::observe::registry::Watched;
-use crate::observe::snapshot::{About, Busy, Counts, IncidentSnapshot, Part, RouteSnapshot};
+use crate::observe::snapshot::{About, Busy, CatchingUp, Counts, IncidentSnapshot, Part, RouteSnapshot};
 use crate::observe::stats::{Pulse, RouteStats};
+use crate::pipeline::dispatch::Gauge;
 use crate::processor::Processor;
 use crate::source::watch::SourceWatch;
 
@@ -25,12 +27,57 @@ pub struct View {
     // The longest call of the source.
     pub(super) read_wait_max: Duration,
     pub(super) pulses: Vec<(Role, Arc<Pulse>)>,
+    pub(super) pace: Arc<Mutex<Pace>>,
 }
 
 impl View {
     /// Its counters.
     pub(crate) fn stats(&self) -> &RouteStats {
         &self.shared.stats
+    }
+
+    /// A minute may have passed: says what was only counted.
+    pub(crate) fn remind(&self) {
+        self.shared.given_up.remind();
+        self.shared.keys_back.remind();
+    }
+
+    /// Notes how far it is, for its speed.
+    pub(crate) fn note_pace(&self) {
+        if let Some(mark) = self.mark(&self.shared.queue.gauge()) {
+            crate::sync::lock(&self.pace).note(mark);
+        }
+    }
+
+    // None before the queue has begun, for which the earliest time stands.
+    fn mark(&self, gauge: &Gauge) -> Option<Mark> {
+        let events = self.shared.stats.read.get().saturating_sub(gauge.outstanding as u64);
+        let mark = Mark { at: Instant::now(), events, time: gauge.time };
+        (gauge.time != Timestamp::MIN).then_some(mark)
+    }
+
+    // What is not seen cannot be said to be outstanding, nor that nothing is.
+    fn lag_seconds(&self, gauge: &Gauge, incidents: &[IncidentSnapshot]) -> Option<f64> {
+        let stats = &self.shared.stats;
+        let is_blind = incidents.iter().any(|incident| matches!(incident.part, Part::Source | Part::Stall));
+        if is_blind || !stats.link().connected {
+            return None;
+        }
+        let is_current = stats.is_read_up()? && gauge.outstanding == 0;
+        Some(if is_current { 0.0 } else { stats.seconds_behind(gauge.time) })
+    }
+
+    fn catching_up(&self, gauge: &Gauge, lag_seconds: Option<f64>) -> Option<CatchingUp> {
+        let lag_seconds = lag_seconds.filter(|lag| CATCHING_UP_LAG_MIN.as_secs_f64() <= *lag)?;
+        let mark = self.mark(gauge)?;
+        let speed = {
+            let mut pace = crate::sync::lock(&self.pace);
+            pace.note(mark);
+            pace.speed(mark)?
+        };
+        let (backlog, is_reading) = (gauge.outstanding, self.shared.stats.is_read_up() != Some(true));
+        let end = speed.end(backlog, lag_seconds, !is_reading);
+        Some(CatchingUp { backlog, is_reading, events_per_second: speed.events, end })
     }
 
     fn busy(&self) -> Busy {
@@ -117,12 +164,13 @@ impl Watched for View {
     fn snapshot(&self) -> RouteSnapshot {
         let (now, stats) = (Timestamp::now(), &self.shared.stats);
         let gauge = self.shared.queue.gauge();
-        let is_behind = 0 < gauge.outstanding;
+        let incidents = self.incidents(now);
+        let lag_seconds = self.lag_seconds(&gauge, &incidents);
         RouteSnapshot {
             about: self.about.clone(),
             started: self.started,
             link: stats.link(),
-            incidents: self.incidents(now),
+            incidents,
             incident_ended: self.incident_ended(now),
             stall_tried: self.source.stall().tried,
             busy: self.busy(),
@@ -132,7 +180,8 @@ impl Watched for View {
             settled_to: (gauge.time != Timestamp::MIN).then_some(gauge.time),
             checkpoint: stats.checkpoint(),
             last_read: stats.last_read(),
-            lag_seconds: if is_behind { stats.seconds_behind(gauge.time) } else { 0.0 },
+            lag_seconds,
+            catching_up: self.catching_up(&gauge, lag_seconds),
             counts: self.counts(),
         }
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::event::Event;
 use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
+use crate::observe::words::count;
 use crate::pipeline::dispatch::Done;
 use crate::pipeline::retry::{self, Promise};
 use crate::pipeline::{ExitCause, Shared};
-use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
+use crate::processor::{Delivery, Failure, Processor, READER_GONE, Retry, Verdict};
 
 /// Deliveries that a worker has room for before it took any.
 const BATCH_ROOM_MAX: usize = 16;
@@ -74,15 +76,7 @@ fn conclude(
 ) -> Done {
     let name = delivery.event.ce.name();
     if verdict.failures.is_empty() {
-        shared.delivery_incident.over();
-        if !verdict.unmatched {
-            shared.stats.names.add(name, true);
-        }
-        let counter = if verdict.unmatched { &shared.stats.unmatched } else { &shared.stats.delivered };
-        counter.add(1);
-        let ce = &delivery.event.ce;
-        let said = if verdict.unmatched { "nobody wants event" } else { "successfully sent event" };
-        log::trace!(target: shared.who.as_str(), eventID = ce.id, subject = ce.name(); "{said}");
+        note_settled(shared, &delivery.event, verdict.unmatched);
         return Done::Settled(delivery);
     }
     let now = Instant::now();
@@ -118,10 +112,20 @@ fn conclude(
     let mut consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
     if let Some(held) = shared.queue.full_of() {
         let mebibytes = held.bytes as f64 / f64::from(1 << 20);
-        consequence +=
-            &format!("; the route holds, as {} events ({mebibytes:.1} MiB) wait for it", held.events);
+        consequence += &format!(
+            "; the route holds, as {} ({mebibytes:.1} MiB) wait for it",
+            count(held.events as u64, "event")
+        );
     }
-    shared.delivery_incident.happened(first.reason, &first.detail, &consequence);
+    let incident = &shared.delivery_incident;
+    match first.retry {
+        // The command that printed is about to end.
+        _ if first.reason == READER_GONE => {}
+        Retry::Sender { .. } | Retry::Credentials { .. } => {
+            incident.demands(first.reason, &first.detail, &consequence);
+        }
+        _ => incident.happened(first.reason, &first.detail, &consequence),
+    }
     if tried {
         shared.stats.retried.add(first.reason);
     }
@@ -133,28 +137,56 @@ fn conclude(
     Done::Parked(delivery, now + wait)
 }
 
+// An event is settled: nothing failed.
+fn note_settled(shared: &Shared, event: &Event, unmatched: bool) {
+    let (ce, name) = (&event.ce, event.ce.name());
+    let what = || format!("{name} (key {})", event.position.key);
+    if unmatched {
+        shared.delivery_incident.over();
+        shared.stats.unmatched.add(1);
+    } else {
+        shared.delivery_incident.over_by(|| format!("the first event delivered since is {}", what()));
+        shared.stats.names.add(name, true);
+        shared.stats.delivered.add(1);
+        if let Some(since) = shared.awaited.take() {
+            log::info!(target: shared.who.as_str(), "delivered {}, the first event since the {since}", what());
+        }
+    }
+    let said = if unmatched { "nobody wants event" } else { "successfully sent event" };
+    log::trace!(target: shared.who.as_str(), eventID = ce.id, subject = ce.name(); "{said}");
+}
+
 // Failures that will not be tried again: a dead letter, or with at-most-once the log. False when
 // the letter could not be kept, so that the event must be held.
-fn to_dead_letters(shared: &Shared, delivery: &Delivery, attempts: u32, failures: &[Failure]) -> bool {
+fn to_dead_letters(shared: &Shared, delivery: &Delivery, tries: u32, failures: &[Failure]) -> bool {
     let ce = &delivery.event.ce;
     let name = ce.name();
     let details = failures.iter().map(|failure| failure.detail.as_str()).collect::<Vec<_>>().join("; ");
+    let attempts = count(tries.into(), "attempt");
+    let reason = failures.first().map_or("", |failure| failure.reason);
     let Some(letters) = &shared.dead_letters else {
         debug_assert_eq!(shared.promise, Promise::AtMostOnce);
         shared.stats.lost.add(1);
-        log::error!(target: shared.who.as_str(), "could not process event: {name} {} is lost after {attempts} attempts, as checkpoint = false allows: {details}", ce.id);
+        let line = format!(
+            "could not process event: {name} {} is lost after {attempts}, as checkpoint = false allows: {details}",
+            ce.id
+        );
+        shared.given_up.came(reason, line);
         return true;
     };
-    match letters.append_event(ce, attempts, failures) {
+    match letters.append_event(ce, tries, failures) {
         Ok(()) => {
             shared.dead_letter_incident.over();
             shared.stats.dead_lettered.add(failures.len() as u64);
-            log::error!(target: shared.who.as_str(), "could not process event: {name} {} is a dead letter after {attempts} attempts: {details}; it is kept in {}", ce.id,
-                letters.path().display());
+            let (id, path) = (&ce.id, letters.path().display());
+            let line = format!(
+                "could not process event: {name} {id} is a dead letter after {attempts}: {details}; it is kept in {path}"
+            );
+            shared.given_up.came(reason, line);
             true
         }
         Err(error) => {
-            shared.dead_letter_incident.happened("dead letters", &error.to_string(), "holding the event");
+            shared.dead_letter_incident.demands("dead letters", &error.to_string(), "holding the event");
             false
         }
     }

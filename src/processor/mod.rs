@@ -108,6 +108,9 @@ pub struct KnownEvents {
     pub(crate) names: BTreeSet<String>,
 }
 
+/// The reason of a failure that ends a command: who read what it prints has seen enough.
+pub(crate) const READER_GONE: &str = "closed";
+
 /// One event on its way to a sink.
 #[derive(Debug)]
 pub struct Delivery {

@@ -220,7 +220,13 @@ impl<T> Shared<T> {
         let consequence = if state.value.is_some() { R::STALE_TEXT } else { R::EMPTY_TEXT };
         state.failure = Some(failure.text.clone());
         drop(state);
-        self.incident.happened(failure.reason, &failure.text, &format!("{consequence}, asking again"));
+        let consequence = format!("{consequence}, asking again");
+        match failure.reason {
+            "401" | "402" | "403" | "407" | "credentials" | "signature" | "denied" => {
+                self.incident.demands(failure.reason, &failure.text, &consequence);
+            }
+            reason => self.incident.happened(reason, &failure.text, &consequence),
+        }
     }
 
     /// Waits for the time of the next renewal, or until `has_news`, but not less than the shortest

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use crate::cloudevents::{self, CloudEvent};
 use crate::config::reader::Table;
-use crate::error::Result;
+use crate::error::{Result, io_text};
 use crate::finding::{Finding, Tell};
-use crate::processor::{Delivery, Failure, KnownEvents, Processor, ProcessorSettings, Retry, Verdict};
+use crate::processor::{
+    Delivery, Failure, KnownEvents, Processor, ProcessorSettings, READER_GONE, Retry, Verdict,
+};
 use crate::template::{Input, Template};
-
-/// The reason of a failure when nobody reads standard output any more.
-pub(crate) const CLOSED: &str = "closed";
 
 /// Its word in the configuration.
 pub(crate) const WORD: &str = "stdout";
@@ -26,6 +25,8 @@ pub(crate) fn read(_: &Table<'_>) -> Option<StdoutSettings> {
 pub(crate) struct StdoutSettings {
     /// What makes the lines, in place of the CloudEvent as JSON.
     pub(crate) template: Option<Arc<Template>>,
+    /// It is a command that prints: it ends when nobody reads any more.
+    pub(crate) is_command: bool,
 }
 
 impl ProcessorSettings for StdoutSettings {
@@ -38,7 +39,11 @@ impl ProcessorSettings for StdoutSettings {
     }
 
     fn make(&self, _: &str, route: &str, _: bool) -> Result<Arc<dyn Processor>> {
-        Ok(Arc::new(Stdout { template: self.template.clone(), route: route.to_string() }))
+        Ok(Arc::new(Stdout {
+            template: self.template.clone(),
+            route: route.to_string(),
+            is_command: self.is_command,
+        }))
     }
 
     fn probe(&self, _: &str, _: &dyn Fn() -> Option<KnownEvents>, tell: Tell<'_>) {
@@ -51,12 +56,13 @@ impl ProcessorSettings for StdoutSettings {
 pub struct Stdout {
     template: Option<Arc<Template>>,
     route: String,
+    is_command: bool,
 }
 
 impl Stdout {
-    /// Standard output of this process, in the JSON format.
+    /// Standard output of a command that prints, in the JSON format.
     pub fn new() -> Stdout {
-        Stdout::default()
+        Stdout { is_command: true, ..Stdout::default() }
     }
 
     fn write(&self, ce: &CloudEvent, line: &mut Vec<u8>) -> Result<()> {
@@ -83,9 +89,12 @@ impl Processor for Stdout {
             verdicts.push(match print(&line) {
                 Ok(()) => Verdict::delivered(),
                 Err(error) => {
-                    let reason = if error.kind() == ErrorKind::BrokenPipe { CLOSED } else { "stdout" };
+                    let is_closed = error.kind() == ErrorKind::BrokenPipe;
+                    let reason = if is_closed && self.is_command { READER_GONE } else { "stdout" };
+                    let text =
+                        if is_closed { "nobody reads it any more".to_string() } else { io_text(&error) };
                     let again = Retry::Later { after: None, unsent: false };
-                    failed(again, reason, format!("write standard output: {error}"))
+                    failed(again, reason, format!("write standard output: {text}"))
                 }
             });
         }

@@ -14,6 +14,7 @@ use crossbeam_channel::Sender;
 use crate::error::{Error, Result};
 use crate::limits::CHECKPOINTER_END_MAX;
 use crate::observe::snapshot::About;
+use crate::observe::words::count;
 use crate::pipeline::view::View;
 use crate::pipeline::{Exit, ExitCause, Exits, Role, Route, RouteParts};
 
@@ -115,9 +116,9 @@ impl Slot {
                 running.route.close();
                 if is_running {
                     log::warn!(
-                        "route {}: the right to it is lost: it stops, and what it has not delivered is left to \
-                         whoever holds the right now",
-                        self.name
+                        target: &format!("route {}", self.name),
+                        "the right to it is lost: it stops, and what it has not delivered is left to whoever holds \
+                         the right now"
                     );
                     self.drain(now, grace);
                 }
@@ -138,8 +139,8 @@ impl Slot {
             Stage::Draining(running, _) => {
                 if running.is_busy() {
                     log::warn!(
-                        "route {}: the time of grace is over: what is still in flight is given up",
-                        self.name
+                        target: &format!("route {}", self.name),
+                        "the time of grace is over: what is still in flight is given up"
                     );
                 }
                 running.route.close();
@@ -188,11 +189,13 @@ impl Slot {
     /// Says what it still waits for, while it drains.
     pub(super) fn say_awaited(&self) {
         let Stage::Draining(running, _) = &self.stage else { return };
-        let count = |wanted| running.left.iter().filter(|role| **role == wanted).count();
-        let (workers, pollers) = (count(Role::Worker), count(Role::Poller));
+        let number = |wanted| running.left.iter().filter(|role| **role == wanted).count();
+        let (workers, pollers) = (number(Role::Worker), number(Role::Poller));
         log::info!(
-            "route {}: stopping; waiting for {workers} deliveries and {pollers} calls to the source",
-            self.name
+            target: &format!("route {}", self.name),
+            "stopping; waiting for {} and {} to the source",
+            count(workers as u64, "delivery"),
+            count(pollers as u64, "call")
         );
     }
 }

@@ -50,7 +50,7 @@ impl Source for Span {
         let mut opened = self.inner.open(Some(begin))?;
         if opened.is_purged {
             // Nothing is lost by this: whoever asks for a span may ask for more than there is.
-            log::warn!("the source no longer has all events since {begin}: what is left of them is read");
+            log::warn!(target: "replay", "the source no longer has all events since {begin}: what is left of them is read");
             opened.is_purged = false;
         }
         self.to = Some(self.to.map_or(opened.now, |to| to.min(opened.now)));

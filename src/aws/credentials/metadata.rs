@@ -106,7 +106,7 @@ pub(super) fn instance(client: &Client, environment: &Environment) -> Result<Opt
     let mut found = credentials(body, &format!("the instance's role {role}")).context(intent)?;
     let now = Timestamp::now();
     if found.expires.is_some_and(|end| end <= now) {
-        log::warn!("the metadata service gives credentials that have ended; they are used all the same");
+        log::warn!(target: "AWS credentials", "the metadata service gives credentials that have ended; they are used all the same");
         found.expires = now.checked_add(ENDED_EXTENSION).ok();
     }
     Ok(Some(found))

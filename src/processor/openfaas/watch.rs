@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::gateway::{Gateway, ListingError};
 use super::topics::TopicMap;
 use crate::error::Result;
+use crate::observe::words::count;
 use crate::processor::refreshed::{Failure, Refresh, Refreshed};
 
 /// Starts the thread, which asks at once and then every `refresh`; `name` is the processor's.
@@ -62,16 +63,18 @@ impl Listing {
         }
         let (functions, topics) = (now.functions(), now.topics());
         let (who, of) = (self.who.as_str(), self.gateway.text());
+        let counted =
+            format!("{}, {}", count(functions as u64, "function"), count(topics.len() as u64, "topic"));
         match before {
             Some(_) => {
-                log::info!(target: who, "subscriptions at {of} changed: {functions} functions, {} topics", topics.len())
+                log::info!(target: who, "subscriptions at {of} changed: {counted}")
             }
             None => {
-                log::info!(target: who, "connected to OpenFaaS gateway, {functions} functions of {of} subscribe to {} topics", topics.len())
+                log::info!(target: who, "connected to OpenFaaS gateway {of}, subscriptions: {counted}")
             }
         }
         if before.map_or(0, TopicMap::unconfirmed) < now.unconfirmed() {
-            log::warn!(target: who, "{of} does not show {} subscriptions any more that it showed before: they stay until another list in {:.0} s confirms it", now.unconfirmed(), self.refresh.as_secs_f64());
+            log::warn!(target: who, "{of} does not show {} any more that it showed before: kept until another list in {:.0} s confirms it", count(now.unconfirmed() as u64, "subscription"), self.refresh.as_secs_f64());
         }
         for anomaly in now.anomalies() {
             if before.is_none_or(|before| !before.anomalies().contains(anomaly)) {

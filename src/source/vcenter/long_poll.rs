@@ -35,6 +35,8 @@ use crate::sync;
 
 /// The poller's side of the long poll.
 pub(crate) struct LongPoll {
+    // The name of its logger.
+    who: String,
     /// One token for any number of changes since the last look.
     pub(crate) signal: Receiver<()>,
     shared: Arc<Shared>,
@@ -108,7 +110,8 @@ impl LongPoll {
             log::warn!(target: &format!("source {name}"), "start the long poll's thread: {error}; polling instead");
             return None;
         }
-        Some(LongPoll { signal, shared, stop: stop_source, ended: Ended(ended) })
+        let who = format!("source {name}");
+        Some(LongPoll { who, signal, shared, stop: stop_source, ended: Ended(ended) })
     }
 
     /// Whether the next change will be reported. Otherwise the poller must look by itself.
@@ -139,7 +142,7 @@ impl LongPoll {
                     && let Err(error) =
                         connection.ask(&soap::call(method, &property_collector), CallOptions::CLOSE)
                 {
-                    log::debug!("{method}: {error}");
+                    log::debug!(target: &self.who, "{method}: {error}");
                     reachable = !error.ends_session();
                 }
             }

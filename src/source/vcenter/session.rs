@@ -150,7 +150,7 @@ impl Session {
         match self.connection.ask(&envelope, CallOptions::CLOSE) {
             Ok(_) => {}
             Err(error) if error.is_fault("NotAuthenticated") => {}
-            Err(error) => log::debug!("log out of {}: {error}", self.address),
+            Err(error) => log::debug!(target: &self.address, "log out: {error}"),
         }
     }
 }
@@ -334,7 +334,7 @@ impl Collector {
         if let Err(error) =
             session.connection.ask(&soap::set_latest_page_size(&reference, 1), CallOptions::QUICK)
         {
-            log::debug!("set the size of the latest page: {error}");
+            log::debug!(target: &session.address, "set the size of the latest page: {error}");
         }
         Ok(Collector { reference, is_filtered, refused, gone: false })
     }
@@ -353,7 +353,7 @@ impl Collector {
         match session.connection.ask(&soap::call("DestroyCollector", &self.reference), CallOptions::CLOSE) {
             Ok(_) => true,
             Err(error) => {
-                log::debug!("destroy an event collector: {error}");
+                log::debug!(target: &session.address, "destroy an event collector: {error}");
                 !error.ends_session()
             }
         }
