@@ -17,8 +17,18 @@ pub(crate) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+    match rfc2822::DateTimeParser::new().parse_timestamp(value) {
+        Ok(date) => Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO)),
+        // A year that is too far for a time is still an answer.
+        Err(_) => is_far_ahead(value).then_some(Duration::MAX),
+    }
+}
+
+// `Fri, 31 Dec 9999 23:59:59 GMT`: the year has its place among six words.
+fn is_far_ahead(date: &str) -> bool {
+    let words: Vec<&str> = date.split(' ').collect();
+    let is_year = |year: &str| 4 <= year.len() && year.bytes().all(|byte| byte.is_ascii_digit());
+    words.len() == 6 && is_year(words[3]) && words[3].trim_start_matches('0') >= "9999" && words[5] == "GMT"
 }
 
 /// What the answer says about the time of the next attempt, by this machine's clock.
@@ -173,6 +183,8 @@ mod tests {
             ("Wed, 21 Oct 2026 07:28:30 GMT", seconds(30)),
             ("Wed, 21 Oct 2026 07:27:30 GMT", seconds(0)),
             ("Wed, 21 Oct 2026 09:28:30 +0200", seconds(30)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(Duration::MAX)),
+            ("Fri, 31 Dec 0000 23:59:59 GMT", None),
             ("-1", None),
             ("1.5", None),
             ("soon", None),

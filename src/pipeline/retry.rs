@@ -83,6 +83,7 @@ pub(crate) fn wait(config: &RetryConfig, attempts: u32, asked: Option<Duration>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::answer::retry_after;
 
     const CONFIG: RetryConfig = RetryConfig {
         first: Duration::from_millis(200),
@@ -117,6 +118,12 @@ mod tests {
         assert_eq!(asked(0).as_millis(), 800);
         assert_eq!(asked(7).as_secs(), 7);
         assert_eq!(asked(1_000_000), RETRY_AFTER_MAX);
+        // A date is no more than a number.
+        let now = "2026-10-21T07:28:00Z".parse().unwrap();
+        for far in ["Fri, 31 Dec 9999 23:59:59 GMT", "Wed, 21 Oct 2037 07:28:00 GMT", "99999999999999999999"]
+        {
+            assert_eq!(wait(&CONFIG, 3, retry_after(far, now), 0.0), RETRY_AFTER_MAX, "{far}");
+        }
     }
 
     #[test]

@@ -1,24 +1,22 @@
 //! Where credentials come from: the first place that is set up wins, and its failure is said rather
 //! than passed over. The order is that of AWS's SDKs.
 
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use super::environment::{Environment, read_token};
 use super::profile::{Profile, Profiles};
 use super::sts::Role;
 use super::{metadata, sts};
+use crate::aws::clock::{AwsClock, is_complaint, time_of_signing};
 use crate::aws::keys::AwsKeys;
 use crate::aws::keys::Credentials;
 use crate::aws::refusal::code_and_message;
 use crate::aws::sign::{Scope, signed_headers};
 use crate::config::secret::Secret;
-use crate::error::{Context, Error, Result, io_text};
+use crate::error::{Context, Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::http::client::{Client, Request};
-use crate::limits::{CONFIG_BYTES_MAX, CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WAIT_MAX};
-use crate::plain_file;
-use crate::text_file::text_of;
+use crate::http::client::{Client, Request, Response};
+use crate::limits::{CREDENTIALS_BYTES_MAX, CREDENTIALS_PROFILES_MAX, STS_CALL_WAIT_MAX};
 
 /// All places, and what it takes to ask them.
 #[derive(Debug)]
@@ -29,6 +27,8 @@ pub(crate) struct Chain {
     pub(crate) profile: Option<String>,
     /// Environment variables.
     pub(crate) environment: Environment,
+    /// The time of AWS.
+    pub(crate) clock: Arc<AwsClock>,
     /// The region whose token service is asked.
     pub(crate) region: String,
     /// Address of the token service.
@@ -138,26 +138,7 @@ impl Chain {
     }
 
     fn profiles(&self) -> Result<Profiles> {
-        let file = |variable: &str, name: &str| {
-            let chosen = self.environment.get(variable).map(PathBuf::from);
-            chosen.or_else(|| Some(PathBuf::from(self.environment.get("HOME")?).join(".aws").join(name)))
-        };
-        let read = |path: Option<PathBuf>| match path
-            .map(|path| (plain_file::read(&path, CONFIG_BYTES_MAX), path))
-        {
-            None => Ok(String::new()),
-            Some((Ok(bytes), path)) => {
-                let text = text_of(&bytes).map_err(Error::from);
-                text.map(str::to_string).context(|| format!("read {}", path.display()))
-            }
-            Some((Err(error), _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-            Some((Err(error), path)) => {
-                Err(Error::new(io_text(&error)).context(format!("read {}", path.display())))
-            }
-        };
-        let config = read(file("AWS_CONFIG_FILE", "config"))?;
-        let credentials = read(file("AWS_SHARED_CREDENTIALS_FILE", "credentials"))?;
-        Ok(Profiles::parse(&config, &credentials))
+        Profiles::read(&|name| self.environment.get(name))
     }
 
     fn profile_credentials(
@@ -227,33 +208,43 @@ impl Chain {
         let intent = || format!("take on role {} by web identity", role.arn);
         let token = read_token(token_file).context(intent)?;
         let form = role.form_with_token(&token);
-        self.ask_sts(&form, &[], format!("role {} by web identity", role.arn)).context(intent)
+        let answer = self.call_sts(&form, &[]).context(intent)?;
+        self.read_sts(&answer, format!("role {} by web identity", role.arn)).context(intent)
     }
 
     fn assume(&self, role: &Role, source: &Credentials) -> Result<Credentials> {
         let intent = || format!("take on role {} with {source:?}", role.arn);
         let form = role.form();
-        let scope = Scope { service: "sts", region: &self.region, time: SystemTime::now() };
-        let signed =
-            signed_headers(source, scope, &self.sts_url, &[FORM_TYPE], form.as_bytes()).context(intent)?;
-        let signed: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (&**name, &**value)).collect();
-        self.ask_sts(&form, &signed, format!("role {}", role.arn)).context(intent)
+        let ask = |skew| {
+            let scope = Scope { service: "sts", region: &self.region, time: time_of_signing(skew) };
+            let signed = signed_headers(source, scope, &self.sts_url, &[FORM_TYPE], form.as_bytes())?;
+            let signed: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (&**name, &**value)).collect();
+            self.call_sts(&form, &signed)
+        };
+        let skew = self.clock.skew();
+        let mut answer = ask(skew).context(intent)?;
+        let (code, message) = code_and_message(None, &answer.body);
+        if answer.status != 200 && is_complaint(&code, &message) && self.clock.correct(&answer, skew) {
+            answer = ask(self.clock.skew()).context(intent)?;
+        }
+        self.read_sts(&answer, format!("role {}", role.arn)).context(intent)
     }
 
-    fn ask_sts(&self, form: &str, signed: &[(&str, &str)], origin: String) -> Result<Credentials> {
-        let answer = self
-            .sts
-            .send(&Request {
-                method: "POST",
-                url: &self.sts_url,
-                headers: &[&[FORM_TYPE], signed].concat(),
-                body: form.as_bytes(),
-                timeout: STS_CALL_WAIT_MAX,
-                body_bytes_max: CREDENTIALS_BYTES_MAX,
-                repeat_if_stale: true,
-                head_suffices: false,
-            })
-            .map_err(|error| error.error)?;
+    fn call_sts(&self, form: &str, signed: &[(&str, &str)]) -> Result<Response> {
+        let answer = self.sts.send(&Request {
+            method: "POST",
+            url: &self.sts_url,
+            headers: &[&[FORM_TYPE], signed].concat(),
+            body: form.as_bytes(),
+            timeout: STS_CALL_WAIT_MAX,
+            body_bytes_max: CREDENTIALS_BYTES_MAX,
+            repeat_if_stale: true,
+            head_suffices: false,
+        });
+        answer.map_err(|error| error.error)
+    }
+
+    fn read_sts(&self, answer: &Response, origin: String) -> Result<Credentials> {
         if answer.status != 200 {
             let (code, message) = code_and_message(None, &answer.body);
             let text = format!("POST {}: status {}: {code}: {message}", self.sts_url, answer.status);

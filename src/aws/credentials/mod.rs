@@ -26,7 +26,7 @@ use crate::observe::incident::Incident;
 pub(crate) mod chain;
 pub(crate) mod environment;
 mod metadata;
-mod profile;
+pub(crate) mod profile;
 mod sts;
 
 use chain::Chain;
@@ -156,7 +156,7 @@ impl Shared {
 
     fn valid(&self) -> Option<Arc<Credentials>> {
         let current = self.lock().current.clone()?;
-        current.expires.is_none_or(|end| Timestamp::now() < end).then_some(current)
+        current.expires.is_none_or(|end| self.chain.clock.now() < end).then_some(current)
     }
 
     /// Fetches, unless another thread did meanwhile or failed a moment ago.
@@ -218,14 +218,17 @@ impl Shared {
                 Ok(credentials) => {
                     self.incident.over();
                     after_failure = CREDENTIALS_RETRY_WAIT_MIN;
-                    renewal_wait(&credentials, self.chain.is_file(&credentials), Timestamp::now())
+                    renewal_wait(&credentials, self.chain.is_file(&credentials), self.chain.clock.now())
                 }
                 Err(error) => {
-                    let consequence = match self.valid().and_then(|valid| valid.expires) {
-                        Some(end) => format!("the ones in use are valid until {end:.0}, trying again"),
-                        None => "events wait, trying again".to_string(),
-                    };
-                    self.incident.happened("credentials", &error.to_string(), &consequence);
+                    let text = error.to_string();
+                    match self.valid().and_then(|valid| valid.expires) {
+                        Some(end) => {
+                            let in_use = format!("the ones in use are valid until {end:.0}, trying again");
+                            self.incident.happened("credentials", &text, &in_use);
+                        }
+                        None => self.incident.demands("credentials", &text, "events wait, trying again"),
+                    }
                     let wait = after_failure;
                     after_failure = (wait * 2).min(CREDENTIALS_RETRY_WAIT_MAX);
                     Some(wait)

@@ -1,6 +1,12 @@
-//! The shared files of AWS: `~/.aws/config` and `~/.aws/credentials`. Pure.
+//! The shared files of AWS: `~/.aws/config` and `~/.aws/credentials`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::error::{Context, Error, Result, io_text};
+use crate::limits::CONFIG_BYTES_MAX;
+use crate::plain_file;
+use crate::text_file::text_of;
 
 /// Settings of one profile, by key in lower case.
 pub(super) type Profile = BTreeMap<String, String>;
@@ -11,7 +17,43 @@ pub(super) struct Profiles {
     profiles: BTreeMap<String, Profile>,
 }
 
+/// The region of a profile, where the shared files name one; of the default profile where none is asked
+/// for. What cannot be read names none.
+pub(crate) fn region(environment: &dyn Fn(&str) -> Option<String>, profile: Option<&str>) -> Option<String> {
+    let named = profile.map(str::to_string).or_else(|| environment("AWS_PROFILE"));
+    let profiles = Profiles::read(environment).ok()?;
+    let region = profiles.get(named.as_deref().unwrap_or("default"))?.get("region")?.clone();
+    (!region.is_empty()).then_some(region)
+}
+
 impl Profiles {
+    /// Reads the files that the environment names, or those of the home folder.
+    ///
+    /// # Errors
+    /// When one is there and cannot be read.
+    pub(super) fn read(environment: &dyn Fn(&str) -> Option<String>) -> Result<Profiles> {
+        let file = |variable: &str, name: &str| {
+            let chosen = environment(variable).map(PathBuf::from);
+            chosen.or_else(|| Some(PathBuf::from(environment("HOME")?).join(".aws").join(name)))
+        };
+        let read = |path: Option<PathBuf>| match path
+            .map(|path| (plain_file::read(&path, CONFIG_BYTES_MAX), path))
+        {
+            None => Ok(String::new()),
+            Some((Ok(bytes), path)) => {
+                let text = text_of(&bytes).map_err(Error::from);
+                text.map(str::to_string).context(|| format!("read {}", path.display()))
+            }
+            Some((Err(error), _)) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Some((Err(error), path)) => {
+                Err(Error::new(io_text(&error)).context(format!("read {}", path.display())))
+            }
+        };
+        let config = read(file("AWS_CONFIG_FILE", "config"))?;
+        let credentials = read(file("AWS_SHARED_CREDENTIALS_FILE", "credentials"))?;
+        Ok(Profiles::parse(&config, &credentials))
+    }
+
     /// Reads the texts of the files; an absent file is an empty one.
     pub(super) fn parse(config: &str, credentials: &str) -> Profiles {
         let mut profiles = Profiles::default();

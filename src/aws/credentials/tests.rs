@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::environment::Environment;
 use super::*;
+use crate::aws::clock::AwsClock;
 use crate::aws::keys::AwsKeys;
 use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
@@ -23,6 +24,7 @@ fn chain(variables: &[(&'static str, String)], sts: &str) -> Chain {
         keys: None,
         profile: None,
         environment: Environment::new(find),
+        clock: Arc::new(AwsClock::new("processor bus")),
         region: "eu-central-1".to_string(),
         sts_url: sts.to_string(),
         sts: client().unwrap(),
@@ -357,18 +359,70 @@ fn other_keys_are_noticed_after_the_old_ones_were_refused() {
         store.refused(&second);
         assert_eq!(store.changes(), 1);
         std::fs::remove_file(if keys.is_some() { folder.path().join("key") } else { file.clone() }).unwrap();
-        // The thread may just have read the ones before: they are refused again then.
-        let until = |is_so: &dyn Fn(Result<Arc<Credentials>>) -> bool| {
-            let limit = Instant::now() + Duration::from_secs(30);
-            while !is_so(store.current()) {
-                assert!(Instant::now() < limit, "the files are never read again");
-                store.refused(&second);
-                store.changes();
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        };
-        until(&|keys| keys.is_err());
         write("three");
-        until(&|keys| keys.is_ok_and(|keys| keys.secret_access_key == "three"));
+        // The thread may just have read the ones before: they are refused again then.
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !store.current().is_ok_and(|keys| keys.secret_access_key == "three") {
+            assert!(Instant::now() < limit, "the files are never read again");
+            store.refused(&second);
+            store.changes();
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
+}
+
+#[test]
+fn the_token_service_corrects_a_wrong_clock_too() {
+    let folder = folder("clock");
+    let config = folder.path().join("config");
+    let text = "[default]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n\
+        [profile base]\naws_access_key_id = BASE\naws_secret_access_key = s\n";
+    std::fs::write(&config, text).unwrap();
+    let end = "2050-05-04T11:11:12Z".parse().unwrap();
+    let sts = serve(move |_, mut stream| {
+        while let Some(request) = read_request(&mut stream) {
+            let is_right = request.header("x-amz-date").is_some_and(|date| date.starts_with("20500504T10"));
+            let refusal =
+                "<Error><Code>SignatureDoesNotMatch</Code><Message>Signature expired: x</Message></Error>";
+            let (status, body) =
+                if is_right { (200, sts_answer("ROLE", end)) } else { (403, refusal.to_string()) };
+            let head = format!("HTTP/1.1 {status} X\r\nDate: Wed, 04 May 2050 10:11:12 GMT\r\n");
+            let text = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(text.as_bytes()).unwrap();
+        }
+    });
+    let variables = [
+        ("AWS_CONFIG_FILE", config.display().to_string()),
+        ("AWS_SHARED_CREDENTIALS_FILE", folder.path().join("none").display().to_string()),
+        off(),
+    ];
+    let chain = chain(&variables, &sts.url("/"));
+    assert_eq!(chain.resolve().unwrap().access_key_id, "ROLE");
+    assert_eq!(sts.connections(), 1);
+    let ahead = chain.clock.now().duration_since(Timestamp::now());
+    assert!(jiff::SignedDuration::from_hours(24 * 365) < ahead, "it is known from now on: {ahead:?}");
+}
+
+#[test]
+fn the_region_of_a_profile_is_known() {
+    let folder = folder("region");
+    let config = folder.path().join("config");
+    std::fs::write(
+        &config,
+        "[default]\nregion = eu-central-1\n[profile us]\nregion = us-east-1\n[profile no]\n",
+    )
+    .unwrap();
+    let region = |profile: Option<&str>, named: Option<&str>| {
+        let environment = |name: &str| match name {
+            "AWS_CONFIG_FILE" => Some(config.display().to_string()),
+            "AWS_PROFILE" => named.map(str::to_string),
+            _ => None,
+        };
+        super::profile::region(&environment, profile)
+    };
+    assert_eq!(region(None, None).as_deref(), Some("eu-central-1"));
+    assert_eq!(region(None, Some("us")).as_deref(), Some("us-east-1"));
+    assert_eq!(region(Some("us"), Some("default")).as_deref(), Some("us-east-1"));
+    assert_eq!((region(Some("no"), None), region(Some("none"), None)), (None, None));
+    assert_eq!(super::profile::region(&|_| None, None), None);
 }

@@ -1,13 +1,11 @@
 //! Signed calls of EventBridge: `POST /`, AWS JSON 1.1. A call that AWS refuses for its credentials or
 //! its clock is made once more with fresh ones.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
-
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::failure::{Class, classify_request};
+use crate::aws::clock::{AwsClock, time_of_signing};
 use crate::aws::credentials::Store;
 use crate::aws::keys::Credentials;
 use crate::aws::refusal::code_and_message;
@@ -16,9 +14,6 @@ use crate::error::Result;
 use crate::http::answer::{self, StatusClass, class_of, sender_cure};
 use crate::http::client::{Client, Request, Response, SendErrorKind, url_text};
 use crate::limits::LISTING_BODY_BYTES_MAX;
-
-/// Differences of clocks below this are no reason for a refusal.
-const SKEW_SECONDS_MIN: i64 = 5;
 
 /// Calls EventBridge in one region.
 pub(crate) struct Api {
@@ -36,8 +31,8 @@ pub(crate) struct Api {
     pub(crate) timeout: Duration,
     /// Whether a request may be sent again when a kept connection turns out to be closed.
     pub(crate) repeat_if_stale: bool,
-    /// Seconds that the clock of AWS is ahead of ours, once it has complained.
-    pub(crate) skew: AtomicI64,
+    /// Signs with the time of AWS.
+    pub(crate) clock: Arc<AwsClock>,
 }
 
 /// Why a call has no result.
@@ -76,7 +71,7 @@ impl Api {
         let (mut renewed, mut corrected) = (false, false);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let skew = self.skew.load(Ordering::Relaxed);
+            let skew = self.clock.skew();
             let answer = self.send(operation, &credentials, body, skew, left)?;
             if answer.status == 200 {
                 return Ok(answer.body);
@@ -94,7 +89,7 @@ impl Api {
                     }
                     credentials = fresh;
                 }
-                Class::Skew if !corrected && self.correct_clock(&answer, skew) => corrected = true,
+                Class::Skew if !corrected && self.clock.correct(&answer, skew) => corrected = true,
                 _ => return Err(error),
             }
         }
@@ -117,7 +112,7 @@ impl Api {
     ) -> Result<Response, CallError> {
         let target = format!("AWSEvents.{operation}");
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
-        let scope = Scope { service: "events", region: &self.region, time: shifted(SystemTime::now(), skew) };
+        let scope = Scope { service: "events", region: &self.region, time: time_of_signing(skew) };
         let intent = || format!("{operation} at {}", url_text(&self.url));
         let signed = signed_headers(credentials, scope, &self.url, &headers, body).map_err(|error| {
             CallError::new(Class::Denied, "credentials", error.context(intent()).to_string())
@@ -152,27 +147,6 @@ impl Api {
         let text = format!("{operation} at {}: {said}{separator}{cure}", url_text(&self.url));
         CallError { after: answer::retry_after_of(answer), ..CallError::new(class, reason, text) }
     }
-
-    /// Takes over the time of an answer; false when it is what the request was signed with.
-    fn correct_clock(&self, answer: &Response, signed_with: i64) -> bool {
-        let date =
-            answer.header("date").and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
-        let Some(date) = date else { return false };
-        let skew = date.as_second() - Timestamp::now().as_second();
-        let before = self.skew.swap(skew, Ordering::Relaxed);
-        // Another thread may have been told the same a moment ago.
-        if SKEW_SECONDS_MIN <= (skew - before).abs() {
-            log::warn!(target: self.who.as_str(), "this machine's clock differs from that of AWS by {skew} s: requests are signed with theirs; correct the clock");
-        }
-        SKEW_SECONDS_MIN <= (skew - signed_with).abs()
-    }
-}
-
-/// `now` by a clock that is so many seconds ahead.
-fn shifted(now: SystemTime, skew: i64) -> SystemTime {
-    let shift = Duration::from_secs(skew.unsigned_abs());
-    let shifted = if skew < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
-    shifted.unwrap_or(now)
 }
 
 /// What to do about what AWS refuses.
@@ -189,6 +163,7 @@ fn cure(class: Class, code: &str, status: u16) -> &'static str {
         (Class::Denied, "ResourceNotFoundException") => "is the name of the bus right, and the region?",
         (Class::Denied, "") if class_of(status) == StatusClass::Sender => sender_cure(status),
         (Class::Denied, "") => "is this an endpoint of EventBridge?",
+        (Class::Denied, _) if class_of(status) == StatusClass::Sender => sender_cure(status),
         (Class::Skew, _) => "is this machine's clock right?",
         _ => "",
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::aws::clock::is_complaint;
 use crate::http::answer::{StatusClass, class_of};
 use crate::limits::{DENIED_WAIT, THROTTLED_WAIT_MAX, THROTTLED_WAIT_MIN};
 
@@ -57,8 +58,6 @@ pub(crate) fn classify_entry(code: &str) -> (Class, &'static str) {
 
 /// Judges a whole request by its status (not 200), the error code if there is one, and the message.
 pub(crate) fn classify_request(status: u16, code: &str, message: &str) -> (Class, &'static str) {
-    let complains_of_clock =
-        ["expired", "not yet current", "skew"].iter().any(|word| message.to_ascii_lowercase().contains(word));
     match code {
         _ if THROTTLING.contains(&code) || status == 429 => (Class::Throttled, "throttled"),
         "RequestTimeout" | "RequestTimeoutException" | "InternalException" | "InternalFailure" => {
@@ -68,8 +67,7 @@ pub(crate) fn classify_request(status: u16, code: &str, message: &str) -> (Class
         "ExpiredTokenException" | "ExpiredToken" | "UnrecognizedClientException" | "InvalidClientTokenId" => {
             (Class::Credentials, "credentials")
         }
-        "RequestExpired" | "RequestTimeTooSkewed" => (Class::Skew, "clock"),
-        "InvalidSignatureException" | "SignatureDoesNotMatch" if complains_of_clock => (Class::Skew, "clock"),
+        _ if is_complaint(code, message) => (Class::Skew, "clock"),
         "InvalidSignatureException" | "SignatureDoesNotMatch" => (Class::Denied, "signature"),
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => {
             (Class::Denied, "denied")

@@ -15,7 +15,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
 pub(crate) mod api;
@@ -31,6 +30,7 @@ use request::Entry;
 use rules::Followed;
 use settings::EventbridgeConfig;
 
+use crate::aws::clock::AwsClock;
 use crate::aws::credentials::Store;
 use crate::aws::credentials::chain::Chain;
 use crate::aws::credentials::environment::Environment;
@@ -271,7 +271,9 @@ pub(crate) fn api(
     let tls = TlsConfig { ca_files: config.connection.tls.ca_files.clone(), ..TlsConfig::default() };
     let network = ConnectionConfig { proxy: config.connection.proxy.clone(), tls };
     let from_environment = |name: &str| environment.get(name).or_else(|| environment.get("AWS_ENDPOINT_URL"));
+    let clock = Arc::new(AwsClock::new(format!("processor {name}")));
     let chain = Chain {
+        clock: clock.clone(),
         keys: config.keys.clone(),
         profile: config.profile.clone(),
         environment: environment.clone(),
@@ -290,7 +292,7 @@ pub(crate) fn api(
         credentials: Store::start(name, chain)?,
         timeout: config.timeout,
         repeat_if_stale,
-        skew: AtomicI64::new(0),
+        clock,
     })
 }
 

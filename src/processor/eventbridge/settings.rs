@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::aws::arn::RuleArn;
+use crate::aws::credentials::profile;
 use crate::aws::keys::AwsKeys;
 use crate::config::ConnectionConfig;
 use crate::config::reader::{Table, Value};
@@ -84,7 +85,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<EventbridgeConfig> {
     })
 }
 
-/// The region that the file names, or else the rule's, or that of the environment.
+/// The region that the file names, or else the rule's, that of the environment, or that of the profile.
 fn region(table: &Table<'_>, rule: Option<&RuleArn>) -> Option<String> {
     let written = table.get("region", Value::region);
     if table.has("region") {
@@ -99,7 +100,12 @@ fn region(table: &Table<'_>, rule: Option<&RuleArn>) -> Option<String> {
         let names = ["AWS_REGION", "AWS_DEFAULT_REGION"];
         names.iter().find_map(|name| table.document().environment(name)).filter(|region| !region.is_empty())
     };
-    match rule.map(|rule| rule.region.clone()).or_else(environment) {
+    // Like AWS's own tools: last of all the profile whose keys are used.
+    let profile = || {
+        let profile = table.get("profile", Value::word);
+        profile::region(&|name| table.document().environment(name), profile.as_deref())
+    };
+    match rule.map(|rule| rule.region.clone()).or_else(environment).or_else(profile) {
         Some(region) => Some(region),
         None => refuse_table(table, "needs `region`, such as \"eu-central-1\""),
     }
