@@ -7,7 +7,8 @@ use super::settings::KnativeConfig;
 use super::target::{Finder, text_of};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Tell};
-use crate::http::client::{Request, url_text};
+use crate::http::answer::{StatusClass, class_of, refusal, sender_cure};
+use crate::http::client::{Request, Response, url_text};
 use crate::processor::{KnownEvents, Processor, ProcessorSettings};
 
 impl ProcessorSettings for KnativeConfig {
@@ -58,18 +59,42 @@ fn probe(name: &str, config: &KnativeConfig, tell: Tell<'_>) {
         head_suffices: false,
     });
     let url = url_text(&target.url);
-    match answer.map(|response| response.status) {
-        Ok(404) => tell(Finding::Doubtful(format!("{url} answers 404: is its path right?"))),
-        Ok(status @ (401 | 403 | 407)) => {
-            tell(Finding::Doubtful(format!("{url} answers {status}: it may refuse events likewise")));
-        }
-        Ok(status) if status >= 500 && status != 501 => {
-            tell(Finding::Doubtful(format!("{url} answers {status}: while it does, events wait")));
-        }
-        Ok(_) if config.connection.tls.insecure && url.starts_with("https:") => {
-            tell(Finding::Doubtful(format!("{url} answers; insecure = true: anybody could be answering")));
-        }
-        Ok(status) => tell(Finding::Good(format!("{url} answers ({status} to OPTIONS)"))),
-        Err(error) => tell(Finding::Failed(format!("{error}{}", error.kind.cure()))),
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => return tell(Finding::Failed(format!("{error}{}", error.kind.cure()))),
+    };
+    let status = response.status;
+    if let Some(doubt) = doubt(&target.url, &response) {
+        tell(Finding::Doubtful(doubt));
+    } else if config.connection.tls.insecure && url.starts_with("https:") {
+        tell(Finding::Doubtful(format!("{url} answers; insecure = true: anybody could be answering")));
+    } else {
+        tell(Finding::Good(format!("{url} answers ({status} to OPTIONS)")));
+    }
+}
+
+/// What an answer to OPTIONS lets fear for events, if anything.
+fn doubt(url: &str, response: &Response) -> Option<String> {
+    let (text, status) = (url_text(url), response.status);
+    let takes_post = || {
+        let allowed = response.header("allow").unwrap_or_default();
+        allowed.split(',').any(|method| method.trim().eq_ignore_ascii_case("POST"))
+    };
+    match (class_of(status), status) {
+        (_, 404) => Some(format!("{text} answers 404: is its path right?")),
+        (StatusClass::Sender, 405) if takes_post() => None,
+        (StatusClass::Sender, 405) => Some(format!(
+            "{text} answers 405 to OPTIONS, and does not say that it takes POST: if it refuses events likewise, the \
+             route holds: {}",
+            sender_cure(status)
+        )),
+        (StatusClass::Sender, _) => Some(format!(
+            "{}; if it refuses events likewise, the route holds: {}",
+            refusal("OPTIONS", url, response),
+            sender_cure(status)
+        )),
+        (_, 501) => None,
+        (_, 500..) => Some(format!("{text} answers {status}: while it does, events wait")),
+        _ => None,
     }
 }

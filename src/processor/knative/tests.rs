@@ -4,7 +4,9 @@ use std::sync::mpsc;
 use super::*;
 use crate::config::secret::Secret;
 use crate::event::{Event, Lane, Position};
+use crate::finding::Finding;
 use crate::http::testing::{TestServer, read_request, serve, serve_answer};
+use crate::processor::ProcessorSettings;
 
 fn knative(uri: String, encoding: Encoding, at_least_once: bool) -> Knative {
     let timeout = Duration::from_secs(20);
@@ -196,4 +198,44 @@ fn another_token_is_noticed_while_the_sink_refuses_the_old_one() {
     std::fs::write(&file, "right\n").unwrap();
     assert_eq!(knative.credential_changes(), 3);
     assert_eq!(deliver(&knative), Verdict::delivered());
+}
+
+#[test]
+fn a_check_says_what_a_refusal_means() {
+    let probed = |head: &str| {
+        let server = serve_answer(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n"));
+        let config = KnativeConfig::to(server.url("/sink"));
+        let mut findings = Vec::new();
+        config.probe("sink", &|| None, &mut |finding| findings.push(finding));
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        findings.remove(0)
+    };
+    for head in ["200 OK", "204 No", "400 Bad", "415 Type", "501 No", "405 No\r\nAllow: GET, POST"] {
+        assert!(matches!(probed(head), Finding::Good(_)), "{head}");
+    }
+    for code in (300..600).filter(|code| !matches!(code, 304 | 404 | 405 | 501)) {
+        let finding = probed(&format!("{code} X"));
+        let Finding::Doubtful(text) = finding else {
+            assert!(answer::class_of(code) != StatusClass::Sender && code < 500, "{code}");
+            continue;
+        };
+        let is_told = match answer::class_of(code) {
+            StatusClass::Sender => {
+                text.contains("the route holds: ") && text.ends_with(answer::sender_cure(code))
+            }
+            _ => text.ends_with("while it does, events wait"),
+        };
+        assert!(is_told, "{code}: {text}");
+    }
+    for (head, words) in [
+        ("302 X\r\nLocation: https://login.corp.local/", "redirects to https://login.corp.local/"),
+        ("401 X", "correct the credentials"),
+        ("403 X", "give the account the right to send there"),
+        ("404 X", "is its path right?"),
+        ("405 X", "nothing there takes a POST"),
+        ("421 X", "correct the host name in the address, or tls.server_name"),
+    ] {
+        let Finding::Doubtful(text) = probed(head) else { panic!("{head}") };
+        assert!(text.contains(words), "{text}");
+    }
 }

@@ -303,6 +303,9 @@ fn accept(url: &str, response: &Response) -> std::result::Result<(), ListingErro
         }
         401 | 403 => refused("; the gateway rejected the credentials: check username and password, or token"),
         300..=399 | 404 => refused("; check that address is the one of an OpenFaaS gateway"),
+        status if answer::class_of(status) == StatusClass::Sender => {
+            refused(&format!("; {}", answer::sender_cure(status)))
+        }
         _ => refused(""),
     }
 }
