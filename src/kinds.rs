@@ -155,6 +155,16 @@ pub(crate) fn screen(name: &str, template: Option<Arc<Template>>) -> ProcessorCo
     }
 }
 
+/// The processor of that name, for at-least-once: a bench sends through it.
+///
+/// # Errors
+/// When the configuration does not have it, or its settings cannot be used.
+pub fn make_processor(config: &Config, name: &str) -> Result<Arc<dyn Processor>> {
+    let found = config.processors.iter().find(|processor| processor.name == name);
+    let missing = || Error::new(format!("there is no processor {name}"));
+    found.ok_or_else(missing)?.make(name, true)
+}
+
 /// The source and the processor of a route.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! The processor http, from a vCenter to an API that does as it is told.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::api::{Api, Call, push, vcenter};
 use crate::support::watcher::Watcher;
@@ -119,4 +121,121 @@ fn a_template_is_shown_by_send_and_tail_and_arrives() {
     assert_eq!(router.end_by("TERM").code, Some(0));
     let refused = test.router(&["tail", "--template", "<vm>"]);
     assert_eq!((refused.code, refused.stderr.contains("placeholder <vm> is not known")), (Some(2), true));
+}
+
+#[test]
+fn attributes_come_from_the_event() {
+    let test = Test::new("api-attributes");
+    let (simulator, source) = vcenter();
+    let api = Api::accepting();
+    let keys = "extensions = { dc = \"dc1\", vmname = \"$.data.Vm.Name\", ds = \"$.data.Ds.Name\" }\n\
+                partition_key = \"entity\"\n";
+    let kinds = [("knative", ""), ("http", "body = \"binary\"\n")];
+    let processors = kinds.map(|(kind, more)| {
+        format!("[processor.{kind}]\ntype = \"{kind}\"\nuri = \"{}/{kind}\"\n{more}{keys}", api.url)
+    });
+    test.write("router.toml", &(source + &processors.concat()));
+    let mut router = test.start(&["run"]);
+    kinds.iter().for_each(|(kind, _)| drop(router.log_line(&["reading VMware", &format!("vc-{kind}")])));
+    push(&simulator, 2);
+    let calls = api.wait("both events at both", |calls| 4 <= calls.len());
+    for call in &calls {
+        let vm = call.json()["Vm"]["Name"].as_str().unwrap().to_string();
+        assert_eq!((call.header("ce-dc"), call.header("ce-vmname")), ("dc1", vm.as_str()));
+        assert_eq!(call.header("ce-partitionkey"), vm.replace("web", "vm"));
+        assert!(call.headers.iter().all(|(name, _)| name != "ce-ds"), "{:?}", call.headers);
+    }
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+/// `[processor.api]` that sends the data of up to a hundred events in an array.
+fn batches(api: &Api) -> String {
+    format!(
+        "[processor.api]\ntype = \"http\"\nuri = \"{}/\"\nbody = \"data\"\n\
+         batch = {{ max_events = 100, prefix = \"[\", separator = \",\", suffix = \"]\" }}\n",
+        api.url
+    )
+}
+
+/// Keys of the events in requests that were accepted, in the order of their arrival.
+fn keys_of_batches(calls: &[Call]) -> Vec<i64> {
+    let taken = calls.iter().filter(|call| call.status < 300);
+    taken
+        .flat_map(|call| call.json().as_array().unwrap().clone())
+        .map(|data| data["Key"].as_i64().unwrap())
+        .collect()
+}
+
+#[test]
+fn one_bad_event_of_a_batch_is_a_dead_letter_and_the_others_arrive() {
+    let test = Test::new("api-batch");
+    let (simulator, source) = vcenter();
+    let open = Arc::new(AtomicBool::new(false));
+    let opened = open.clone();
+    let api = Api::start(move |call| {
+        // The first event waits here until the others wait behind it.
+        wait_for("the others", SOON, || opened.load(Ordering::Relaxed).then_some(()));
+        (if call.text().contains("\"vm-57\"") { 400 } else { 200 }, "text/plain", "bad".to_string())
+    });
+    let route = "[route.r]\nfrom = \"vc\"\nto = \"api\"\nworkers = 1\n";
+    test.write("router.toml", &(source + &batches(&api) + route));
+    let mut router = test.start(&["run", "--log-level", "debug"]);
+    router.log_line(&["reading VMware"]);
+    let first = push(&simulator, 1)[0];
+    router.log_line(&["page of 1 event"]);
+    let keys = push(&simulator, 100);
+    router.log_line(&["page of 100 events"]);
+    open.store(true, Ordering::Relaxed);
+    let bad = keys[57];
+    let calls = api.wait("99 events", |calls| 100 <= keys_of_batches(calls).len());
+    let line = router.log_line(&["is a dead letter"]);
+    assert!(line.contains("status 400: bad"), "{line}");
+    let expected: Vec<i64> =
+        [first].into_iter().chain(keys.iter().copied().filter(|key| *key != bad)).collect();
+    assert_eq!(keys_of_batches(&calls), expected, "each once, in order");
+    assert!(calls.iter().any(|call| 90 <= call.json().as_array().unwrap().len()), "they went together");
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    let letters = std::fs::read_to_string(test.path("state/r.dead-letters.jsonl")).unwrap();
+    assert_eq!((letters.lines().count(), letters.contains(&format!("\"Key\":{bad},"))), (1, true));
+}
+
+#[test]
+fn a_kill_among_the_halves_loses_nothing() {
+    let test = Test::new("api-batch-kill");
+    let (simulator, source) = vcenter();
+    let api = Api::start(|call| {
+        let is_bad = call.text().contains("\"vm-57\"") || call.text().contains("\"vm-3\"");
+        (if is_bad { 413 } else { 200 }, "text/plain", String::new())
+    });
+    test.write("router.toml", &(source + &batches(&api)));
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    let mut keys = Vec::new();
+    for round in 0..4 {
+        let before = api.calls().len();
+        let new = push(&simulator, 100);
+        keys.extend(new.iter().enumerate().filter(|(n, _)| ![3, 57].contains(n)).map(|(_, key)| *key));
+        // In the middle of the halves of this round, wherever that is.
+        api.wait("some requests", |calls| before + 3 + 2 * round <= calls.len());
+        assert_eq!(router.end_by("KILL").code, None);
+        router = test.start(&["run"]);
+        router.log_line(&["reading VMware"]);
+    }
+    let keys: BTreeSet<i64> = keys.into_iter().collect();
+    let calls =
+        api.wait("all good events", |calls| keys.is_subset(&keys_of_batches(calls).into_iter().collect()));
+    for call in calls.iter().filter(|call| call.status < 300) {
+        let batch = keys_of_batches(std::slice::from_ref(call));
+        let (mut sorted, count) = (batch.clone(), batch.len());
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(sorted.len(), count, "no event twice in a request");
+    }
+    wait_for("eight dead letters", SOON, || {
+        let letters =
+            std::fs::read_to_string(test.path("state/vc-api.dead-letters.jsonl")).unwrap_or_default();
+        let ids = letters.lines().filter_map(|line| line.split("\"id\":\"").nth(1)).map(|rest| &rest[..36]);
+        (8 == ids.collect::<BTreeSet<_>>().len()).then_some(())
+    });
+    assert_eq!(router.end_by("TERM").code, Some(0));
 }

@@ -36,6 +36,10 @@ mod eventbridge;
 mod eventbridge_faults;
 // Any HTTP API.
 mod http_api;
+// Real receivers take what the samples send.
+mod http_receivers;
+// A sample for each receiver that people have.
+mod http_samples;
 // Three CloudEvents SDKs understand every event, in both encodings and formats.
 mod knative;
 // Destinations in a real Kubernetes API: found, lost, moved.

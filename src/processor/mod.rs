@@ -208,6 +208,11 @@ impl Verdict {
         Verdict::default()
     }
 
+    /// Whether the sink acknowledged everything.
+    pub fn is_delivered(&self) -> bool {
+        self.failures.is_empty() && !self.unmatched
+    }
+
     /// Nobody wanted it.
     pub(crate) fn unmatched() -> Verdict {
         Verdict { failures: Vec::new(), unmatched: true }

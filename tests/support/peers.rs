@@ -377,7 +377,7 @@ fn python_command(script: &str) -> Command {
 }
 
 /// Python with the packages of a place, about to run a script of `tests/peers`.
-pub(super) fn python_of(venv: &str, script: &str) -> Command {
+pub fn python_of(venv: &str, script: &str) -> Command {
     let mut command = Command::new(installed(&format!("{venv}/bin/python")));
     command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script));
     command
