@@ -277,7 +277,8 @@ pub(crate) fn is_json(media_type: &str) -> bool {
     subtype == "json" || subtype.ends_with("+json")
 }
 
-fn write_string(out: &mut Vec<u8>, text: &str) {
+/// Appends a text in quotes, escaped as Go's encoder does.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut plain = 0;
     for (at, character) in text.char_indices() {

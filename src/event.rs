@@ -62,6 +62,9 @@ pub trait Receipt: Debug + Send + Sync {
     /// The event is settled: acknowledged, not wanted by the route, or kept as a dead letter. Quick, and
     /// waits for nobody.
     fn settled(&self);
+
+    /// The event is given up and kept nowhere. What is said about its settling afterwards means nothing.
+    fn lost(&self);
 }
 
 /// One type of events.

@@ -13,7 +13,7 @@ use crate::config::{self, RouteConfig};
 use crate::error::{Context, Error, Result};
 use crate::pattern::Pattern;
 use crate::processor::{Processor, ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
-use crate::source::{Source, SourceSettings, vcenter, webhook};
+use crate::source::{Source, SourceSettings, horizon, vcenter, webhook};
 use crate::template::Template;
 
 /// A configuration whose sections are of these kinds.
@@ -38,6 +38,12 @@ const KINDS: Kinds<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>> = Kinds 
             at_least_once: false,
             has_history: true,
             read: |table| source(vcenter::settings::read(table)),
+        },
+        SourceKind {
+            word: "horizon",
+            at_least_once: true,
+            has_history: true,
+            read: |table| source(horizon::settings::read(table)),
         },
         SourceKind {
             word: "webhook",

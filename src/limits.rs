@@ -445,12 +445,40 @@ pub(crate) const SERVER_STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 pub(crate) const SERVER_LINGER_WAIT_MAX: Duration = Duration::from_millis(500);
 /// See `SERVER_LINGER_WAIT_MAX`.
 pub(crate) const SERVER_LINGER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How often the files of a server's certificate are looked at, at most.
+pub(crate) const SERVER_CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a request that is held open looks whether its peer is still there.
 pub(crate) const SERVER_ABANDONED_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Stack of an inbound connection's thread: address space, of which little is ever touched.
 pub(crate) const SERVER_STACK_BYTES: usize = 512 * 1024;
+/// Audit events that are asked of Horizon at once: its own maximum.
+pub(crate) const HORIZON_PAGE_EVENTS: usize = 1000;
+/// Pages of events that are dated the same millisecond.
+pub(crate) const HORIZON_PAGES_MAX: usize = 100;
+/// How often a span of time is narrowed until one answer holds its events: the longest becomes a
+/// millisecond by this.
+pub(crate) const HORIZON_NARROWINGS_MAX: usize = 64;
+/// Events whose extended attributes are asked for at once: their numbers stand in the address.
+pub(crate) const HORIZON_DETAILS_MAX: usize = 100;
+/// How far behind the newest event each reading begins: connection servers record side by side.
+pub(crate) const HORIZON_LOOKBACK: Duration = Duration::from_secs(60);
+/// How far beyond the present each reading goes, as the Go router's: clocks differ.
+pub(crate) const HORIZON_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// First and longest wait between two readings.
+pub(crate) const HORIZON_POLL_WAIT_MIN: Duration = Duration::from_secs(1);
+/// See `HORIZON_POLL_WAIT_MIN`.
+pub(crate) const HORIZON_POLL_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Deadline of one call to Horizon.
+pub(crate) const HORIZON_CALL_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Deadline of its logout.
+pub(crate) const HORIZON_CLOSE_CALL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Bytes of one answer of Horizon.
+pub(crate) const HORIZON_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Open connections of senders to a webhook: each waits for the answer to one request.
 pub(crate) const WEBHOOK_CONNECTIONS_MAX: usize = 128;
+/// Bytes of all requests to a webhook that are received or wait for their answer: beyond that the largest
+/// incomplete one is given up.
+pub(crate) const WEBHOOK_HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Where events are posted to a webhook that does not say.
 pub(crate) const WEBHOOK_PATH_DEFAULT: &str = "/webhook";
 /// How long a sender to a webhook is kept waiting: many give up after 10 to 30 seconds.

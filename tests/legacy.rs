@@ -246,6 +246,9 @@ fn meaning_of_toml(test: &Test, toml: &Value) -> Meaning {
     meaning(&[
         ("type", &source["type"]),
         ("address", &source["address"]),
+        ("domain", &source["domain"]),
+        ("bind of the webhook", &source["bind"]),
+        ("path of the webhook", &source["path"]),
         ("username", &source["username"]),
         ("password", &source["password"]),
         ("insecure", &source["tls"]["insecure"]),
@@ -278,7 +281,16 @@ fn meaning_of_toml(test: &Test, toml: &Value) -> Meaning {
 
 fn meaning_of_go(go: &Value) -> Meaning {
     let (provider, processor) = (&go["config"]["EventProvider"], &go["config"]["EventProcessor"]);
-    let vcenter = &provider[if provider["Type"] == "vcsim" { "VCSim" } else { "VCenter" }];
+    let names = [("vcenter", "VCenter"), ("vcsim", "VCSim"), ("webhook", "Webhook"), ("horizon", "Horizon")];
+    let name = names.iter().find(|(ty, _)| provider["Type"] == *ty).unwrap().1;
+    let source = &provider[name];
+    let account = match name {
+        "Horizon" => &source["Auth"]["ActiveDirectory"],
+        _ => &source["Auth"]["BasicAuth"],
+    };
+    // It took slashes off at both ends, and capitals for small letters.
+    let path = source["Path"].as_str().filter(|path| !path.is_empty());
+    let path = path.map(|path| format!("/{}", path.trim_matches('/').to_lowercase()));
     // Sections of other types are read and mean nothing.
     let section =
         |name: &str, wanted: &str| if processor["Type"] == wanted { &processor[name] } else { &Value::Null };
@@ -288,12 +300,15 @@ fn meaning_of_go(go: &Value) -> Meaning {
     let reference = &knative["Destination"]["Ref"];
     meaning(&[
         ("type", &provider["Type"]),
-        ("address", &vcenter["Address"]),
-        ("username", &vcenter["Auth"]["BasicAuth"]["Username"]),
-        ("password", &vcenter["Auth"]["BasicAuth"]["Password"]),
-        ("insecure", &vcenter["InsecureSSL"]),
-        ("checkpoint", &vcenter["Checkpoint"]),
-        ("folder", &vcenter["CheckpointDir"]),
+        ("address", &source["Address"]),
+        ("domain", &account["Domain"]),
+        ("bind of the webhook", &source["BindAddress"]),
+        ("path of the webhook", &Value::from(path)),
+        ("username", &account["Username"]),
+        ("password", &account["Password"]),
+        ("insecure", &source["InsecureSSL"]),
+        ("checkpoint", &source["Checkpoint"]),
+        ("folder", &source["CheckpointDir"]),
         ("root authorities", &go["config"]["Certificates"]["RootCAs"]),
         ("address of functions", &functions["Address"]),
         ("async", &functions["Async"]),

@@ -142,7 +142,7 @@ impl Watched {
     }
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.set_write_timeout(Some(SOON)).unwrap();
@@ -251,7 +251,7 @@ fn idle_slow_and_greedy_peers_disturb_nobody() {
 }
 
 /// Sends a byte now and then until the router has enough of it.
-fn trickle(stream: &mut TcpStream, begin: &str, over: &AtomicBool) {
+pub fn trickle(stream: &mut TcpStream, begin: &str, over: &AtomicBool) {
     stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     let mut sent = stream.write_all(begin.as_bytes());
     while sent.is_ok() && !over.load(Ordering::Relaxed) {

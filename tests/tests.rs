@@ -58,6 +58,8 @@ mod looking;
 mod manifests;
 // Metrics, status and health, whatever vCenter does.
 mod observe;
+// Audit events of Horizon, whatever its connection servers do.
+mod horizon;
 // Functions get what they subscribe to, whatever the gateway answers.
 mod openfaas;
 // The same with OpenFaaS's own gateway, proxy and queue.
@@ -90,6 +92,8 @@ mod strangers;
 mod types;
 // Events that others post, whatever they and the sink do.
 mod webhook;
+// The same with CloudEvents SDKs, with senders that repeat, with strangers, and in the Go router's place.
+mod webhook_senders;
 // House rules of the source code.
 mod tidy;
 // Whom the router believes.

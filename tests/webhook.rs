@@ -15,12 +15,14 @@ const ORIGIN: (&str, &str) = ("webhook-request-origin", "eventemitter.example.co
 
 /// A sink that keeps what it accepts and answers with what it is told.
 pub struct Sink {
+    /// Where it listens.
     pub server: Server,
     status: Arc<AtomicU16>,
     accepted: Arc<Mutex<Vec<String>>>,
 }
 
 impl Sink {
+    /// One that accepts.
     pub fn start() -> Sink {
         let status = Arc::new(AtomicU16::new(202));
         let accepted = Arc::<Mutex<Vec<String>>>::default();
@@ -36,14 +38,17 @@ impl Sink {
         Sink { server: server.unwrap(), status, accepted }
     }
 
+    /// From now on it answers so.
     pub fn answer(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
+    /// The ids of what it accepted, in order.
     pub fn ids(&self) -> Vec<String> {
         self.accepted.lock().unwrap().clone()
     }
 
+    /// `[processor.NAME]` of router.toml.
     pub fn processor(&self, name: &str) -> String {
         format!("[processor.{name}]\ntype = \"knative\"\nuri = \"http://{}/\"\n", self.server.address())
     }

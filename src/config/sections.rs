@@ -49,9 +49,9 @@ pub(super) fn source<S>(name: &str, table: &Table<'_>, kinds: &[SourceKind<S>]) 
     let Some(kind) = table.required_word("type", &words) else {
         return table.unjudged();
     };
-    let (mut checkpoint, mut replay_max, mut overlap) = (None, None, None);
+    let checkpoint = table.get("checkpoint", Value::boolean);
+    let (mut replay_max, mut overlap) = (None, None);
     if kind.has_history {
-        checkpoint = table.get("checkpoint", Value::boolean);
         replay_max = table.get("replay_max", |value| value.duration(WAIT_MIN));
         overlap = table.get("overlap", |value| value.duration_up_to(limits::OVERLAP_MAX));
     }

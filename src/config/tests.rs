@@ -103,10 +103,13 @@ fn mistakes_are_named_with_place_and_cure() {
         ("[[log]]", "10: log: [[log]] makes a list: write [log]"),
         ("[source]\nvc02 = 5", "11: source.vc02: expected a table, found an integer"),
         // Types of sources and processors.
-        ("[source.b]", "10: source.b.type: is missing: write type = \"vcenter\" or \"vcsim\" or \"webhook\""),
+        (
+            "[source.b]",
+            "10: source.b.type: is missing: write type = \"vcenter\" or \"vcsim\" or \"horizon\" or \"webhook\"",
+        ),
         (
             "[source.b]\ntype = 'syslog'\nbind = 'a'",
-            "11: source.b.type: \"syslog\" is not known, known: \"vcenter\", \"vcsim\", \"webhook\"",
+            "11: source.b.type: \"syslog\" is not known, known: \"vcenter\", \"vcsim\", \"horizon\", \"webhook\"",
         ),
         (
             "[processor.b]\ntype = 'kantive'",

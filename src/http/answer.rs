@@ -36,6 +36,11 @@ pub(crate) fn retry_after_of(response: &Response) -> Option<Duration> {
     retry_after(response.header("retry-after")?, Timestamp::now())
 }
 
+/// The clock of the server, if the answer tells it.
+pub(crate) fn date_of(response: &Response) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(response.header("date")?).ok()
+}
+
 /// The beginning of a body on one line, without what could disturb a terminal.
 pub(crate) fn excerpt(body: &[u8]) -> String {
     // No character takes more than four bytes, and white space shrinks.

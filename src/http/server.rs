@@ -22,8 +22,11 @@ use crate::stop::{Stop, StopSource, stop_signal};
 mod connection;
 pub(crate) mod guard;
 mod message;
+pub(crate) mod tls;
+mod transport;
 
 pub use message::{Answer, InRequest, Reply};
+pub use tls::ServerTls;
 
 use connection::Connection;
 
@@ -44,6 +47,11 @@ pub struct ServerSettings {
     pub idle_wait_max: Duration,
     /// For the peer to take an answer.
     pub write_wait_max: Duration,
+    /// Bytes of all requests that are received or worked on: when they are more, the largest one that is
+    /// not complete is given up.
+    pub held_bytes_max: usize,
+    /// The certificate, if the server speaks TLS.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 impl Default for ServerSettings {
@@ -56,6 +64,8 @@ impl Default for ServerSettings {
             body_wait_max: limits::SERVER_BODY_WAIT_MAX,
             idle_wait_max: limits::SERVER_IDLE_WAIT_MAX,
             write_wait_max: limits::SERVER_WRITE_WAIT_MAX,
+            held_bytes_max: usize::MAX,
+            tls: None,
         }
     }
 }
@@ -171,6 +181,8 @@ struct Connections {
 struct Entry {
     stream: Arc<TcpStream>,
     state: State,
+    /// Bytes of its request.
+    held: usize,
     /// None until its thread is started.
     thread: Option<JoinHandle<()>>,
 }
@@ -215,6 +227,34 @@ impl Shared {
         }
     }
 
+    /// Notes how many bytes a connection holds. False when it has to give them up; another one may have to
+    /// in its place.
+    fn hold(&self, id: u64, bytes: usize) -> bool {
+        if self.settings.held_bytes_max == usize::MAX {
+            return true;
+        }
+        let mut connections = self.lock();
+        if let Some(entry) = connections.open.get_mut(&id) {
+            entry.held = bytes;
+        }
+        let is_over = |open: &HashMap<u64, Entry>| {
+            let held = open.values().filter(|entry| entry.state != State::Closing).map(|entry| entry.held);
+            self.settings.held_bytes_max < held.sum()
+        };
+        while is_over(&connections.open) {
+            let incomplete =
+                connections.open.iter_mut().filter(|(_, entry)| matches!(entry.state, State::Waiting(_)));
+            match incomplete.max_by_key(|(_, entry)| entry.held) {
+                Some((largest, entry)) if *largest != id => {
+                    entry.state = State::Closing;
+                    let _ = entry.stream.shutdown(Shutdown::Both);
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
     fn remove(&self, id: u64) {
         self.lock().open.remove(&id);
         self.changed.notify_all();
@@ -245,7 +285,8 @@ impl Shared {
         }
         let id = connections.next_id;
         connections.next_id += 1;
-        let entry = Entry { stream: stream.clone(), state: State::Waiting(Instant::now()), thread: None };
+        let entry =
+            Entry { stream: stream.clone(), state: State::Waiting(Instant::now()), held: 0, thread: None };
         connections.open.insert(id, entry);
         Some(id)
     }
@@ -286,7 +327,9 @@ fn begin(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Result<()
             move || {
                 let _ = start.recv();
                 let place = Place { id, shared: &shared };
-                Connection::new(stream, peer, &place).serve();
+                if let Some(connection) = Connection::new(stream, peer, &place) {
+                    connection.serve();
+                }
             }
         });
     match spawned {

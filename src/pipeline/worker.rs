@@ -167,6 +167,7 @@ fn to_dead_letters(shared: &Shared, delivery: &Delivery, tries: u32, failures: &
     let Some(letters) = &shared.dead_letters else {
         debug_assert_eq!(shared.promise, Promise::AtMostOnce);
         shared.stats.lost.add(1);
+        delivery.event.receipt.iter().for_each(|receipt| receipt.lost());
         let line = format!(
             "could not process event: {name} {} is lost after {attempts}, as checkpoint = false allows: {details}",
             ce.id

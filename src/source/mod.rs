@@ -16,6 +16,7 @@ use crate::observe::incident::LOGIN_REFUSED;
 use crate::stop::Stop;
 use crate::vim::json::BrokenEvent;
 
+pub(crate) mod horizon;
 pub(crate) mod span;
 pub mod vcenter;
 pub(crate) mod watch;

@@ -376,6 +376,19 @@ fn python_command(script: &str) -> Command {
     python_of("venv", &format!("python/{script}"))
 }
 
+/// A sender on the CloudEvents SDK for Python; its argument is where it posts.
+pub fn python_sender() -> Command {
+    python_command("sender.py")
+}
+
+/// The same on the SDK for JavaScript.
+pub fn javascript_sender() -> Command {
+    let mut command = Command::new("node");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/javascript/sender.js"));
+    command.env("NODE_PATH", installed("javascript/node_modules"));
+    command
+}
+
 /// Python with the packages of a place, about to run a script of `tests/peers`.
 pub fn python_of(venv: &str, script: &str) -> Command {
     let mut command = Command::new(installed(&format!("{venv}/bin/python")));

@@ -5,13 +5,15 @@ use std::time::Duration;
 use event_router::config::ConnectionConfig;
 use event_router::http::client::{Client, ClientSettings, Request};
 
-use super::SOON;
 use super::process::Process;
+use super::{SOON, Test};
 
 /// A sender that keeps its connections.
 pub struct Sender {
     url: String,
     client: Client,
+    // A field of every event that it posts.
+    more: Option<(&'static str, &'static str)>,
 }
 
 /// What a sender is answered.
@@ -28,9 +30,30 @@ pub struct Told {
 impl Sender {
     /// One for an address.
     pub fn new(url: &str) -> Sender {
-        let connection = ConnectionConfig::default();
-        let client = Client::new(&ClientSettings { connection: &connection, connections_max: 16 }).unwrap();
-        Sender { url: url.to_string(), client }
+        Sender::over(url, &ConnectionConfig::default())
+    }
+
+    /// One that trusts this certificate, which it keeps in a file of the test.
+    pub fn trusting(url: &str, test: &Test, certificate: &str) -> Sender {
+        test.write("trusted.pem", certificate);
+        let mut connection = ConnectionConfig::default();
+        connection.tls.ca_files = vec![test.path("trusted.pem")];
+        Sender::over(url, &connection)
+    }
+
+    fn over(url: &str, connection: &ConnectionConfig) -> Sender {
+        let client = Client::new(&ClientSettings { connection, connections_max: 16 }).unwrap();
+        Sender { url: url.to_string(), client, more: None }
+    }
+
+    /// The same sender with one more field.
+    pub fn with(&self, field: (&'static str, &'static str)) -> Sender {
+        Sender { url: self.url.clone(), client: self.client.clone(), more: Some(field) }
+    }
+
+    /// Where it posts.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// One for the webhook of a router, which tells its address in the log.
@@ -42,7 +65,7 @@ impl Sender {
     /// The same sender to a path.
     pub fn at(&self, path: &str) -> Sender {
         let host = self.url.split('/').take(3).collect::<Vec<_>>().join("/");
-        Sender { url: host + path, client: self.client.clone() }
+        Sender { url: host + path, client: self.client.clone(), more: self.more }
     }
 
     /// One request; none when it is not answered.
@@ -73,13 +96,19 @@ impl Sender {
 
     /// Posts an event in the binary mode.
     pub fn post(&self, id: &str, data: &str) -> Told {
-        let headers = [
+        self.try_post(id, data).unwrap_or_else(|| panic!("no answer of {}", self.url))
+    }
+
+    /// The same; none when it is not answered.
+    pub fn try_post(&self, id: &str, data: &str) -> Option<Told> {
+        let mut headers = vec![
             ("ce-specversion", "1.0"),
             ("ce-id", id),
             ("ce-source", "/sender"),
             ("ce-type", "com.example.happened"),
             ("content-type", "application/json"),
         ];
-        self.send("POST", &headers, data.as_bytes())
+        headers.extend(self.more);
+        self.try_send("POST", &headers, data.as_bytes())
     }
 }

@@ -5,7 +5,7 @@
 //! are texts, and only the text `true` is true. Their order does not matter any more.
 
 use super::super::reader::{Table, Value};
-use super::output::Output;
+use super::output::{Concurrency, Output};
 
 const ACCOUNT: [&str; 2] = ["username", "password"];
 
@@ -29,7 +29,7 @@ pub(super) fn read<'a>(root: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
     let source = stream.and_then(|entry| open(entry, |table| self::stream(table, entry, out)));
     let name = processor.and_then(|entry| open(entry, |table| self::processor(table, entry, out)));
     if let (Some(source), Some(name)) = (source, name) {
-        out.route(&source, &name, processor?);
+        out.route(&source, &name, processor?, Concurrency::OneAtATime);
     }
     out.section("metrics", metrics?);
     open(metrics?, |table| self::metrics(table, out))

@@ -22,6 +22,15 @@ pub(super) struct Output<'a> {
     origins: Vec<Option<Value<'a>>>,
 }
 
+/// How the Go router delivered the events of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Concurrency {
+    /// One after the other.
+    OneAtATime,
+    /// Each as it came.
+    Free,
+}
+
 /// A text and where it stands.
 pub(super) type Text<'a> = (String, Value<'a>);
 
@@ -148,6 +157,15 @@ impl<'a> Output<'a> {
         self.value("checkpoint", if checkpoint { "true" } else { "false" });
     }
 
+    /// The same of a source of which the Go router kept no position.
+    pub(super) fn no_checkpoint(&mut self, product: &str) {
+        self.comment(&format!(
+            "At most once: each start begins with {product}'s present. With true nothing is lost; then set\n\
+             state_dir too."
+        ));
+        self.value("checkpoint", "false");
+    }
+
     /// `[SECTION.NAME.tls]`, if it says anything.
     pub(super) fn tls(
         &mut self,
@@ -180,10 +198,20 @@ impl<'a> Output<'a> {
     }
 
     /// `[route.SOURCE-PROCESSOR]`.
-    pub(super) fn route(&mut self, source: &str, processor: &str, origin: &Value<'a>) {
+    pub(super) fn route(
+        &mut self,
+        source: &str,
+        processor: &str,
+        origin: &Value<'a>,
+        concurrency: Concurrency,
+    ) {
         self.section(&format!("route.{}", quoted_key(&format!("{source}-{processor}"))), origin);
         self.value("from", &quoted(source));
         self.value("to", &quoted(processor));
+        if concurrency == Concurrency::Free {
+            self.comment("Side by side, as they were posted, like the Go router.");
+            return self.value("order", "\"none\"");
+        }
         self.comment(
             "One event at a time, like the Go router. \"entity\" is faster: it keeps the events of each\n\
              object in order and delivers objects side by side.",

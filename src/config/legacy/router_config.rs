@@ -5,7 +5,7 @@
 //! name are passed over, and only the parts of `auth` count that were used.
 
 use super::super::reader::{Table, Value};
-use super::output::{Output, Text, quoted};
+use super::output::{Concurrency, Output, Text, quoted};
 use super::uri;
 
 /// Reads the root of the file and writes what it says.
@@ -20,7 +20,7 @@ pub(super) fn read<'a>(root: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
     let source = root.required("eventProvider", |value| value.table(|table| provider(table, root_cas, out)));
     let processor = root.required("eventProcessor", |value| value.table(|table| processor(table, out)));
     if let (Some(source), Some((processor, at))) = (source, processor) {
-        out.route(&source, &processor, &at);
+        out.route(&source.0, &processor, &at, source.1);
     }
     root.required("metricsProvider", |value| value.table(|table| metrics(table, out)))
 }
@@ -33,21 +33,21 @@ fn unused(table: &Table<'_>, keys: &[&'static str]) -> Option<()> {
     Some(())
 }
 
-fn provider<'a>(table: &Table<'a>, root_cas: Vec<Text<'a>>, out: &mut Output<'a>) -> Option<String> {
+fn provider<'a>(
+    table: &Table<'a>,
+    root_cas: Vec<Text<'a>>,
+    out: &mut Output<'a>,
+) -> Option<(String, Concurrency)> {
     let name = table.get("name", |value| out.read(value)).map(|(name, _)| name);
     let words = ["vcenter", "vcsim", "webhook", "horizon"];
     unused(table, &words);
     let types = words.map(|word| (word, word));
-    let (type_name, at) = table.required("type", |value| Some((value.one_of(&types)?, value.clone())))?;
-    if let "webhook" | "horizon" = type_name {
-        let part = if type_name == "horizon" { "Horizon" } else { type_name };
-        return at.refuse(format!(
-            "this version of the router does not have the {part} provider yet: keep the Go router for it, beside \
-             this one"
-        ));
-    }
+    let type_name = table.required("type", |value| value.one_of(&types))?;
     table.required(type_name, |at| {
         at.table(|table| {
+            if type_name == "webhook" {
+                return Some((webhook(table, name, at, out), Concurrency::Free));
+            }
             let insecure = table.get("insecureSSL", Value::boolean).unwrap_or_default();
             // vcsim had no checkpoints.
             let checkpoint = (type_name == "vcenter").then(|| {
@@ -58,13 +58,48 @@ fn provider<'a>(table: &Table<'a>, root_cas: Vec<Text<'a>>, out: &mut Output<'a>
             });
             let name = out.part("source", name, type_name, at);
             out.required(table, "address", "address");
-            table.required("auth", |value| value.table(|table| required_basic(table, out)));
+            let auth = if type_name == "horizon" { active_directory } else { required_basic };
+            table.required("auth", |value| value.table(|table| auth(table, out)));
             if let Some(checkpoint) = checkpoint {
                 out.checkpoint(checkpoint);
             }
+            if type_name == "horizon" {
+                // It had none: each start delivered the last ten events once more.
+                out.no_checkpoint("Horizon");
+            }
             let insecure = insecure.then_some(" and is sent the password: pin_sha256 or ca_file protect it");
             out.tls(["source", &name], at, root_cas, insecure);
-            Some(name)
+            Some((name, Concurrency::OneAtATime))
+        })
+    })
+}
+
+/// The Go router took `/Foo`, `foo/` and `/foo` for the same path.
+fn webhook<'a>(table: &Table<'a>, name: Option<String>, at: &Value<'a>, out: &mut Output<'a>) -> String {
+    let name = out.part("source", name, "webhook", at);
+    out.bind(table, "bindAddress");
+    let path = table.get("path", |value| out.read(value));
+    let path = path.filter(|(text, _)| !text.is_empty());
+    out.text("path", path.map(|(text, at)| (format!("/{}", text.trim_matches('/').to_lowercase()), at)));
+    table.get("auth", |value| value.table(|table| basic(table, out)));
+    out.comment(
+        "Nothing is kept on disk, as before: what cannot be delivered is given up, and its sender is told\n\
+         (503, the Go router: 500). With true it is retried, and kept where the sink refuses it; then set\n\
+         state_dir too.",
+    );
+    out.value("checkpoint", "false");
+    name
+}
+
+/// `auth` of Horizon.
+fn active_directory<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+    unused(table, &["basicAuth", "awsAccessKeyAuth"]);
+    table.required("type", |value| value.one_of(&[("active_directory", ())]));
+    table.required("activeDirectoryAuth", |value| {
+        value.table(|table| {
+            out.required(table, "domain", "domain");
+            let keys = ["username", "password"];
+            out.pair(table, keys, keys)
         })
     })
 }

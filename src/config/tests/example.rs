@@ -86,6 +86,13 @@ const SOURCES: &str = r#"
 type = "webhook"
 bind = "127.0.0.1:0"
 signature = { header = "X-Signature", key = "k" }
+tls = { cert_file = "c", key_file = "k" }
+[source.pod]
+type = "horizon"
+address = "https://cs1.corp.local"
+domain = "corp"
+username = "u"
+password = "p"
 "#;
 
 #[test]
@@ -226,9 +233,9 @@ fn the_readme_names_every_key() {
             assert!(named.iter().any(|name| README.contains(name)), "the README does not name `{key}`");
         }
     }
-    // The file, three sources, a signature, a secret, their tls, three processors, three routes, retry, dead letters, metrics,
+    // The file, four sources, a signature, a secret, their tls (three), three processors, three routes, retry, dead letters, metrics,
     // its secret, log.
-    assert_eq!(sections, 19, "{said}");
+    assert_eq!(sections, 21, "{said}");
 }
 
 /// Random damage to a good file: it is read or refused, and each problem lies inside the file.

@@ -1,20 +1,25 @@
 //! One connection: requests in, answers out, every wait with its deadline.
 
-use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::message::{Answer, InRequest, Reply};
+use super::transport::Transport;
 use super::{Place, Shared, State};
 use crate::limits;
 
 pub(super) struct Connection<'s> {
+    #[cfg(feature = "faults")]
     stream: Arc<TcpStream>,
+    transport: Transport,
     peer: SocketAddr,
     place: &'s Place<'s>,
     /// Bytes that were received and not used yet.
     buffer: Vec<u8>,
+    /// Bytes that came since the last answer.
+    received: usize,
 }
 
 /// Why no further request comes.
@@ -60,13 +65,30 @@ pub(super) fn refuse_busy(stream: &TcpStream) {
 }
 
 impl<'s> Connection<'s> {
-    pub(super) fn new(stream: Arc<TcpStream>, peer: SocketAddr, place: &'s Place<'s>) -> Connection<'s> {
-        Connection { stream, peer, place, buffer: Vec::new() }
+    /// None when TLS cannot begin.
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        peer: SocketAddr,
+        place: &'s Place<'s>,
+    ) -> Option<Connection<'s>> {
+        let tls = place.shared.settings.tls.as_ref().map(|tls| tls.current());
+        let transport = Transport::new(stream.clone(), tls).ok()?;
+        Some(Connection {
+            #[cfg(feature = "faults")]
+            stream,
+            transport,
+            peer,
+            place,
+            buffer: Vec::new(),
+            received: 0,
+        })
     }
 
     /// Answers requests until either side wants to end.
     pub(super) fn serve(mut self) {
         loop {
+            self.received = self.buffer.len();
+            self.shared().hold(self.place.id, self.received);
             self.note(State::Waiting(Instant::now()));
             // After the note: `stop` raises the signal first and closes what waits afterwards.
             if self.shared().stop.is_stopped() {
@@ -82,7 +104,8 @@ impl<'s> Connection<'s> {
                 Reply::Answer(answer) => self.answer(answer, request.method == "HEAD", goes_on),
                 #[cfg(feature = "faults")]
                 Reply::Custom(custom) => {
-                    custom(&request, &|bytes| self.send(bytes, &[]).is_ok());
+                    let connection = std::cell::RefCell::new(&mut self);
+                    custom(&request, &|bytes| connection.borrow_mut().send(bytes, &[]).is_ok());
                     false
                 }
             };
@@ -228,50 +251,31 @@ impl<'s> Connection<'s> {
     /// Receives some bytes.
     fn fill(&mut self, deadline: Instant) -> Result<(), End> {
         let mut chunk = [0; 8 * 1024];
-        loop {
-            let time = deadline.saturating_duration_since(Instant::now());
-            if time.is_zero() {
-                return Err(End::Refused(408, "the request did not arrive in time"));
-            }
-            self.stream.set_read_timeout(Some(time)).map_err(|_| End::Closed)?;
-            match (&*self.stream).read(&mut chunk) {
-                Ok(0) => return Err(End::Closed),
-                Ok(bytes) => {
-                    self.buffer.extend_from_slice(&chunk[..bytes]);
-                    return Ok(());
+        match self.transport.read(&mut chunk, deadline) {
+            Ok(0) => Err(End::Closed),
+            Ok(bytes) => {
+                self.buffer.extend_from_slice(&chunk[..bytes]);
+                self.received += bytes;
+                match self.shared().hold(self.place.id, self.received) {
+                    true => Ok(()),
+                    false => Err(End::Refused(503, "too much is on its way")),
                 }
-                Err(error) if is_pause(&error) => {}
-                Err(_) => return Err(End::Closed),
             }
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                Err(End::Refused(408, "the request did not arrive in time"))
+            }
+            Err(_) => Err(End::Closed),
         }
     }
 
     /// Sends head and body within the write deadline.
-    fn send(&self, head: &[u8], body: &[u8]) -> std::io::Result<()> {
+    fn send(&mut self, head: &[u8], body: &[u8]) -> std::io::Result<()> {
         let deadline = Instant::now() + self.shared().settings.write_wait_max;
-        let mut sent = 0;
-        while sent < head.len() + body.len() {
-            let time = deadline.saturating_duration_since(Instant::now());
-            if time.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            self.stream.set_write_timeout(Some(time))?;
-            let rest = [
-                IoSlice::new(head.get(sent..).unwrap_or_default()),
-                IoSlice::new(&body[sent.saturating_sub(head.len())..]),
-            ];
-            match (&*self.stream).write_vectored(&rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(bytes) => sent += bytes,
-                Err(error) if is_pause(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        self.transport.write(head, body, deadline)
     }
 
     /// True when the connection goes on.
-    fn answer(&self, mut answer: Answer, head_only: bool, goes_on: GoesOn) -> bool {
+    fn answer(&mut self, mut answer: Answer, head_only: bool, goes_on: GoesOn) -> bool {
         answer.close |= goes_on == GoesOn::No || self.shared().stop.is_stopped();
         if goes_on == GoesOn::Told && !answer.close {
             answer = answer.header("Connection", "keep-alive");
@@ -286,11 +290,14 @@ impl<'s> Connection<'s> {
     /// lie unread would send a reset, and that discards the answer at the peer.
     fn refuse(&mut self, status: u16, why: &'static str) {
         let mut answer = Answer::text(status, why);
+        if status == 503 {
+            answer = answer.header("Retry-After", "1");
+        }
         answer.close = true;
-        if self.send(&answer.encode(), &[]).is_err() || self.stream.shutdown(Shutdown::Write).is_err() {
+        let deadline = Instant::now() + limits::SERVER_LINGER_WAIT_MAX;
+        if self.send(&answer.encode(), &[]).is_err() || self.transport.end_writing(deadline).is_err() {
             return;
         }
-        let deadline = Instant::now() + limits::SERVER_LINGER_WAIT_MAX;
         let mut discarded = 0;
         while discarded < limits::SERVER_LINGER_BYTES_MAX {
             self.buffer.clear();
@@ -300,11 +307,6 @@ impl<'s> Connection<'s> {
             discarded += self.buffer.len();
         }
     }
-}
-
-/// Errors of a read or write that only mean "look at the deadline and try again".
-fn is_pause(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// Where the empty line after the head ends, if it is there. Everything before `searched` is known

@@ -33,7 +33,7 @@ impl InRequest {
     }
 
     /// What stands behind the `?` of the target; empty if there is none.
-    pub(crate) fn query(&self) -> &str {
+    pub fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 

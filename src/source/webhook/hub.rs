@@ -14,10 +14,11 @@ use crate::cloudevents::CloudEvent;
 use crate::cloudevents::incoming::Refusal;
 use crate::error::{Error, Result};
 use crate::event::Receipt;
+use crate::http::server::tls::ServerTls;
 use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use crate::limits::{
-    WEBHOOK_BATCH_EVENTS_MAX, WEBHOOK_CONNECTIONS_MAX, WEBHOOK_RETRY_AFTER, WEBHOOK_SETTLED_AGE_MAX,
-    WEBHOOK_SETTLED_MAX,
+    WEBHOOK_BATCH_EVENTS_MAX, WEBHOOK_CONNECTIONS_MAX, WEBHOOK_HELD_BYTES_MAX, WEBHOOK_RETRY_AFTER,
+    WEBHOOK_SETTLED_AGE_MAX, WEBHOOK_SETTLED_MAX,
 };
 use crate::stop::Stop;
 
@@ -54,19 +55,27 @@ impl std::fmt::Debug for State {
 
 /// The way to one route.
 #[derive(Debug)]
-struct Inbox {
+pub(super) struct Inbox {
     // Whoever sends waits here: nothing piles up.
-    arrivals: Sender<Arrival>,
+    sender: Sender<Arrival>,
+    /// What is sent.
+    pub(super) arrivals: Receiver<Arrival>,
     window: Arc<Window>,
 }
 
 impl Hub {
     /// One more route takes what is sent, as soon as it reads.
-    pub(super) fn join(&self) -> Receiver<Arrival> {
-        let (arrivals, receiver) = bounded(0);
+    pub(super) fn join(&self) -> Arc<Inbox> {
+        let (sender, arrivals) = bounded(0);
         let window = Window::new(WEBHOOK_SETTLED_MAX, WEBHOOK_SETTLED_AGE_MAX);
-        self.lock().inboxes.push(Arc::new(Inbox { arrivals, window }));
-        receiver
+        let inbox = Arc::new(Inbox { sender, arrivals, window });
+        self.lock().inboxes.push(inbox.clone());
+        inbox
+    }
+
+    /// The route is gone: nobody waits for it any more.
+    pub(super) fn leave(&self, inbox: &Arc<Inbox>) {
+        self.lock().inboxes.retain(|other| !Arc::ptr_eq(other, inbox));
     }
 
     /// A route reads: the address is listened on. Gives where that is.
@@ -102,6 +111,9 @@ impl Hub {
     /// `until`, or the server stops.
     fn settle(&self, events: &[CloudEvent], until: Instant, stop: &Stop) -> bool {
         let inboxes = self.lock().inboxes.clone();
+        if inboxes.is_empty() {
+            return false;
+        }
         let (waiter, done) = Waiter::new();
         for inbox in &inboxes {
             if !events.iter().all(|ce| inbox.take(ce, &waiter, until, stop)) {
@@ -110,8 +122,8 @@ impl Hub {
         }
         waiter.count_down();
         select! {
-            recv(done) -> _ => true,
-            recv(stop.channel()) -> _ => done.recv_timeout(STOPPING_WAIT_MAX).is_ok(),
+            recv(done) -> settled => settled == Ok(true),
+            recv(stop.channel()) -> _ => done.recv_timeout(STOPPING_WAIT_MAX) == Ok(true),
             default(until.saturating_duration_since(Instant::now())) => false,
         }
     }
@@ -132,7 +144,7 @@ impl Inbox {
         }
         let arrival = Arrival { ce: ce.clone(), receipt: self.window.receipt(key) };
         let sent = select! {
-            send(self.arrivals, arrival) -> sent => sent.is_ok(),
+            send(self.sender, arrival) -> sent => sent.is_ok(),
             recv(stop.channel()) -> _ => false,
             default(until.saturating_duration_since(Instant::now())) => false,
         };
@@ -149,6 +161,8 @@ pub(super) fn listen(hub: Arc<Hub>, config: &WebhookConfig) -> Result<Server> {
     let settings = ServerSettings {
         connections_max: WEBHOOK_CONNECTIONS_MAX,
         body_bytes_max: config.body_bytes_max,
+        held_bytes_max: WEBHOOK_HELD_BYTES_MAX,
+        tls: config.tls.as_ref().map(ServerTls::new).transpose()?.map(Arc::new),
         ..ServerSettings::default()
     };
     let desk = Desk { hub, access, path: config.path.clone(), timeout: config.timeout };

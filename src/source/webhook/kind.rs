@@ -26,7 +26,9 @@ impl SourceSettings for WebhookConfig {
         // Nobody reads: whoever sends at this moment is told to send again.
         let unread = WebhookConfig { timeout: std::time::Duration::ZERO, ..self.clone() };
         tell(match hub::listen(Arc::default(), &unread) {
-            Ok(server) => Finding::Good(format!("can listen on http://{}{}", server.address(), self.path)),
+            Ok(server) => {
+                Finding::Good(format!("can listen on {}://{}{}", self.scheme(), server.address(), self.path))
+            }
             Err(error) => Finding::Doubtful(format!("{error}; if the router runs, it is its own")),
         });
     }

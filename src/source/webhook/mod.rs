@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::select;
 use jiff::Timestamp;
 
 use crate::event::{Event, Lane, Position};
@@ -26,7 +26,7 @@ pub(crate) mod kind;
 pub(crate) mod settings;
 mod window;
 
-use hub::{Arrival, Hub};
+use hub::{Arrival, Hub, Inbox};
 use settings::WebhookConfig;
 
 /// What one route reads of a webhook.
@@ -34,7 +34,7 @@ struct Webhook {
     who: String,
     config: WebhookConfig,
     hub: Arc<Hub>,
-    arrivals: Receiver<Arrival>,
+    inbox: Arc<Inbox>,
     // What ended the last wait.
     first: Option<Arrival>,
     is_open: bool,
@@ -48,7 +48,7 @@ impl Webhook {
             who: format!("source {name}"),
             config: config.clone(),
             hub: config.hub.clone(),
-            arrivals: config.hub.join(),
+            inbox: config.hub.join(),
             first: None,
             is_open: false,
             key: 0,
@@ -68,13 +68,21 @@ impl Webhook {
     }
 }
 
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        self.close();
+        self.hub.leave(&self.inbox);
+    }
+}
+
 impl Source for Webhook {
     fn open(&mut self, _: Option<Timestamp>) -> Result<Opened, SourceError> {
         if !self.is_open {
             let bound = self.hub.open(&self.config).map_err(SourceError::lost)?;
             self.is_open = true;
-            let (address, path) = (self.config.bind.as_str(), &self.config.path);
-            log::info!(target: self.who.as_str(), address; "starting webhook listener on http://{bound}{path}");
+            let WebhookConfig { bind, path, .. } = &self.config;
+            let (address, scheme) = (bind.as_str(), self.config.scheme());
+            log::info!(target: self.who.as_str(), address; "starting webhook listener on {scheme}://{bound}{path}");
         }
         let (begin, now) = (Timestamp::now(), Timestamp::now());
         let description = format!("what is posted to {}{}", self.config.bind, self.config.path);
@@ -85,7 +93,9 @@ impl Source for Webhook {
         let mut page = Page::default();
         let mut bytes = 0;
         while page.items.len() < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(arrival) = self.first.take().or_else(|| self.arrivals.try_recv().ok()) else { break };
+            let Some(arrival) = self.first.take().or_else(|| self.inbox.arrivals.try_recv().ok()) else {
+                break;
+            };
             bytes += arrival.ce.data.len();
             let item = self.event(arrival);
             page.items.push(item);
@@ -95,7 +105,7 @@ impl Source for Webhook {
 
     fn wait(&mut self, stop: &Stop, longest: Duration) -> Result<(), SourceError> {
         select! {
-            recv(self.arrivals) -> arrival => self.first = arrival.ok(),
+            recv(self.inbox.arrivals) -> arrival => self.first = arrival.ok(),
             recv(stop.channel()) -> _ => {}
             default(longest) => {}
         }

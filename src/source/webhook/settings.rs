@@ -7,9 +7,11 @@ use super::access::AccessConfig;
 use super::hub::Hub;
 use crate::config::BasicAuth;
 use crate::config::reader::{Table, Value};
+use crate::config::secret::SecretUse;
 use crate::config::sections::WAIT_MIN;
 use crate::config::values::refuse_table;
 use crate::http::server::guard::Credentials;
+use crate::http::server::tls::{ServerTls, ServerTlsConfig};
 use crate::limits::{
     SERVER_BODY_BYTES_MAX, WEBHOOK_BODY_BYTES_MIN, WEBHOOK_PATH_DEFAULT, WEBHOOK_TIMEOUT_DEFAULT,
 };
@@ -27,8 +29,17 @@ pub(crate) struct WebhookConfig {
     pub(super) timeout: Duration,
     /// Bytes of the body of a request.
     pub(super) body_bytes_max: usize,
+    /// The certificate that is shown to senders, if they speak TLS.
+    pub(super) tls: Option<ServerTlsConfig>,
     /// What all routes from it share.
     pub(super) hub: Arc<Hub>,
+}
+
+impl WebhookConfig {
+    /// What senders write before its address.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 /// Reads the keys of a section.
@@ -37,6 +48,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<WebhookConfig> {
     let path = table.get("path", path);
     let access = access(table);
     let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
+    let tls = table.get("tls", |value| value.table(tls));
     let body_max = table.get("body_max", |value| value.size(WEBHOOK_BODY_BYTES_MIN));
     let body_bytes_max = match body_max.map(usize::try_from) {
         Some(Ok(bytes)) if bytes <= SERVER_BODY_BYTES_MAX => bytes,
@@ -49,6 +61,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<WebhookConfig> {
         access: access?,
         timeout: timeout.unwrap_or(WEBHOOK_TIMEOUT_DEFAULT),
         body_bytes_max,
+        tls: if table.has("tls") { Some(tls?) } else { None },
         hub: Arc::default(),
     })
 }
@@ -70,6 +83,17 @@ fn access(table: &Table<'_>) -> Option<AccessConfig> {
         (false, true, false) => Some(AccessConfig::Credentials(Credentials::Bearer(token?))),
         (false, false, true) => signature,
         _ => refuse_table(table, "holds more than one of `username`, `token` and `signature`"),
+    }
+}
+
+fn tls(table: &Table<'_>) -> Option<ServerTlsConfig> {
+    let cert_file = table.required("cert_file", Value::path);
+    let key_file = table.required("key_file", Value::path);
+    let tls = ServerTlsConfig { cert_file: cert_file?, key_file: key_file? };
+    let is_used = table.document().secret_use() == SecretUse::Needed;
+    match ServerTls::new(&tls) {
+        Err(error) if is_used => refuse_table(table, error.to_string()),
+        _ => Some(tls),
     }
 }
 

@@ -2,7 +2,7 @@
 //! is not delivered again, and whoever sent it waits for the same settling.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -33,12 +33,13 @@ impl Key {
 pub(super) struct Waiter {
     // One more than the settlings that it waits for, until it knows them all.
     left: AtomicUsize,
-    done: Sender<()>,
+    done: Sender<bool>,
 }
 
 impl Waiter {
-    /// It waits for nothing yet. The receiver hears when all is settled.
-    pub(super) fn new() -> (Arc<Waiter>, Receiver<()>) {
+    /// It waits for nothing yet. The receiver hears true when all is settled, false when one of them is
+    /// lost.
+    pub(super) fn new() -> (Arc<Waiter>, Receiver<bool>) {
         let (done, is_done) = bounded(1);
         (Arc::new(Waiter { left: AtomicUsize::new(1), done }), is_done)
     }
@@ -46,8 +47,12 @@ impl Waiter {
     /// One settling less is to come, or it knows them all now.
     pub(super) fn count_down(&self) {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = self.done.try_send(());
+            let _ = self.done.try_send(true);
         }
+    }
+
+    fn fail(&self) {
+        let _ = self.done.try_send(false);
     }
 }
 
@@ -105,7 +110,7 @@ impl Window {
 
     /// What the event on its way carries.
     pub(super) fn receipt(self: &Arc<Window>, key: Key) -> Arc<dyn Receipt> {
-        Arc::new(OnItsWay { window: self.clone(), key })
+        Arc::new(OnItsWay { window: self.clone(), key, is_lost: AtomicBool::new(false) })
     }
 
     fn settle(&self, key: Key) {
@@ -115,6 +120,12 @@ impl Window {
         drop(state);
         let Some(Known::OnItsWay(waiters)) = known else { return };
         waiters.iter().filter_map(Weak::upgrade).for_each(|waiter| waiter.count_down());
+    }
+
+    fn lose(&self, key: Key) {
+        let known = self.lock().events.remove(&key);
+        let Some(Known::OnItsWay(waiters)) = known else { return };
+        waiters.iter().filter_map(Weak::upgrade).for_each(|waiter| waiter.fail());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,11 +149,20 @@ impl State {
 struct OnItsWay {
     window: Arc<Window>,
     key: Key,
+    // Who sends it again finds it new, and it is another one.
+    is_lost: AtomicBool,
 }
 
 impl Receipt for OnItsWay {
     fn settled(&self) {
-        self.window.settle(self.key);
+        if !self.is_lost.load(Ordering::Acquire) {
+            self.window.settle(self.key);
+        }
+    }
+
+    fn lost(&self) {
+        self.is_lost.store(true, Ordering::Release);
+        self.window.lose(self.key);
     }
 }
 
@@ -206,6 +226,24 @@ mod tests {
         assert!(none.enter(keys[0], &waiter));
         none.give_up(keys[0]);
         assert!(none.enter(keys[0], &waiter), "it was not handed over");
+    }
+
+    #[test]
+    fn what_is_lost_is_new_when_it_is_sent_again() {
+        let window = Window::new(10, LONG);
+        let key = Key::of("/s", "1");
+        let (first, done) = Waiter::new();
+        assert!(window.enter(key, &first));
+        let receipt = window.receipt(key);
+        receipt.lost();
+        assert_eq!(done.try_recv(), Ok(false));
+        let (second, done) = Waiter::new();
+        assert!(window.enter(key, &second));
+        receipt.settled();
+        second.count_down();
+        assert!(done.try_recv().is_err(), "that was the other one");
+        window.receipt(key).settled();
+        assert_eq!(done.try_recv(), Ok(true));
     }
 
     #[test]
