@@ -121,6 +121,10 @@ pub(crate) const WINDOW_KEYS_MAX: usize = 200_000;
 pub(crate) const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest time between a settling and its durable checkpoint is twice this.
 pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(40);
+/// How long a route without room for its record waits until it tries again.
+pub(crate) const CHECKPOINT_HOLD: Duration = Duration::from_secs(1);
+/// How often a running router looks whether the lock of its state folder is still its own.
+pub(crate) const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A key beyond this is close to the end of vCenter's signed 32-bit counter.
 pub(crate) const KEY_SUSPICIOUS: i64 = 2_000_000_000;

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use crate::config::RouteConfig;
 use crate::error::{Error, Result};
 use crate::kinds::{self, Config};
-use crate::limits::{CHECKPOINTER_END_MAX, PACE_INTERVAL, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL};
+use crate::limits::{
+    CHECKPOINTER_END_MAX, LOCK_CHECK_INTERVAL, PACE_INTERVAL, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL,
+};
 use crate::observe::log::ROUTER;
 use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::PageServer;
@@ -41,7 +43,7 @@ pub(crate) struct Router {
     // The last to stop: dropping it stops it.
     page: Option<PageServer>,
     // Held as long as the router runs.
-    _lock: Option<StateLock>,
+    lock: Option<StateLock>,
 }
 
 /// What a slot is told while the others go on.
@@ -72,7 +74,7 @@ impl Router {
         let parts: Vec<RouteParts> =
             config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
         let mut router = Router::of_parts(parts, config.shutdown_grace, registry)?;
-        (router.page, router._lock) = (page, lock);
+        (router.page, router.lock) = (page, lock);
         Ok(router)
     }
 
@@ -90,8 +92,8 @@ impl Router {
         let slot = |(index, parts): (usize, &RouteParts)| Slot::new(index, &parts.config.name);
         let slots = parts.iter().enumerate().map(slot).collect();
         let (exit, exits) = bounded(threads);
-        let (commands, page, _lock) = (never(), None, None);
-        let mut router = Router { slots, exit, exits, commands, grace, registry, page, _lock };
+        let (commands, page, lock) = (never(), None, None);
+        let mut router = Router { slots, exit, exits, commands, grace, registry, page, lock };
         for (index, parts) in parts.into_iter().enumerate() {
             if let Err(error) = router.obey(Command::Start(index, Box::new(parts))) {
                 let _ = router.shut_down();
@@ -118,9 +120,11 @@ impl Router {
 
     fn watch(&mut self, stop: &Stop, manager: &mut ServiceManager) -> Result<()> {
         let mut summary_due = Instant::now() + SUMMARY_INTERVAL;
+        let mut lock_due = Instant::now() + LOCK_CHECK_INTERVAL;
         loop {
             self.slots.iter().filter_map(Slot::view).for_each(|view| view.note_pace());
-            let tick = summary_due.saturating_duration_since(Instant::now());
+            let due = if self.lock.is_some() { summary_due.min(lock_due) } else { summary_due };
+            let tick = due.saturating_duration_since(Instant::now());
             let tick = tick.min(manager.interval()).min(PACE_INTERVAL);
             let tick = self.page.as_ref().and_then(PageServer::wait).map_or(tick, |wait| tick.min(wait));
             let tick = self.until_due().map_or(tick, |wait| tick.min(wait));
@@ -145,6 +149,10 @@ impl Router {
             if let Some(page) = &mut self.page {
                 page.retry();
             }
+            if lock_due <= Instant::now() {
+                lock_due = Instant::now() + LOCK_CHECK_INTERVAL;
+                self.renew_lock()?;
+            }
             if summary_due <= Instant::now() {
                 self.summarize();
                 summary_due += SUMMARY_INTERVAL;
@@ -165,6 +173,18 @@ impl Router {
                 Ok(())
             }
         }
+    }
+
+    fn renew_lock(&mut self) -> Result<()> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        if lock.renew()? {
+            log::warn!(
+                target: ROUTER,
+                "the lock of the state folder was removed under the running router and is made again: while it is \
+                 gone a second router can start there and deliver everything twice"
+            );
+        }
+        Ok(())
     }
 
     fn exited(&mut self, exit: Exit) -> Result<()> {

@@ -249,13 +249,48 @@ fn a_disk_that_fails_stops_the_router_and_nothing_is_missing() {
         ("rename", "EIO"),
         ("fsync", "ENOSPC"),
         ("unlink,unlinkat", "EIO"),
-        (write.as_str(), "ENOSPC"),
         (write.as_str(), "EIO"),
     ] {
         let visited = visit_all(&bench, calls, &format!("error={error}"), 1);
         println!("crash points: {calls} fails with {error}: {visited} points");
         assert!(0 < visited, "{calls} with {error} was never noticed");
     }
+}
+
+/// It lasts for a while: every other attempt fails, and the route goes on by itself.
+#[test]
+#[ignore = "needs strace: run tests/run"]
+fn a_disk_without_room_holds_the_route_and_nothing_is_missing() {
+    let bench = Bench::new("disk-full");
+    for (file, call, error, words) in [
+        (FRESH, "write", "ENOSPC", "no space left"),
+        (FRESH, "write", "EDQUOT", "quota"),
+        (FRESH, "open,openat", "ENOSPC", "no space left"),
+        (FRESH, "rename,renameat,renameat2", "ENOSPC", "no space left"),
+    ] {
+        let injection = format!("{file}: inject={call}:error={error}:when=2..4");
+        let mut router = bench.start_injected(&injection);
+        router.log_line(&["checkpoint.json", words, "make room", "the route holds and tries again"]);
+        wait_for(&format!("all events after {injection}"), SOON, || {
+            (EVENTS <= bench.settled()).then_some(())
+        });
+        router.log_line(&["works again"]);
+        assert_eq!(router.end_by("TERM").code, Some(0), "{injection}");
+        bench.restart(&injection);
+    }
+}
+
+#[test]
+#[ignore = "needs strace: run tests/run"]
+fn a_folder_that_cannot_be_synced_is_warned_about_and_used() {
+    let bench = Bench::new("no-folder-sync");
+    // Calls on the folder itself: on its files the path is another one.
+    let mut router = bench.start_injected("state: inject=fsync:error=EINVAL");
+    router.log_line(&["WARN", "does not sync folders"]);
+    wait_for("all events", SOON, || (EVENTS <= bench.settled()).then_some(()));
+    let said = router.stderr().iter().filter(|line| line.contains("does not sync folders")).count();
+    assert_eq!((said, router.end_by("TERM").code), (1, Some(0)));
+    bench.restart("a folder without sync");
 }
 
 #[test]

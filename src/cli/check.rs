@@ -15,6 +15,7 @@ use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
 use crate::observe::registry::Registry;
 use crate::observe::server::ObserveServer;
 use crate::observe::words::count;
+use crate::owned;
 use crate::pipeline::clock::is_ahead;
 use crate::position::file::CheckpointFile;
 use crate::processor::KnownEvents;
@@ -133,14 +134,8 @@ fn state_dir(config: &Config, report: &mut Report<'_>) {
     match tried {
         Ok(()) if above == folder => report.ok("state", &format!("{} is writable", folder.display())),
         Ok(()) => report.ok("state", &format!("{} can be created", folder.display())),
-        Err(error) => report.fail(
-            "state",
-            &format!(
-                "write in {}: {}: give the user of the router write access, or set `state_dir`",
-                here.display(),
-                io_text(&error)
-            ),
-        ),
+        Err(error) => report
+            .fail("state", &format!("write in {}: {}", here.display(), owned::folder_text(&error, here))),
     }
 }
 

@@ -147,6 +147,7 @@ impl<'a> Builder<'a> {
             };
             let (event, offset) = self.next()?;
             self.note_number(&key, &event, at);
+            self.note_tag(&key, &event, at);
             let value = self.value(event, offset, depth + 1)?;
             let line = line_of(self.text.as_bytes(), at);
             if let Some(first) = lines.insert(key.to_string(), line) {
@@ -167,6 +168,22 @@ impl<'a> Builder<'a> {
             let text = "is a number that the Go router printed in another way; it is taken as it is written: put \
                         it in quotes";
             self.anomalies.push(Mistake { offset, key: key.to_string(), text: text.to_string() });
+        }
+    }
+
+    // Passwords begin with signs that YAML takes for itself, and the rest of them would be gone.
+    fn note_tag(&mut self, key: &str, event: &Event<'_>, offset: usize) {
+        let Event::Scalar(text, ScalarStyle::Plain, _, tag) = event else { return };
+        let line = self.text[offset..].lines().next().unwrap_or_default();
+        let value = line.split_once(':').map_or("", |(_, value)| value.trim_start());
+        let Some(sign) = value.chars().next().filter(|sign| "!&".contains(*sign)) else { return };
+        let told = format!("begins with {sign}, which is YAML's own sign: put the value in quotes");
+        let found = Mistake { offset, key: key.to_string(), text: told };
+        match text.is_empty() {
+            true => self.mistakes.push(found),
+            // Anchors and YAML's own tags are meant.
+            false if tag.as_ref().is_some_and(|tag| !tag.is_yaml_core_schema()) => self.anomalies.push(found),
+            false => {}
         }
     }
 
@@ -256,6 +273,27 @@ mod tests {
         parse(text)
             .map(|tree| show(&DeValue::Table(tree.root)))
             .map_err(|error| format!("{}: {}", error.offset, error.text))
+    }
+
+    #[test]
+    fn a_value_that_begins_with_a_sign_of_yaml_needs_quotes() {
+        for sign in ["!", "&", "*", "@", "%", "`"] {
+            for text in [format!("password: {sign}ecret"), format!("password: {sign}ecret # note\nb: c")] {
+                let told = match parse(&text) {
+                    Ok(tree) => tree.mistakes.iter().map(|found| found.text.clone()).collect(),
+                    Err(found) => found.text,
+                };
+                assert!(told.contains("needs quotes") || told.contains("in quotes"), "{text}: {told}");
+                assert!(!told.contains("ecret"), "{told}");
+            }
+            let quoted = format!("password: '{sign}ecret'");
+            assert_eq!(of(&quoted), Ok(format!("{{password:\"{sign}ecret\"}}")));
+        }
+        let warnings = |text| parse(text).map(|tree| tree.anomalies.len()).unwrap_or_default();
+        assert_eq!(
+            (warnings("p: !a b"), warnings("p: !!str 5"), warnings("p: &a b"), warnings("p: x !a")),
+            (1, 0, 0, 0)
+        );
     }
 
     /// The values are those of goccy/go-yaml 1.10, but for numbers that it rewrote.

@@ -164,6 +164,7 @@ fn box_of(out: &mut String, route: &RouteSnapshot, incident: &IncidentSnapshot, 
     let title = match incident.part {
         Part::Source => format!("{} cannot be read", about.source),
         Part::Stall => format!("{} holds events back", about.source),
+        Part::Checkpoint => "the position cannot be saved".to_string(),
         Part::DeadLetters => "dead letters cannot be written".to_string(),
         Part::Delivery => format!("{} does not take events", about.processor),
         Part::Clock => format!("the clock of {} is wrong", about.source),

@@ -133,6 +133,8 @@ pub(crate) enum Part {
     Source,
     /// Events of the source are known that cannot be read.
     Stall,
+    /// The position cannot be saved.
+    Checkpoint,
     /// The dead-letter file cannot be written.
     DeadLetters,
     /// Nothing can be delivered.
@@ -151,6 +153,7 @@ impl Part {
         match self {
             Part::Source => "source",
             Part::Stall => "stall",
+            Part::Checkpoint => "checkpoint",
             Part::DeadLetters => "dead letters",
             Part::Delivery => "delivery",
             Part::Clock => "clock",

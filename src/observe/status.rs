@@ -52,7 +52,7 @@ pub(crate) fn state(route: &RouteSnapshot) -> (State, Timestamp) {
     let of = |part: Part| match part {
         Part::Source => Some(State::Disconnected),
         Part::Stall => Some(State::Stalled),
-        Part::DeadLetters => Some(State::Held),
+        Part::Checkpoint | Part::DeadLetters => Some(State::Held),
         Part::Delivery => Some(State::Failing),
         Part::Clock | Part::Repeats | Part::Filter => None,
     };
@@ -204,6 +204,9 @@ pub(crate) fn cure(route: &str, incident: &IncidentSnapshot) -> String {
             "if it does not pass by itself, `router check` tries every step to the source and \
              names the one that fails"
                 .to_string()
+        }
+        (Part::Checkpoint, _) => {
+            "make room on the file system of `state_dir`; the route goes on by itself within a second".to_string()
         }
         (Part::DeadLetters, _) => format!(
             "see why with `router dead-letters list --route {route}`, then redeliver them, make room on the disk \

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::cloudevents::{self, CloudEvent};
 use crate::error::{Context, Error, Result, io_text};
 use crate::owned;
+use crate::plain_file;
 use crate::position::file::sync_folder;
 use crate::processor::Failure;
 use crate::vim::json::BrokenEvent;
@@ -101,7 +102,12 @@ impl DeadLetters {
                 self.bytes_max
             )));
         }
-        append_lines(&mut file, lines).map_err(|error| io_text(&error)).context(intent)?;
+        if let Err(error) = append_lines(&mut file, lines) {
+            // A part of the lines is none. What cannot be taken back is a line that nobody can read.
+            let _ = file.set_len(size);
+            let cure = owned::room_text(&error).map_or(String::new(), |cure| format!(": {cure}"));
+            return Err(Error::new(format!("{}{cure}", io_text(&error))).context(intent()));
+        }
         if size == 0
             && let Some(folder) = self.path.parent()
         {
@@ -151,6 +157,9 @@ impl DeadLetters {
     pub(crate) fn redeliver(&self, mut deliver: impl FnMut(&Letter) -> bool) -> Result<()> {
         let taken = self.taken_path();
         let intent = || format!("redeliver {}", self.path.display());
+        for path in [&self.path, &taken] {
+            plain_file::check(path).map_err(|error| owned::text_of(&error, path)).context(intent)?;
+        }
         if !taken.exists() {
             match std::fs::rename(&self.path, &taken) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -158,7 +167,7 @@ impl DeadLetters {
             }
         }
         // Wait for an appender that had opened it under its old name.
-        let file = File::open(&taken).context(intent)?;
+        let file = plain_file::open(&taken).context(intent)?;
         file.lock().context(intent)?;
         let mut kept = Vec::new();
         for line in read_lines(&taken)? {
@@ -279,9 +288,10 @@ pub fn read(path: &Path) -> Result<(Vec<Letter>, usize)> {
 }
 
 fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let text = match std::fs::read(path) {
+    let intent = || format!("read dead letters {}", path.display());
+    let text = match plain_file::check(path).and_then(|()| std::fs::read(path)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.context(|| format!("read dead letters {}", path.display()))?,
+        text => text.map_err(|error| owned::text_of(&error, path)).context(intent)?,
     };
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     Ok(lines.map(<[u8]>::to_vec).collect())

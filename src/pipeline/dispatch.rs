@@ -100,6 +100,8 @@ pub(crate) struct Dispatch {
     // The stream has ended.
     ended: bool,
     closed: bool,
+    // There is no room for a record: what is delivered now would be repeated after a crash.
+    holds: bool,
     // Counts everything that a checkpoint must tell.
     version: u64,
     // When an event was settled last, and whether one failed since.
@@ -123,6 +125,7 @@ impl Dispatch {
             called: 0,
             ended: false,
             closed: false,
+            holds: false,
             version: 0,
             settled_at: None,
             failed_since: false,
@@ -154,7 +157,7 @@ impl Dispatch {
 
     /// Whether a batch should be taken out of the channel.
     pub(crate) fn is_receiving(&self) -> bool {
-        !self.ended && !self.closed && self.inbox.is_empty() && self.has_room(None)
+        !self.ended && !self.closed && !self.holds && self.inbox.is_empty() && self.has_room(None)
     }
 
     /// A worker hands back what it did.
@@ -206,7 +209,9 @@ impl Dispatch {
         if self.closed {
             return Step::End;
         }
-        self.lanes.take(now, most, taken);
+        if !self.holds {
+            self.lanes.take(now, most, taken);
+        }
         if !taken.is_empty() {
             self.admit();
             return Step::Deliver;
@@ -218,7 +223,8 @@ impl Dispatch {
             self.followers += 1;
             return Step::Follow;
         }
-        let lead = Lead { receives: self.is_receiving(), due: self.lanes.next_due() };
+        let due = if self.holds { None } else { self.lanes.next_due() };
+        let lead = Lead { receives: self.is_receiving(), due };
         (self.lead, self.nudged) = (Some(lead), false);
         Step::Lead(lead)
     }
@@ -239,19 +245,25 @@ impl Dispatch {
         if self.closed || self.is_drained() {
             return Calls { all: true, ..Calls::default() };
         }
-        let is_work = 0 < self.lanes.ready();
+        let is_work = 0 < self.lanes.ready() && !self.holds;
         let mut calls = Calls::default();
         if (is_work || self.lead.is_none()) && self.called < self.followers {
             self.called += 1;
             calls.follower = true;
         }
         if let Some(lead) = self.lead.filter(|_| !self.nudged) {
-            let is_earlier = self.lanes.next_due().is_some_and(|next| lead.due.is_none_or(|due| next < due));
+            let next_due = self.lanes.next_due().filter(|_| !self.holds);
+            let is_earlier = next_due.is_some_and(|next| lead.due.is_none_or(|due| next < due));
             let has_room_now = !lead.receives && self.is_receiving();
             calls.leader = is_earlier || has_room_now || (is_work && self.called == 0);
             self.nudged = calls.leader;
         }
         calls
+    }
+
+    /// Begins nothing more, or goes on; whether that changed.
+    pub(crate) fn hold(&mut self, holds: bool) -> bool {
+        std::mem::replace(&mut self.holds, holds) != holds
     }
 
     /// Nothing more is to be done but to finish what is in flight.

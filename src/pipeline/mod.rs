@@ -164,6 +164,7 @@ struct Shared {
     source_incident: Incident,
     delivery_incident: Incident,
     dead_letter_incident: Incident,
+    checkpoint_incident: Incident,
     filter_incident: Incident,
     clock_incident: Incident,
     repeat_incident: Incident,
@@ -213,6 +214,7 @@ impl Route {
             source_incident: Incident::new(who.as_str()),
             delivery_incident: Incident::new(who.as_str()),
             dead_letter_incident: Incident::new(who.as_str()),
+            checkpoint_incident: Incident::new(who.as_str()),
             filter_incident: Incident::new(who.as_str()),
             clock_incident: Incident::new(who.as_str()),
             repeat_incident: Incident::new(who.as_str()),
@@ -242,7 +244,7 @@ impl Route {
                 match checkpointer::run(shared.as_ref(), &shared.who, positions, tenure, &end_seen, pulse) {
                     Ok(()) => ExitCause::Told,
                     Err(SaveError::Lost) => ExitCause::TenureLost,
-                    Err(SaveError::Broken(error)) => ExitCause::Failed(error),
+                    Err(SaveError::Later(error) | SaveError::Broken(error)) => ExitCause::Failed(error),
                 }
             };
             route.spawn(Role::Checkpointer, exits, body)?;
@@ -368,5 +370,11 @@ impl Moving for Shared {
     fn saved(&self, version: u64, time: Timestamp) {
         self.queue.recorded(version);
         self.stats.checkpointed_to(time);
+        self.checkpoint_incident.over();
+    }
+
+    fn not_saved(&self, error: &Error) {
+        self.queue.hold();
+        self.checkpoint_incident.happened("no room", &error.to_string(), "the route holds and tries again");
     }
 }

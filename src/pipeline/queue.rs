@@ -201,6 +201,16 @@ impl Queue {
         let mut state = self.lock();
         state.durable = state.durable.max(version);
         self.durable.notify_all();
+        if state.dispatch.hold(false) {
+            // All of them may have work.
+            let _ = self.nudge.try_send(());
+            self.work.notify_all();
+        }
+    }
+
+    /// There is no room for a record: nothing is delivered until there is one.
+    pub(crate) fn hold(&self) {
+        self.lock().dispatch.hold(true);
     }
 
     /// Gives up what waits: only what is in flight is finished.

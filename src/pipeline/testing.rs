@@ -183,7 +183,16 @@ impl Bench {
     }
 
     pub(crate) fn start(&self, answer: impl Fn(&Delivery) -> Verdict + Send + Sync + 'static) -> Running {
+        self.start_with(self.at_least_once.then(|| self.positions()), answer)
+    }
+
+    pub(crate) fn start_with(
+        &self,
+        positions: Option<Box<dyn Positions>>,
+        answer: impl Fn(&Delivery) -> Verdict + Send + Sync + 'static,
+    ) -> Running {
         let (parts, sink) = self.parts(answer);
+        let parts = RouteParts { positions, ..parts };
         let (sender, exits) = bounded(Route::threads_max(&self.config));
         let route = Route::start(parts, &Exits::of_slot(0, 1, sender)).unwrap();
         Running { route, exits, sink }

@@ -120,6 +120,7 @@ impl View {
         let incidents = [
             of(Part::Source, shared.source_incident.current()),
             stalled,
+            of(Part::Checkpoint, shared.checkpoint_incident.current()),
             of(Part::DeadLetters, shared.dead_letter_incident.current()),
             of(Part::Delivery, shared.delivery_incident.current().or_else(|| self.processor.incident())),
             of(Part::Clock, shared.clock_incident.current()),
@@ -131,7 +132,12 @@ impl View {
 
     fn incident_ended(&self, now: Timestamp) -> Option<Timestamp> {
         let shared = &self.shared;
-        let incidents = [&shared.source_incident, &shared.dead_letter_incident, &shared.delivery_incident];
+        let incidents = [
+            &shared.source_incident,
+            &shared.checkpoint_incident,
+            &shared.dead_letter_incident,
+            &shared.delivery_incident,
+        ];
         let ended: Option<Instant> = incidents.iter().filter_map(|incident| incident.ended()).max();
         ended.map(|ended| before(now, ended.elapsed()))
     }

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::error::Error;
+use crate::limits::CHECKPOINT_HOLD;
 use crate::observe::stats::Pulse;
 use crate::position::tenure::Tenure;
 use crate::position::{Positions, SaveError, Standing};
@@ -15,6 +17,9 @@ pub(crate) trait Moving {
 
     /// This version was saved, which tells the position up to `time`.
     fn saved(&self, version: u64, time: Timestamp);
+
+    /// There is no room for a record now: nothing more may be begun until one is saved.
+    fn not_saved(&self, error: &Error);
 }
 
 /// What there is to save.
@@ -49,7 +54,15 @@ pub(crate) fn run(
                 pulse.busy();
                 let saved = positions.save(standing);
                 pulse.resting();
-                saved?;
+                match saved {
+                    Ok(()) => {}
+                    Err(SaveError::Later(error)) if !ending => {
+                        route.not_saved(&error);
+                        end.wait(CHECKPOINT_HOLD);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
                 route.saved(version, time);
                 log::debug!(target: who, path = positions.place(); "created checkpoint");
                 end.wait(positions.interval());

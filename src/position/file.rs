@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::error::{Context, Error, Result, io_text};
 use crate::limits::{CHECKPOINT_BYTES_MAX, CHECKPOINT_INTERVAL};
 use crate::owned;
+use crate::plain_file;
 use crate::position::go::GoCheckpoint;
 use crate::position::progress::Progress;
 use crate::position::record::{Checkpoint, decode, encode};
@@ -76,7 +77,7 @@ impl Positions for FilePositions {
     fn save(&mut self, standing: Standing) -> Result<(), SaveError> {
         let Standing { identity, progress } = standing;
         let checkpoint = Checkpoint { address: self.address.clone(), identity, progress };
-        self.file.write(&checkpoint).map_err(SaveError::Broken)
+        self.file.write(&checkpoint)
     }
 
     fn interval(&self) -> Duration {
@@ -133,7 +134,7 @@ impl CheckpointFile {
     /// Which file cannot be opened, and what gives it back.
     pub(crate) fn check_access(&self) -> Result<()> {
         for path in [&self.path, &self.previous] {
-            if let Err(error) = File::open(path)
+            if let Err(error) = plain_file::open(path)
                 && error.kind() == ErrorKind::PermissionDenied
             {
                 return Err(Error::new(owned::text_of(&error, path)))
@@ -175,29 +176,29 @@ impl CheckpointFile {
     /// Replaces the checkpoint; when this returns it survives a crash.
     ///
     /// # Errors
-    /// The previous checkpoint is still in place. After a failed sync nothing is known about what
-    /// the disk holds, so the caller must stop.
-    pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let text = encode(checkpoint)?;
-        self.write_fresh(text.as_bytes())
-            .map_err(|error| owned::text_of(&error, &self.fresh))
-            .context(|| format!("write {}", self.fresh.display()))?;
-        self.keep_previous()
+    /// The previous checkpoint is still in place: where there is no room it can be tried again. After a
+    /// failed sync nothing is known about what the disk holds, so the caller must stop.
+    pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<(), SaveError> {
+        let text = encode(checkpoint).map_err(SaveError::Broken)?;
+        let fresh =
+            self.write_fresh(text.as_bytes()).map_err(|error| unwritten("write", &self.fresh, &error))?;
+        fresh
+            .sync_all()
             .map_err(|error| io_text(&error))
-            .context(|| format!("write {}", self.previous.display()))?;
-        std::fs::rename(&self.fresh, &self.path)
-            .map_err(|error| io_text(&error))
-            .context(|| format!("replace {}", self.path.display()))?;
-        sync_folder(&self.folder)?;
+            .context(|| format!("write {}: sync it", self.fresh.display()))
+            .map_err(SaveError::Broken)?;
+        self.keep_previous().map_err(|error| unwritten("write", &self.previous, &error))?;
+        std::fs::rename(&self.fresh, &self.path).map_err(|error| unwritten("replace", &self.path, &error))?;
+        sync_folder(&self.folder).map_err(SaveError::Broken)?;
         self.is_sound.set(true);
         Ok(())
     }
 
-    fn write_fresh(&self, text: &[u8]) -> std::io::Result<()> {
+    fn write_fresh(&self, text: &[u8]) -> std::io::Result<File> {
         let mut options = OpenOptions::new();
         let mut file = owned::open(options.write(true).create(true).truncate(true).mode(0o600), &self.fresh)?;
         file.write_all(text)?;
-        file.sync_all()
+        Ok(file)
     }
 
     // A second name keeps the old record reachable. While it changes, the first name leads to a
@@ -219,16 +220,37 @@ impl CheckpointFile {
     }
 }
 
-/// Makes renames and new names in a folder durable.
+/// What a step of a write that failed means: where there is no room it can be tried again.
+fn unwritten(what: &str, path: &Path, error: &std::io::Error) -> SaveError {
+    let told = Error::new(owned::text_of(error, path)).context(format!("{what} {}", path.display()));
+    match owned::room_text(error) {
+        Some(cure) => SaveError::Later(Error::new(format!("{told}: {cure}"))),
+        None => SaveError::Broken(told),
+    }
+}
+
+/// Makes renames and new names in a folder durable, as far as its file system can: see [`refuses_sync`].
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| io_text(&error))
-        .context(|| format!("sync {}", folder.display()))
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if !is_refusal(&error) => {
+            Err(Error::new(io_text(&error)).context(format!("sync {}", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the file system does not sync folders, as CIFS and some of FUSE: what a crash of the machine
+/// leaves of a new name there is up to it.
+pub(crate) fn refuses_sync(folder: &Path) -> bool {
+    File::open(folder).and_then(|folder| folder.sync_all()).is_err_and(|error| is_refusal(&error))
+}
+
+fn is_refusal(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }
 
 fn read_file(path: &Path) -> Result<Option<Checkpoint>> {
-    let file = match File::open(path) {
+    let file = match plain_file::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened
             .map_err(|error| owned::text_of(&error, path))
@@ -238,7 +260,7 @@ fn read_file(path: &Path) -> Result<Option<Checkpoint>> {
     file.take(CHECKPOINT_BYTES_MAX)
         .read_to_end(&mut text)
         .context(|| format!("read checkpoint {}", path.display()))?;
-    decode(&text).map(Some).context(|| format!("checkpoint {} is damaged", path.display()))
+    decode(&text).map(Some).map_err(|error| Error::new(format!("checkpoint {} {error}", path.display())))
 }
 
 #[cfg(test)]
@@ -266,6 +288,17 @@ mod tests {
         let found = file.read().unwrap().unwrap();
         assert!(found.fallback.unwrap().to_string().contains("is missing"));
 
+        let newer = r#"{"format":9,"program":"event-router 7.0.0","new":[]}"#;
+        std::fs::write(file.path(), newer).unwrap();
+        let fallback = file.read().unwrap().unwrap().fallback.unwrap().to_string();
+        assert!(fallback.contains("is of a newer format") && !fallback.contains("damaged"), "{fallback}");
+
+        std::fs::remove_file(file.path()).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(file.path()).status().unwrap().success());
+        let fallback = file.read().unwrap().unwrap().fallback.unwrap().to_string();
+        assert!(fallback.ends_with("is a pipe and no file: remove it"), "{fallback}");
+
+        std::fs::remove_file(file.path()).unwrap();
         std::fs::write(file.path(), b"{}").unwrap();
         std::fs::write(folder.path().join("power.checkpoint.json.previous"), b"[").unwrap();
         let error = file.read().unwrap_err().to_string();
@@ -329,7 +362,7 @@ mod tests {
         assert_eq!(std::fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
         // A folder in the place of the new file makes the write fail, for root too.
         std::fs::create_dir(folder.path().join("power.checkpoint.json.new")).unwrap();
-        let error = file.write(&checkpoint(200)).unwrap_err().to_string();
+        let error = Error::from(file.write(&checkpoint(200)).unwrap_err()).to_string();
         assert!(error.contains("power.checkpoint.json.new"), "{error}");
         assert_eq!(file.read().unwrap().unwrap().checkpoint, checkpoint(100));
     }

@@ -3,7 +3,6 @@
 //! `cp-HOST.json`, rewritten in place every five seconds, so that it may be empty or torn; before the
 //! first event its time is that of year 1. It is only ever read: the Go router can go on with it.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use serde::Deserialize;
 
 use crate::error::{Context, Error, Result, io_text};
 use crate::limits::CHECKPOINT_BYTES_MAX;
+use crate::plain_file;
 
 /// The Go router's file for one vCenter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl GoCheckpoint {
     /// When there is a file that does not tell.
     pub(crate) fn read(&self) -> Result<Option<Timestamp>> {
         let intent = || format!("read the Go router's checkpoint {}", self.path.display());
-        let file = match File::open(&self.path) {
+        let file = match plain_file::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(|error| io_text(&error)).context(intent)?,
         };

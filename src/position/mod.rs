@@ -58,9 +58,20 @@ pub struct Standing {
 /// Why a position was not saved, and what that means for the route.
 #[derive(Debug)]
 pub enum SaveError {
+    /// There is no room for it. The record before it still stands: the route holds, and it is tried again.
+    Later(Error),
     /// Nothing is known about what is kept now: the process must end, and start again from the last
     /// good record.
     Broken(Error),
     /// The right to the route is lost, and nothing was saved: the route must end.
     Lost,
+}
+
+impl From<SaveError> for Error {
+    fn from(error: SaveError) -> Error {
+        match error {
+            SaveError::Later(error) | SaveError::Broken(error) => error,
+            SaveError::Lost => Error::new("the right to the route is lost"),
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::position::progress::{EventName, Progress};
 use crate::position::window::{Span, Window, second_end};
 
 const FORMAT: u32 = 1;
+const PROGRAM: &str = concat!("event-router ", env!("CARGO_PKG_VERSION"));
 
 /// What a checkpoint file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ pub(crate) fn encode(checkpoint: &Checkpoint) -> Result<String> {
     let last = |name: &EventName| LastRecord { r#type: name.ty.clone(), id: name.id.clone() };
     let mut record = Record {
         format: FORMAT,
-        program: concat!("event-router ", env!("CARGO_PKG_VERSION")).to_string(),
+        program: PROGRAM.to_string(),
         source: SourceRecord { address: checkpoint.address.clone(), identity: checkpoint.identity.clone() },
         start: progress.start.to_string(),
         time: progress.time.to_string(),
@@ -99,14 +100,38 @@ fn is_small(offset_ms: &i64) -> bool {
     u128::from(offset_ms.unsigned_abs()) <= CLOCK_TOLERANCE.as_millis()
 }
 
+/// What every format has: by it a record of a later version is told from a damaged one.
+#[derive(Deserialize)]
+struct Header {
+    format: u32,
+    program: String,
+}
+
 /// The checkpoint that a file's text tells.
 ///
 /// # Errors
-/// When anything is missing, changed, or of another format version.
+/// When anything is missing or changed, or another version wrote it; the text goes on behind the name of
+/// the file.
 pub(crate) fn decode(text: &[u8]) -> Result<Checkpoint> {
+    let header = serde_json::from_slice::<Header>(text).ok();
+    if let Some(Header { format, program }) = header.as_ref().filter(|header| FORMAT < header.format) {
+        return Err(Error::new(format!(
+            "is of a newer format ({format}, here {FORMAT}), written by {program}: start that version again"
+        )));
+    }
+    let by = match header {
+        Some(header) if header.program != PROGRAM => {
+            format!(", or {} knows more than {PROGRAM}", header.program)
+        }
+        _ => String::new(),
+    };
+    read(text).map_err(|error| Error::new(format!("is damaged{by}: {error}")))
+}
+
+fn read(text: &[u8]) -> Result<Checkpoint> {
     let mut record: Record = serde_json::from_slice(text).map_err(|error| Error::new(error.to_string()))?;
     if record.format != FORMAT {
-        return Err(Error::new(format!("format {} is not known to this version ({FORMAT})", record.format)));
+        return Err(Error::new(format!("there is no format {}", record.format)));
     }
     let told = std::mem::take(&mut record.checksum);
     if told != checksum(&record)? {
@@ -229,6 +254,24 @@ pub(super) mod tests {
                 assert_eq!(read, whole, "bit {bit}");
             }
         }
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_no_damaged_one() {
+        let text = encode(&checkpoint(1_700_000_000)).unwrap();
+        let error = |text: &str| decode(text.as_bytes()).unwrap_err().to_string();
+        let newer = text.replace("\"format\": 1", "\"format\": 2").replace(PROGRAM, "event-router 7.0.0");
+        assert_eq!(
+            error(&newer),
+            "is of a newer format (2, here 1), written by event-router 7.0.0: start that version again"
+        );
+        let more = text.replace("\"start\"", "\"mood\": 7, \"start\"");
+        assert!(error(&more).starts_with("is damaged: unknown field `mood`"), "{}", error(&more));
+        let more = more.replace(PROGRAM, "event-router 0.2.0");
+        let told = format!("is damaged, or event-router 0.2.0 knows more than {PROGRAM}: unknown field");
+        assert!(error(&more).starts_with(&told), "{}", error(&more));
+        assert!(error(&text.replace("\"format\": 1", "\"format\": 0")).contains("there is no format 0"));
+        assert!(error("").starts_with("is damaged: "));
     }
 
     /// As version 0.1.0 wrote it before it knew the last event and the latest time of each second.

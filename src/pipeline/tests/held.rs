@@ -2,6 +2,7 @@
 
 use super::super::testing::Running;
 use super::*;
+use crate::position::{SaveError, Standing};
 
 /// Starts a route whose sink refuses these keys until the gate is opened.
 fn start_held(bench: &Bench, is_held: impl Fn(i64) -> bool + Send + Sync + 'static) -> (Running, Gate) {
@@ -126,4 +127,68 @@ fn excluded_events_pass_one_that_the_sink_holds() {
     running.wait_acknowledged(1);
     assert_eq!(running.stop(), [0]);
     assert_eq!(bench.checkpoint().progress.time, nth(all).position.time);
+}
+
+/// A disk with room, or none.
+struct Disk {
+    positions: Box<dyn Positions>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Positions for Disk {
+    fn load(&mut self, who: &str) -> Result<Option<Standing>> {
+        self.positions.load(who)
+    }
+
+    fn save(&mut self, standing: Standing) -> std::result::Result<(), SaveError> {
+        match self.is_full.load(Ordering::SeqCst) {
+            true => Err(SaveError::Later(Error::new("write record: no space left"))),
+            false => self.positions.save(standing),
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        self.positions.interval()
+    }
+
+    fn place(&self) -> String {
+        self.positions.place()
+    }
+}
+
+#[test]
+fn a_route_without_room_for_its_record_holds_and_goes_on_by_itself() {
+    let mut bench = Bench::new(20_000);
+    bench.history.page = 10;
+    let is_full = Arc::new(AtomicBool::new(false));
+    let disk = || {
+        let positions = bench.positions();
+        Some(Box::new(Disk { positions, is_full: is_full.clone() }) as Box<dyn Positions>)
+    };
+    let fill = is_full.clone();
+    let running = bench.start_with(disk(), move |delivery| {
+        if delivery.event.position.key == 100 {
+            fill.store(true, Ordering::SeqCst);
+        }
+        Verdict::delivered()
+    });
+    let incident = |running: &Running| {
+        running.route.view().snapshot().incidents.into_iter().find(|found| found.part == Part::Checkpoint)
+    };
+    running.wait("the incident", |running| incident(running).is_some());
+    let told = incident(&running).expect("it lasts");
+    assert_eq!((told.detail.as_str(), told.reason.as_str()), ("write record: no space left", "no room"));
+    let count = |running: &Running| running.sink.acknowledged.lock().unwrap().len();
+    // What was in flight is finished; nothing else is begun, while it is tried again.
+    let mut before = 0;
+    running.wait("the hold", |running| {
+        std::thread::sleep(Duration::from_millis(20));
+        std::mem::replace(&mut before, count(running)) == count(running)
+    });
+    running.wait("another attempt", |running| incident(running).is_some_and(|incident| 2 < incident.times));
+    assert!(count(&running) == before && before < 20_000, "{before} and {} were delivered", count(&running));
+    is_full.store(false, Ordering::SeqCst);
+    running.wait_acknowledged(20_000);
+    running.wait("the end of the incident", |running| incident(running).is_none());
+    assert_eq!(sorted(running.stop()), (0..20_000).collect::<Vec<_>>());
 }
