@@ -65,6 +65,8 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
     };
     let ended = run("| head -n 3; echo closed");
     assert_eq!(String::from_utf8_lossy(&ended.stdout).lines().count(), 4);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!said.contains("WARN") && !said.contains("ERROR") && !said.contains("roken pipe"), "{said}");
     let ended = run("> /dev/full");
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{said}");

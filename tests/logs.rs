@@ -1,5 +1,9 @@
 //! What the log tells, in both forms, and what signals change while the router runs.
 
+use std::fs::File;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use event_router::demo::record::Draft;
@@ -158,4 +162,82 @@ fn an_idle_route_has_a_line_every_minute() {
             assert!(line.contains(word), "{word}: {line}");
         }
     }
+}
+
+#[test]
+fn under_the_journal_lines_have_a_priority_and_no_time() {
+    let test = Test::new("journal");
+    let run = |stream: &str, command: &str, log: &str| {
+        // As systemd does: the variable names what standard error leads to.
+        let script = format!("JOURNAL_STREAM=\"{stream}\" exec \"$0\" {command}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_router")]).current_dir(test.path(""));
+        let file = File::create(test.path(log)).unwrap();
+        let ended = shell.env("TMPDIR", test.path("")).stdin(Stdio::null()).stderr(file).output().unwrap();
+        (ended.status.code(), std::fs::read_to_string(test.path(log)).unwrap())
+    };
+    const OWN: &str = "$(stat -L -c %d:%i /proc/self/fd/2)";
+    let (code, log) = run(OWN, "demo --events 2", "journal");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.lines().all(|line| line.starts_with('<')), "{log}");
+    assert!(log.lines().any(|line| line.starts_with("<6>INFO  route demo: ")), "{log}");
+    let (_, log) = run(OWN, "run -c none.toml", "refused");
+    assert!(log.starts_with("<3>router: ") && log.lines().count() == 1, "{log}");
+    // Redirected: the journal is elsewhere.
+    let (_, log) = run("1:1", "demo --events 2", "file");
+    assert!(log.lines().all(|line| line.starts_with("20")) && log.contains("Z INFO  route demo: "), "{log}");
+}
+
+#[test]
+fn a_refused_login_is_an_error_and_the_first_delivery_after_each_trouble_is_said() {
+    let (test, simulator) = (Test::new("troubles"), simulator());
+    let is_open = Arc::new(AtomicBool::new(true));
+    let open = is_open.clone();
+    let sink = Server::start("127.0.0.1:0", ServerSettings::default(), move |_| {
+        let status = if open.load(Ordering::SeqCst) { 202 } else { 503 };
+        Reply::Answer(Answer::text(status, "said"))
+    });
+    let sink = sink.unwrap();
+    let file = "{ file = \"password\" }";
+    let text = configuration(&simulator, "PASSWORD", &sink).replace("\"PASSWORD\"", file);
+    test.write("router.toml", &text);
+    test.write("password", "wr0ng");
+    let mut router = test.start(&["run"]);
+    router.log_line(&["ERROR route vc01-sink: ", "InvalidLogin"]);
+    test.write("password", &simulator.password());
+    router.log_line(&["reading"]);
+    simulator.push(power());
+    router.log_line(&["delivered VmPoweredOnEvent (key ", "), the first event since the start"]);
+    is_open.store(false, Ordering::SeqCst);
+    simulator.push(power());
+    router.log_line(&["WARN  route vc01-sink: POST http://", "status 503"]);
+    is_open.store(true, Ordering::SeqCst);
+    router.log_line(&["works again after", ": the first event delivered since is VmPoweredOnEvent (key "]);
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+#[test]
+fn another_token_ends_the_wait_of_a_route_that_its_sink_refuses() {
+    let (test, simulator) = (Test::new("token"), simulator());
+    let sink = Server::start("127.0.0.1:0", ServerSettings::default(), move |request| {
+        let status = if request.header("authorization") == Some("Bearer right") { 202 } else { 403 };
+        // Whoever waits as long as it asks for comes too late for this test.
+        let answer = Answer::text(status, "said").header("Retry-After", "300");
+        Reply::Answer(answer)
+    });
+    let sink = sink.unwrap();
+    let text = configuration(&simulator, &simulator.password(), &sink);
+    test.write("router.toml", &(text + "token = { file = \"token\" }\n"));
+    test.write("token", "wrong");
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading"]);
+    simulator.push(power());
+    router.log_line(&["ERROR route vc01-sink: ", "status 403", "give the account the right to send there"]);
+    test.write("token", "right");
+    router.log_line(&["the credentials have changed: trying again at once"]);
+    router.log_line(&["delivered VmPoweredOnEvent"]);
+    let exit = router.end_by("TERM");
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    assert!(!exit.stderr.contains("wrong"), "{}", exit.stderr);
+    assert_eq!(test.router(&["dead-letters", "list"]).stdout, "");
 }

@@ -237,17 +237,8 @@ impl Route {
             pace: Arc::default(),
         };
         let mut route = Route { shared: shared.clone(), stop, end_checkpointer, view };
-        if let Some(mut positions) = positions {
-            let shared = shared.clone();
-            let body = move |pulse: &Pulse| {
-                let (positions, tenure) = (positions.as_mut(), shared.tenure.as_ref());
-                match checkpointer::run(shared.as_ref(), &shared.who, positions, tenure, &end_seen, pulse) {
-                    Ok(()) => ExitCause::Told,
-                    Err(SaveError::Lost) => ExitCause::TenureLost,
-                    Err(SaveError::Later(error) | SaveError::Broken(error)) => ExitCause::Failed(error),
-                }
-            };
-            route.spawn(Role::Checkpointer, exits, body)?;
+        if let Some(positions) = positions {
+            route.spawn_checkpointer(positions, end_seen, exits)?;
         }
         route.spawn_workers(&processor, exits)?;
         let body = move |pulse: &Pulse| poller::run(&shared, source.as_mut(), start, feed, pulse);
@@ -288,6 +279,24 @@ impl Route {
     /// What can be watched of it.
     pub fn view(&self) -> View {
         self.view.clone()
+    }
+
+    fn spawn_checkpointer(
+        &mut self,
+        mut positions: Box<dyn Positions>,
+        end: Stop,
+        exits: &Exits,
+    ) -> Result<()> {
+        let shared = self.shared.clone();
+        let body = move |pulse: &Pulse| {
+            let (positions, tenure) = (positions.as_mut(), shared.tenure.as_ref());
+            match checkpointer::run(shared.as_ref(), &shared.who, positions, tenure, &end, pulse) {
+                Ok(()) => ExitCause::Told,
+                Err(SaveError::Lost) => ExitCause::TenureLost,
+                Err(SaveError::Later(error) | SaveError::Broken(error)) => ExitCause::Failed(error),
+            }
+        };
+        self.spawn(Role::Checkpointer, exits, body)
     }
 
     fn spawn_workers(&mut self, processor: &Arc<dyn Processor>, exits: &Exits) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What every status means to every processor: the table of the manual, the code, and what comes of it on
 //! a wire are the same.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::*;
@@ -170,5 +170,56 @@ fn the_manual_knows_what_is_no_whole_answer() {
         assert_eq!(manual(3, code), "sender");
         let (class, _) = eventbridge::failure::classify_request(code, "", "");
         assert_eq!(class, eventbridge::failure::Class::Denied);
+    }
+}
+
+/// What follows a good head, and never ends well.
+type Body = fn(&mut std::net::TcpStream);
+
+const BODIES: [(&str, Body); 6] = [
+    ("Content-Length: 100\r\n", |stream| drop(stream.write_all(b"short"))),
+    ("Transfer-Encoding: chunked\r\n", |stream| drop(stream.write_all(b"no chunk\r\n"))),
+    ("Transfer-Encoding: chunked\r\n", |stream| drop(stream.write_all(b"5\r\nhal"))),
+    ("Content-Length: 100\r\n", crate::http::testing::until_closed),
+    ("", |stream| while stream.write_all(&[b'x'; 4096]).is_ok() {}),
+    ("Content-Length: 100000\r\n", |stream| {
+        // The wait for the client's end is the pace.
+        let pace = Duration::from_millis(100);
+        stream.set_read_timeout(Some(pace)).unwrap();
+        while stream.write_all(b"x").is_ok() && !matches!(stream.read(&mut [0]), Ok(0)) {}
+    }),
+];
+
+#[test]
+fn a_good_head_acknowledges_whatever_becomes_of_its_body() {
+    for (number, (header, body)) in BODIES.into_iter().enumerate() {
+        let posted = Arc::new(AtomicU16::new(0));
+        let counted = posted.clone();
+        let server = serve(move |_, mut stream| {
+            while let Some(request) = read_request(&mut stream) {
+                if request.head.starts_with("GET ") {
+                    let (status, body) = answer(&request, 404);
+                    let length = body.len();
+                    let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}");
+                    stream.write_all(text.as_bytes()).unwrap();
+                    continue;
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
+                // It may have seen enough before everything is written.
+                let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{header}\r\n").as_bytes());
+                return body(&mut stream);
+            }
+        });
+        let senders: [Box<dyn Processor>; 4] = [
+            Box::new(Knative::new("sink", &KnativeConfig::to(server.url("/sink")), true).unwrap()),
+            Box::new(http(server.url("/hook"))),
+            Box::new(openfaas(server.url(""), false)),
+            Box::new(openfaas(server.url(""), true)),
+        ];
+        for (place, sender) in senders.iter().enumerate() {
+            assert_eq!(verdict(&**sender), Verdict::delivered(), "body {number}, processor {place}");
+            assert_eq!(posted.load(Ordering::SeqCst), place as u16 + 1, "body {number}: sent once");
+        }
+        drop(senders);
     }
 }

@@ -64,7 +64,7 @@ impl ServerTls {
             Ok((true, _)) => state.complaint = None,
             Ok((false, files)) => match made(&self.config, &files) {
                 Ok(good) => {
-                    log::info!("the certificate of {} is in use", self.config.cert_file.display());
+                    log::info!(target: "TLS", "the certificate of {} is in use", self.config.cert_file.display());
                     (state.files, state.good, state.complaint) = (files, good, None);
                 }
                 Err(error) => complain(&mut state, &error),
@@ -78,7 +78,7 @@ impl ServerTls {
 fn complain(state: &mut State, error: &Error) {
     let text = error.to_string();
     if state.complaint.as_deref() != Some(&text) {
-        log::warn!("{text}: the last good certificate stays in use");
+        log::warn!(target: "TLS", "{text}: the last good certificate stays in use");
         state.complaint = Some(text);
     }
 }
