@@ -88,6 +88,8 @@ mod send;
 mod stats;
 // Whatever strangers send to the address where the router is watched.
 mod strangers;
+// Templates beside EventBridge's input transformer as LocalStack has it.
+mod template;
 // What vCenter filters by names, and what the router does.
 mod types;
 // Events that others post, whatever they and the sink do.

@@ -13,7 +13,8 @@
 //! | `<time.s>`, `<time.ms>`, `<time.ns>` | the time since 1970: seconds with their fraction, whole milliseconds, whole nanoseconds |
 //! | `<route>` | the name of the route |
 //!
-//! The differences from EventBridge, each of them tested:
+//! The differences from EventBridge, each of them tested, the values beside LocalStack's transformer too
+//! (`tests/template.rs`):
 //!
 //! | | EventBridge | here | because |
 //! | --- | --- | --- | --- |

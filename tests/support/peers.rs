@@ -337,6 +337,13 @@ pub fn validate(lines: &str) -> Result<usize, String> {
     python("validate.py", &[], lines.as_bytes()).map(|count| count.trim().parse().unwrap())
 }
 
+/// What LocalStack's input transformer makes of each line: a template, its paths and an event.
+pub fn transform(lines: &str) -> Vec<Value> {
+    let made = run(&mut python_of("venv-localstack", "localstack/transform.py"), lines.as_bytes());
+    let made = made.unwrap_or_else(|error| panic!("transform.py: {error}"));
+    String::from_utf8(made).unwrap().lines().map(json).collect()
+}
+
 /// Has the Prometheus client for Python parse metrics; gives the families, each with name, type and
 /// samples.
 pub fn metrics_families(text: &str) -> Vec<Value> {
