@@ -178,6 +178,12 @@ pub(crate) const HTTP_OUTPUT_BYTES: usize = 8 * 1024;
 pub(crate) const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// TLS sessions that one client keeps for resumption.
 pub(crate) const TLS_SESSIONS_MAX: usize = 8;
+/// Time for asking a server what it offers when no way to speak TLS was found.
+pub(crate) const TLS_PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long the answer to that is good.
+pub(crate) const TLS_PROBE_INTERVAL: Duration = Duration::from_secs(60);
+/// Bytes of that answer.
+pub(crate) const TLS_PROBE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a bundle of trusted certificates.
 pub(crate) const CA_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Deadline of one call to a source that has none of its own.

@@ -3,6 +3,8 @@
 //!
 //! The fields are those of RFC 5280 section 4.1 in their order. Pure.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use jiff::Timestamp;
 
 /// The readable part of a certificate.
@@ -14,6 +16,10 @@ pub(crate) struct Certificate<'a> {
     pub(crate) subject: String,
     /// The whole element SubjectPublicKeyInfo.
     pub(crate) public_key_info: &'a [u8],
+    /// The object identifier of how it is signed.
+    pub(crate) signed_with: &'a [u8],
+    /// The elements of its extensions.
+    extensions: &'a [u8],
 }
 
 /// The kind of a key, as people call it: `RSA 2048`, `P-256`, `Ed25519`; of a SubjectPublicKeyInfo.
@@ -64,23 +70,75 @@ impl<'a> Certificate<'a> {
         let mut tbs = Reader(Reader(Reader(der).take(SEQUENCE)?).take(SEQUENCE)?);
         let _version = tbs.take(CONTEXT_0);
         let _serial = tbs.take(INTEGER)?;
-        let _signature = tbs.take(SEQUENCE)?;
+        let signed_with = Reader(tbs.take(SEQUENCE)?).take(OBJECT_ID)?;
         let issuer = name(tbs.take(SEQUENCE)?)?;
         let mut validity = Reader(tbs.take(SEQUENCE)?);
         let not_before = validity.element().and_then(|(tag, value, _)| time(tag, value));
         let not_after = validity.element().and_then(|(tag, value, _)| time(tag, value));
         let subject = name(tbs.take(SEQUENCE)?)?;
         let (_, _, public_key_info) = tbs.element()?;
-        Some(Certificate { issuer, not_before, not_after, subject, public_key_info })
+        let _unique_ids = (tbs.take(CONTEXT_1), tbs.take(CONTEXT_2));
+        let extensions = tbs.take(CONTEXT_3).and_then(|body| Reader(body).take(SEQUENCE)).unwrap_or_default();
+        Some(Certificate { issuer, not_before, not_after, subject, public_key_info, signed_with, extensions })
+    }
+
+    /// The host names and addresses that it is for: those of its subjectAltName.
+    pub(crate) fn names(&self) -> Vec<String> {
+        const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
+        const DNS_NAME: u8 = 0x82;
+        const IP_ADDRESS: u8 = 0x87;
+        let (mut extensions, mut names) = (Reader(self.extensions), Vec::new());
+        while let Some(extension) = extensions.take(SEQUENCE) {
+            let mut extension = Reader(extension);
+            let kind = extension.take(OBJECT_ID);
+            let _critical = extension.take(BOOLEAN);
+            let Some(value) = extension.take(OCTET_STRING).filter(|_| kind == Some(SUBJECT_ALT_NAME)) else {
+                continue;
+            };
+            let mut list = Reader(Reader(value).take(SEQUENCE).unwrap_or_default());
+            while let Some((tag, value, _)) = list.element() {
+                match (tag, value.len()) {
+                    (DNS_NAME, _) => names.push(text(tag, value)),
+                    (IP_ADDRESS, 4) => {
+                        names.extend(value.first_chunk::<4>().map(|ip| Ipv4Addr::from(*ip).to_string()))
+                    }
+                    (IP_ADDRESS, 16) => {
+                        names.extend(value.first_chunk::<16>().map(|ip| Ipv6Addr::from(*ip).to_string()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        names
+    }
+
+    /// How it is signed, if that is a way that the router does not verify.
+    pub(crate) fn unusual_signature(&self) -> Option<&'static str> {
+        Some(match self.signed_with {
+            [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5] | [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1] => "SHA-1",
+            [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4] => "MD5",
+            [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 1] | [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 14] => {
+                "SHA-224"
+            }
+            [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4] => "ECDSA and SHA-512, as with keys of P-521",
+            [0x2b, 0x65, 113] => "Ed448",
+            [0x2a, 0x86, 0x48, 0xce, 0x38, 4, ..] | [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 1..=8] => "DSA",
+            _ => return None,
+        })
     }
 }
 
+const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
 const OBJECT_ID: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_1: u8 = 0x81;
+const CONTEXT_2: u8 = 0x82;
+const CONTEXT_3: u8 = 0xa3;
 
 /// Reads elements of DER, one after the other.
 struct Reader<'a>(&'a [u8]);
@@ -207,6 +265,8 @@ mod tests {
         assert_eq!(read.issuer, read.subject);
         assert_eq!(read.not_before.unwrap().to_string(), "1999-12-31T00:00:00Z");
         assert_eq!(read.not_after.unwrap().to_string(), "2050-01-01T00:00:00Z");
+        assert_eq!((read.names(), read.unusual_signature()), (vec!["vc01.test".to_owned()], None));
+        assert_eq!(key_kind(read.public_key_info).as_deref(), Some("P-256"));
         let (algorithm, key) = public_key(read.public_key_info).unwrap();
         assert_eq!((algorithm[0], key[0], key.len()), (0x06, 4, 65));
     }
@@ -225,6 +285,8 @@ mod tests {
                 damaged[at] = random.bits() as u8;
             }
             if let Some(read) = Certificate::read(&damaged) {
+                read.names();
+                key_kind(read.public_key_info);
                 assert!(!read.subject.chars().any(char::is_control));
                 public_key(read.public_key_info);
             }

@@ -1,14 +1,16 @@
 //! Whom the router believes, on both ends: certificates that OpenSSL made, presented by OpenSSL.
 
+use std::net::TcpStream;
 use std::process::Command;
 
 use event_router::demo::record::Draft;
 use event_router::demo::simulator::{Settings, Simulator};
 
-use crate::support::Test;
 use crate::support::front::Front;
 use crate::support::peers::Receiver;
+use crate::support::process::Process;
 use crate::support::scripted::{Answer, Scripted};
+use crate::support::{SOON, Test, closed_port, wait_for};
 
 /// Makes certificates in the folder of a test, with RSA keys as vCenter's own authority has them.
 struct Maker<'a>(&'a Test);
@@ -421,4 +423,119 @@ fn every_processor_shows_its_client_certificate() {
             "{settings}: {said}"
         );
     }
+}
+
+/// `openssl s_server` with `NAME.pem`, and its URL.
+fn openssl_server(test: &Test, name: &str, options: &str) -> (Process, String) {
+    let port = closed_port();
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-www"]).current_dir(test.path(""));
+    command
+        .args(["-cert", &format!("{name}.pem"), "-key", &format!("{name}.key")])
+        .args(options.split_whitespace());
+    let process = Process::start("openssl s_server", command);
+    wait_for("openssl s_server", SOON, || TcpStream::connect(("127.0.0.1", port)).ok());
+    (process, format!("https://127.0.0.1:{port}/"))
+}
+
+#[test]
+#[ignore = "needs openssl: run tests/run"]
+fn a_refused_handshake_tells_what_the_server_offers() {
+    let test = Test::new("tls-offers");
+    let maker = Maker(&test);
+    maker.self_signed("root", "/O=Corp/CN=root", "");
+    maker.signed("rsa", "root", 30, "subjectAltName=IP:127.0.0.1\n");
+    maker.openssl("ecparam -name secp521r1 -genkey -noout -out p521.key");
+    maker.for_key("p521", "root");
+    let pin = maker.fingerprint("p521");
+    let speaks = "TLS 1.2 with ECDHE and AES-GCM or ChaCha20, and TLS 1.3";
+    for (name, options, words) in [
+        (
+            "rsa",
+            "-tls1 -cipher DEFAULT@SECLEVEL=0",
+            "; the server offers TLS 1.0 with ECDHE-RSA-AES256-SHA on ",
+        ),
+        (
+            "rsa",
+            "-tls1_1 -cipher DEFAULT@SECLEVEL=0",
+            "; the server offers TLS 1.1 with ECDHE-RSA-AES256-SHA on ",
+        ),
+        (
+            "rsa",
+            "-tls1_2 -cipher AES128-SHA",
+            "; the server offers TLS 1.2 with AES128-SHA, its certificate has a key RSA 2048",
+        ),
+        (
+            "rsa",
+            "-tls1_2 -cipher DHE-RSA-AES256-GCM-SHA384",
+            "; the server offers TLS 1.2 with DHE-RSA-AES256-GCM-SHA384",
+        ),
+        (
+            "rsa",
+            "-tls1_2 -groups P-521",
+            "; the server offers TLS 1.2 with ECDHE-RSA-AES256-GCM-SHA384 on P-521",
+        ),
+        ("p521", "-tls1_2", "its certificate has a key P-521, which the router does not verify"),
+        ("p521", "-tls1_3", "; the server offers nothing older than TLS 1.3"),
+    ] {
+        let (_server, url) = openssl_server(&test, name, options);
+        for text in check(&test, &url, &format!("pin_sha256 = [\"{pin}\"]"), &[]) {
+            assert!(
+                text.contains("FAIL") && text.contains(speaks) && text.contains(words),
+                "{options}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Python's TLS and openssl: run tests/run"]
+fn chains_that_are_signed_in_old_or_unusual_ways() {
+    let test = Test::new("tls-unusual");
+    let maker = Maker(&test);
+    maker.self_signed("root", "/O=Corp/CN=root", "");
+    maker.openssl("ecparam -name secp521r1 -genkey -noout -out long.key");
+    maker.openssl("req -x509 -key long.key -out long.pem -days 30 -subj /CN=long");
+    let name = "subjectAltName=IP:127.0.0.1\n";
+    let sign = |leaf: &str, by: &str, digest: &str| {
+        maker.request(leaf);
+        test.write("extensions", name);
+        maker.openssl(&format!(
+            "x509 -req -in {leaf}.csr -CA {by}.pem -CAkey {by}.key -CAcreateserial -days 30 -extfile extensions {digest} \
+             -out {leaf}.pem"
+        ));
+    };
+    sign("old", "root", "-sha1");
+    sign("under-long", "long", "-sha512");
+    for (leaf, by, words) in [
+        (
+            "old",
+            "root",
+            "certificate refused: it is signed with SHA-1, which the router does not verify (offered: ",
+        ),
+        (
+            "under-long",
+            "long",
+            "certificate refused: it is signed with ECDSA and SHA-512, as with keys of P-521, which ",
+        ),
+    ] {
+        for options in [&[][..], &["--tls12"]] {
+            let server = maker.serve(leaf, options);
+            let pin = maker.fingerprint(leaf);
+            let said = check(&test, &server.url, &format!("ca_file = \"{by}.pem\""), &[]);
+            refused(leaf, said, &[words, &pin]);
+            // Named by itself it is believed, by pin and by file.
+            for tls in [format!("pin_sha256 = [\"{pin}\"]"), format!("ca_file = \"{leaf}.pem\"")] {
+                accepted(leaf, check(&test, &server.url, &tls, &[]));
+            }
+        }
+    }
+    // A key that is too short to prove anything with is told, pinned or not.
+    maker.openssl(
+        "req -x509 -newkey rsa:1024 -nodes -keyout short.key -out short.pem -days 30 -subj /CN=short",
+    );
+    let server = maker.serve("short", &[]);
+    let pin = maker.fingerprint("short");
+    let words = ["its chain has a key RSA 1024, and the router verifies RSA of 2048 bits or more"];
+    refused("short", check(&test, &server.url, &format!("pin_sha256 = [\"{pin}\"]"), &[]), &words);
 }

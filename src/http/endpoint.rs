@@ -22,19 +22,22 @@ pub(super) struct ConnectError {
     pub(super) stage: Stage,
     /// The deadline passed.
     pub(super) timed_out: bool,
+    /// The peer and the router found no way to speak TLS.
+    pub(super) no_common_tls: bool,
     pub(super) error: Error,
 }
 
 impl ConnectError {
     pub(super) fn new(stage: Stage, error: Error) -> ConnectError {
-        ConnectError { stage, timed_out: false, error }
+        ConnectError { stage, timed_out: false, no_common_tls: false, error }
     }
 
     /// `what` says what was tried on what.
     pub(super) fn of_io(stage: Stage, what: impl fmt::Display, error: &io::Error) -> ConnectError {
         let timed_out = error.kind() == ErrorKind::TimedOut;
         let cause = if timed_out { "no answer".to_owned() } else { io_text(error) };
-        ConnectError { stage, timed_out, error: Error::new(format!("{what}: {cause}")) }
+        let error = Error::new(format!("{what}: {cause}"));
+        ConnectError { timed_out, ..ConnectError::new(stage, error) }
     }
 }
 

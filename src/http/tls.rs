@@ -7,21 +7,26 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{Der, ServerName, TrustAnchor};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, InvalidMessage, RootCertStore,
+    StreamOwned,
+};
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
 use super::wire::Socket;
 use crate::config::{TlsConfig, TlsIdentity};
 use crate::error::{Context, Error, Result};
 use crate::identity;
-use crate::limits::TLS_SESSIONS_MAX;
+use crate::limits::{TLS_PROBE_INTERVAL, TLS_SESSIONS_MAX};
 use crate::pem::{certificates, certificates_in, certificates_of, private_key, read_bundle};
 
+pub(super) mod hello;
 mod shown;
 mod verifier;
 mod words;
@@ -38,6 +43,8 @@ pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     sessions: Arc<ClientSessionMemoryCache>,
     trust: Mutex<Trust>,
+    /// What the server was found to offer, and when it was asked.
+    offered: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 /// An open connection, and what was shown on it.
@@ -144,13 +151,14 @@ impl Tls {
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             sessions: Arc::new(ClientSessionMemoryCache::new(TLS_SESSIONS_MAX)),
             trust: Mutex::new(Trust { files, complaint: None, config: None }),
+            offered: Mutex::new(None),
         })
     }
 
     /// Makes the TCP connection a TLS one.
     pub(super) fn handshake(&self, mut socket: Socket, target: &Endpoint) -> Result<TlsStream, ConnectError> {
-        let intent = format!("TLS with {target}");
-        let failed = |error: Error| ConnectError::new(Stage::Tls, error.context(&intent));
+        const INTENT: &str = "TLS";
+        let failed = |error: Error| ConnectError::new(Stage::Tls, error.context(INTENT));
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => parse_name(&target.host).map_err(failed)?,
@@ -163,10 +171,24 @@ impl Tls {
             Err(error) => {
                 let error = last_word(&mut connection, &mut socket, error);
                 let has_greeted = connection.negotiated_cipher_suite().is_some();
-                match handshake_cause(&error, has_greeted.then_some(&*shown)) {
-                    Some(cause) => Err(failed(Error::new(cause))),
-                    None => Err(ConnectError::of_io(Stage::Tls, intent, &error)),
-                }
+                let made = match handshake_cause(&error, has_greeted.then_some(&*shown)) {
+                    Some(cause) => failed(Error::new(cause)),
+                    None => ConnectError::of_io(Stage::Tls, INTENT, &error),
+                };
+                Err(ConnectError { no_common_tls: has_nothing_in_common(&error, has_greeted), ..made })
+            }
+        }
+    }
+
+    /// What the server offers, by a probe that gets the name to ask for; at most once in a while.
+    pub(super) fn offer(&self, probe: impl FnOnce(Option<&str>) -> Option<String>) -> Option<String> {
+        let mut offered = crate::sync::lock(&self.offered);
+        match &*offered {
+            Some((at, offer)) if at.elapsed() < TLS_PROBE_INTERVAL => offer.clone(),
+            _ => {
+                let offer = probe(self.setting.server_name.as_deref());
+                *offered = Some((Instant::now(), offer.clone()));
+                offer
             }
         }
     }
@@ -265,6 +287,18 @@ fn last_word(connection: &mut ClientConnection, socket: &mut Socket, error: io::
         }
     }
     error
+}
+
+/// Whether a handshake failed for how the peer speaks, and not for whom it believes.
+fn has_nothing_in_common(error: &io::Error, has_greeted: bool) -> bool {
+    match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)) => false,
+        Some(rustls::Error::AlertReceived(_)) => !has_greeted,
+        Some(rustls::Error::PeerIncompatible(_)) => true,
+        Some(rustls::Error::InvalidMessage(message)) => *message == InvalidMessage::UnknownProtocolVersion,
+        Some(_) => false,
+        None => error.kind() == io::ErrorKind::UnexpectedEof && !has_greeted,
+    }
 }
 
 /// The cause of a failed handshake in words; none if it is one of the connection. `shown` is given once

@@ -15,6 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ServerConfig, SupportedProtocolVersion};
 
+use super::words::SPEAKS;
 use super::*;
 use crate::config::secret::Secret;
 use crate::config::{ConnectionConfig, TlsIdentity};
@@ -146,7 +147,7 @@ fn refusal(tls: &TlsConfig, identity: &Identity) -> String {
     let server = serve_identity(identity);
     let error = send_to(&client(tls.clone()), &url(&server)).unwrap_err();
     assert_eq!((error.kind, error.unsent), (SendErrorKind::Tls, true), "{error}");
-    let intent = format!("POST {}: TLS with {}: ", url(&server), server.address);
+    let intent = format!("POST {}: TLS: ", url(&server));
     error.to_string().strip_prefix(&intent).unwrap().to_owned()
 }
 
@@ -442,9 +443,9 @@ fn peers_that_do_not_speak_tls() {
         let error =
             send_to(&client(TlsConfig { insecure: true, ..TlsConfig::default() }), &url(server)).unwrap_err();
         assert_eq!((error.kind, error.unsent), (SendErrorKind::Tls, true), "{error}");
-        let expected = format!("POST {}: TLS with {}: {text}", url(server), server.address);
+        let expected = format!("POST {}: TLS: {text}", url(server));
         // A reset may overtake the end.
-        let reset = format!("POST {}: TLS with {}: connection reset by peer", url(server), server.address);
+        let reset = format!("POST {}: TLS: connection reset by peer", url(server));
         assert!(error.to_string() == expected || error.to_string() == reset, "{error}");
     }
 }
@@ -456,7 +457,7 @@ fn silent_handshake_ends_at_the_timeout() {
     let request = Request { timeout: Duration::from_millis(300), ..fresh(&url) };
     let error = client(TlsConfig { insecure: true, ..TlsConfig::default() }).send(&request).unwrap_err();
     assert_eq!((error.kind, error.unsent), (SendErrorKind::Timeout, true));
-    let expected = format!("POST {url}: TLS with {}: no answer within 300ms", server.address);
+    let expected = format!("POST {url}: TLS: no answer within 300ms");
     assert_eq!(error.to_string(), expected);
 }
 
@@ -670,4 +671,84 @@ fn a_server_that_demands_a_certificate_says_so_in_words() {
         let text = said(own.without(), &server);
         assert!(text.contains("or C=DE, CN=CA 2 or 1 others"), "{text}");
     }
+}
+
+#[test]
+fn what_a_server_offers_is_told_when_nothing_is_in_common() {
+    // TLS 1.0 with AES128-SHA, then the end of what it says first.
+    let hello = [&[2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+    let stream = [hello, vec![14, 0, 0, 0]].concat();
+    let answer = [&[22, 3, 1, 0, stream.len() as u8][..], &stream].concat();
+    let alert = |number: u8| vec![21, 3, 1, 0, 2, 2, number];
+    let offers = "; the server offers TLS 1.0 with AES128-SHA";
+    for (first, second, words) in [
+        (alert(70), answer.clone(), format!("the server refuses the versions of TLS that the router speaks: {SPEAKS}{offers}")),
+        (
+            alert(40),
+            answer.clone(),
+            format!("the server refuses the handshake (alert \"handshake failure\"): the router speaks {SPEAKS}{offers}"),
+        ),
+        (
+            answer.clone(),
+            answer.clone(),
+            format!("the server and the router have no version of TLS in common: the router speaks {SPEAKS}{offers}"),
+        ),
+        (Vec::new(), answer.clone(), format!("the peer closed the connection during the handshake{offers}")),
+        (
+            alert(40),
+            alert(70),
+            format!(
+                "the server refuses the handshake (alert \"handshake failure\"): the router speaks {SPEAKS}; the \
+                 server offers nothing older than TLS 1.3"
+            ),
+        ),
+        (
+            alert(112),
+            answer.clone(),
+            "the server has no site of this name: correct the address, or set tls.server_name to a name that it has"
+                .into(),
+        ),
+    ] {
+        let server = serve(move |number, mut stream| {
+            let mut head = [0; 5];
+            if std::io::Read::read_exact(&mut stream, &mut head).is_ok() {
+                let mut body = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+                std::io::Read::read_exact(&mut stream, &mut body).unwrap();
+                stream.write_all(if number == 0 { &first } else { &second }).unwrap();
+            }
+        });
+        let client = client(TlsConfig { insecure: true, ..TlsConfig::default() });
+        let error = send_to(&client, &url(&server)).unwrap_err();
+        assert_eq!((error.kind, error.unsent), (SendErrorKind::Tls, true), "{error}");
+        assert_eq!(error.to_string(), format!("POST {}: TLS: {words}", url(&server)));
+    }
+}
+
+#[test]
+fn the_reason_stands_early_and_names_of_other_kinds_are_left_out() {
+    let authority = authority("Test CA");
+    let ca = bundle(&authority.certificate.pem());
+    let mut params = good();
+    let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+    params.subject_alt_names = vec![SanType::Rfc822Name("a@vc.test".try_into().unwrap()), dns("*.vc.test")];
+    let text = refusal(&ca.trusted(), &authority.sign(params.clone()));
+    assert!(
+        text.starts_with("certificate refused: it is not valid for 127.0.0.1, but for *.vc.test (offered")
+    );
+    assert!(!text.contains("server_name") && !text.contains("Unsupported"), "{text}");
+    params.subject_alt_names = vec![SanType::Rfc822Name("a@vc.test".try_into().unwrap())];
+    let text = refusal(&ca.trusted(), &authority.sign(params.clone()));
+    assert!(
+        text.starts_with(
+            "certificate refused: it is not valid for 127.0.0.1, but for no name at all (offered"
+        )
+    );
+    params.subject_alt_names = (0..40).map(|number| dns(&format!("vc{number:02}.test"))).collect();
+    params.subject_alt_names.push(SanType::IpAddress([10, 1, 2, 3].into()));
+    let text = refusal(&ca.trusted(), &authority.sign(params));
+    assert!(
+        text.contains("but for vc00.test, vc01.test, vc02.test, vc03.test, vc04.test and 36 others (offered")
+    );
+    assert!(text.find(" (offered").unwrap() < 160, "{text}");
+    assert!(text.ends_with("or set tls.server_name = \"vc00.test\""), "{text}");
 }

@@ -16,7 +16,7 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
 use super::words::{of_certificate, words};
 use crate::config::TlsConfig;
 use crate::error::{Error, Result};
-use crate::x509::{self, Certificate};
+use crate::x509::{self, Certificate, key_kind};
 
 /// Judges certificates by pins, by the certificates of `ca_file`, and by trusted roots.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl ServerCertVerifier for Verifier {
         }
         match self.judge(end_entity, intermediates, server_name, ocsp_response, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(doubt) => Err(Refusal::new(&doubt, end_entity, &pin, server_name).into()),
+            Err(doubt) => Err(Refusal::new(&doubt, end_entity, intermediates, &pin, server_name).into()),
         }
     }
 
@@ -104,7 +104,8 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         if ParsedCertificate::try_from(cert).is_ok() {
-            return rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms);
+            return rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+                .map_err(|error| unproven(cert, error));
         }
         // A certificate that webpki cannot read, such as one of version 1: its key serves.
         let (algorithm, key) =
@@ -131,7 +132,8 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         if ParsedCertificate::try_from(cert).is_ok() {
-            return rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms);
+            return rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+                .map_err(|error| unproven(cert, error));
         }
         let cert = Certificate::read(cert).ok_or(BAD)?;
         let key = SubjectPublicKeyInfoDer::from(cert.public_key_info);
@@ -175,10 +177,16 @@ enum Doubt {
     NoRoots,
 }
 
+const PIN: &str = "set tls.pin_sha256 to this SHA-256 once you have compared it with the server's";
+
 impl Doubt {
     /// The reason, and what would make the certificate acceptable.
-    fn explain(&self, name: &ServerName<'_>) -> (String, String) {
-        const PIN: &str = "set tls.pin_sha256 to this SHA-256 once you have compared it with the server's";
+    fn explain(
+        &self,
+        leaf: &[u8],
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> (String, String) {
         let error = match self {
             Doubt::Unpinned => return ("its SHA-256 is not in tls.pin_sha256".into(), PIN.into()),
             Doubt::NoRoots => {
@@ -193,16 +201,14 @@ impl Doubt {
                 "no trusted authority signed it".into(),
                 format!("set tls.ca_file to the certificate of its authority, or {PIN}"),
             ),
-            CertificateError::NotValidForNameContext { presented, .. } => {
-                let names: Vec<_> = presented.iter().map(|name| bare_name(name)).collect();
-                let cure = match names.first() {
-                    Some(first) => {
-                        format!("use one of these names as the address, or set tls.server_name = {first:?}")
-                    }
-                    None => PIN.into(),
-                };
-                let names = if names.is_empty() { "no name at all".into() } else { names.join(", ") };
-                (format!("it is not valid for {}, but for {names}", name.to_str()), cure)
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                wrong_name(leaf, name)
+            }
+            CertificateError::BadSignature if let Some(short) = short_key(leaf, intermediates) => {
+                (short, PIN.into())
+            }
+            error if let Some(reason) = unusual(error, leaf, intermediates) => {
+                (reason, format!("set tls.ca_file to this very certificate, or {PIN}"))
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
                 "it has expired".into(),
@@ -220,9 +226,61 @@ impl Doubt {
     }
 }
 
-/// `DnsName("a.b")` as `a.b`: the library gives names in the form for debugging.
-fn bare_name(presented: &str) -> &str {
-    presented.split('"').nth(1).unwrap_or(presented)
+/// What is wrong with the names of a certificate, and what to do.
+fn wrong_name(leaf: &[u8], name: &ServerName<'_>) -> (String, String) {
+    const NAMES_MAX: usize = 5;
+    let names = Certificate::read(leaf).map(|leaf| leaf.names()).unwrap_or_default();
+    // A name with a star is for many hosts, and is none itself.
+    let cure = match names.iter().find(|name| ServerName::try_from(name.as_str()).is_ok()) {
+        Some(first) => format!("use one of these names as the address, or set tls.server_name = {first:?}"),
+        None if names.is_empty() => PIN.into(),
+        None => format!("use a name that it is for as the address, or {PIN}"),
+    };
+    let listed = match names.len() {
+        0 => "no name at all".into(),
+        count if count <= NAMES_MAX => names.join(", "),
+        count => format!("{} and {} others", names[..NAMES_MAX].join(", "), count - NAMES_MAX),
+    };
+    (format!("it is not valid for {}, but for {listed}", name.to_str()), cure)
+}
+
+/// Which certificate of a chain is signed in a way that the router does not verify, and how.
+fn unusual(error: &CertificateError, leaf: &[u8], intermediates: &[CertificateDer<'_>]) -> Option<String> {
+    #[expect(deprecated, reason = "the library may still give it")]
+    let is_so = matches!(
+        error,
+        CertificateError::UnsupportedSignatureAlgorithm
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+    );
+    let reason = |der: &[u8], whose: &str| {
+        let way = Certificate::read(der)?.unusual_signature()?;
+        Some(format!("{whose} is signed with {way}, which the router does not verify"))
+    };
+    let above = || intermediates.iter().find_map(|der| reason(der, "one in its chain"));
+    if is_so { reason(leaf, "it").or_else(above) } else { None }
+}
+
+/// A key of RSA in a chain that is too short to verify anything with.
+fn short_key(leaf: &[u8], intermediates: &[CertificateDer<'_>]) -> Option<String> {
+    const BITS_MIN: usize = 2048;
+    let chain = [leaf].into_iter().chain(intermediates.iter().map(|der| der.as_ref()));
+    let short = chain.filter_map(|der| key_kind(Certificate::read(der)?.public_key_info)).find(|kind| {
+        kind.strip_prefix("RSA ")
+            .and_then(|bits| bits.parse().ok())
+            .is_some_and(|bits: usize| bits < BITS_MIN)
+    })?;
+    Some(format!("its chain has a key {short}, and the router verifies RSA of {BITS_MIN} bits or more"))
+}
+
+/// The error of a signature of the handshake: of a key that is too short it says nothing.
+fn unproven(cert: &CertificateDer<'_>, error: rustls::Error) -> rustls::Error {
+    match short_key(cert, &[]) {
+        Some(text) => {
+            Refusal { text: format!("certificate refused: {text}: give the server a longer key") }.into()
+        }
+        None => error,
+    }
 }
 
 fn now_text() -> String {
@@ -236,8 +294,14 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(doubt: &Doubt, leaf: &[u8], pin: &[u8; 32], name: &ServerName<'_>) -> Refusal {
-        let (reason, cure) = doubt.explain(name);
+    fn new(
+        doubt: &Doubt,
+        leaf: &[u8],
+        intermediates: &[CertificateDer<'_>],
+        pin: &[u8; 32],
+        name: &ServerName<'_>,
+    ) -> Refusal {
+        let (reason, cure) = doubt.explain(leaf, intermediates, name);
         let offered = match Certificate::read(leaf) {
             Some(certificate) => certificate.description(),
             None => "not readable".to_owned(),
