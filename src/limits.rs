@@ -235,8 +235,10 @@ pub(crate) const STALL_AGAIN_INTERVAL: Duration = Duration::from_secs(300);
 pub(crate) const DOUBT_IDLE_GAPS_MAX: u32 = 8;
 /// The most that events of a server are taken to be recorded late when a page is doubted.
 pub(crate) const DOUBT_LATENESS_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+/// Events that were skipped and found, for each of which reading went back once.
+pub(crate) const DOUBT_FOUND_MAX: usize = 64;
 /// Pages that are looked through when one may be missing.
-pub(crate) const DOUBT_PAGES_MAX: u32 = 8;
+pub(crate) const DOUBT_PAGES_MAX: usize = 8;
 /// While the server leaves out events, the position moves past them this long after they came: each time
 /// costs the server a collector.
 pub(crate) const STALL_PASS_WAIT: Duration = Duration::from_secs(600);

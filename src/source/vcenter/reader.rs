@@ -26,6 +26,8 @@ pub(super) struct Reader {
     pages_fit: u32,
     // Of an event in the last page, if that was full or large; otherwise 0: no backlog is known.
     event_bytes: usize,
+    // A page before the last one was empty, and asked for once more.
+    met_silence: bool,
 }
 
 impl Reader {
@@ -36,6 +38,7 @@ impl Reader {
             page_events_max: page_size,
             pages_fit: 0,
             event_bytes: EVENT_BYTES_EXPECTED,
+            met_silence: false,
         }
     }
 
@@ -61,6 +64,7 @@ impl Reader {
 
     /// Reads and converts the next page of the collector.
     pub(super) fn read_page(&mut self, open: &Open) -> Result<Vec<Item>, SourceError> {
+        self.met_silence = false;
         loop {
             let asked = self.page_events();
             let page = open.read(asked);
@@ -86,7 +90,13 @@ impl Reader {
             if !items.is_empty() || asked == self.page_events_max {
                 return Ok(items);
             }
+            self.met_silence = true;
         }
+    }
+
+    /// Whether the last page came only when it was asked for once more.
+    pub(super) fn met_silence(&self) -> bool {
+        self.met_silence
     }
 
     /// The events of a page that stands outside the row of pages.

@@ -131,6 +131,29 @@ impl Session {
         Ok(page)
     }
 
+    /// The pages of a collector of its own, one after the other, at most so many, as long as `on_page` wants
+    /// another one.
+    fn pages(
+        &self,
+        filter: &EventFilter<'_>,
+        page_events_max: usize,
+        pages_max: usize,
+        on_page: &mut dyn FnMut(Vec<u8>) -> Result<bool, SourceError>,
+    ) -> Result<(), SourceError> {
+        let mut collector = Collector::create(self, filter)?;
+        let read =
+            |_| {
+                let page = collector.read(self, page_events_max);
+                on_page(page.map_err(|error| {
+                    self.connection.source_error("look for events that did not come", &error)
+                })?)
+            };
+        // The first that fails, or that was enough.
+        let ended = (0..pages_max).map(read).find(|more| !matches!(more, Ok(true)));
+        collector.destroy(self);
+        ended.transpose().map(|_| ())
+    }
+
     fn filter<'a>(
         &'a self,
         begin: Timestamp,
@@ -226,6 +249,18 @@ impl Open {
         page.map_err(|error| {
             self.session.connection.source_error("look for events that did not come", &error)
         })
+    }
+
+    /// The same page after page, at most so many, as long as `on_page` wants another one.
+    pub(crate) fn look_through(
+        &self,
+        (begin, end): (Timestamp, Timestamp),
+        page_events_max: usize,
+        pages_max: usize,
+        on_page: &mut dyn FnMut(Vec<u8>) -> Result<bool, SourceError>,
+    ) -> Result<(), SourceError> {
+        let filter = self.session.filter(begin, Some(end), &self.types);
+        self.session.pages(&filter, page_events_max, pages_max, on_page)
     }
 
     /// Whether an event of this name passes the filter.

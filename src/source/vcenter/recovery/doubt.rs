@@ -6,10 +6,14 @@
 //! late, others are not shown to this account. So each time somebody looks, before anything is handed over,
 //! and a reason that has proved idle counts less.
 
+use std::collections::VecDeque;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::event::Position;
-use crate::limits::{DOUBT_IDLE_GAPS_MAX, DOUBT_LATENESS_MAX, PAGE_EVENTS_MAX, RESUME_OVERLAP};
+use crate::limits::{
+    DOUBT_FOUND_MAX, DOUBT_IDLE_GAPS_MAX, DOUBT_LATENESS_MAX, PAGE_EVENTS_MAX, RESUME_OVERLAP,
+};
 
 /// Why a page may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +22,17 @@ pub(super) enum Reason {
     Witness,
     /// A page was empty, and this much earlier an event was recorded that came after it.
     Late(SignedDuration),
-    /// Between the last event and the next there are keys of no event.
+    /// Between the last event and the next, or inside the page, there are keys of no event.
     Gap,
+}
+
+/// What is to be looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Suspicion {
+    pub(super) reason: Reason,
+    // An event that was skipped has a key between these two. Keys may begin again; then nothing is found.
+    after: Option<i64>,
+    before: i64,
 }
 
 /// What is known about the pages so far.
@@ -34,21 +47,21 @@ pub(super) struct Doubt {
     lateness: SignedDuration,
     // Gaps between keys, one after the other, in which nothing was.
     idle_gaps: u32,
-    // What comes next was looked for already.
-    is_settled: bool,
+    // What was found last, so that reading goes back for each event once.
+    found: VecDeque<Position>,
 }
 
 impl Default for Doubt {
     fn default() -> Doubt {
         let lateness = SignedDuration::try_from(RESUME_OVERLAP).unwrap_or_default();
-        Doubt { silence: None, last_key: None, lateness, idle_gaps: 0, is_settled: false }
+        Doubt { silence: None, last_key: None, lateness, idle_gaps: 0, found: VecDeque::new() }
     }
 }
 
 impl Doubt {
     /// Another reading begins. What was learnt about the server stays.
     pub(super) fn begin(&mut self) {
-        (self.silence, self.last_key, self.is_settled) = (None, None, false);
+        (self.silence, self.last_key) = (None, None);
     }
 
     /// A page that was asked for at `asked` by the server's clock is empty; `witness`: an event is known
@@ -59,33 +72,50 @@ impl Doubt {
     }
 
     /// A page with these events has come, new ones only. `complete`: the server shows all events in a row.
-    pub(super) fn judge(&mut self, page: &[Position], complete: bool) -> Option<Reason> {
+    pub(super) fn judge(&mut self, page: &[Position], complete: bool) -> Option<Suspicion> {
         let silence = self.silence.take();
-        let is_settled = std::mem::take(&mut self.is_settled);
-        let first = page.first().filter(|_| !is_settled)?;
+        let first = page.first()?;
         let earliest = page.iter().map(|position| position.time).min().unwrap_or(first.time);
+        let here = |reason| Some(Suspicion { reason, after: self.last_key, before: first.key });
         match silence {
-            Some((_, true)) => return Some(Reason::Witness),
+            Some((_, true)) => return here(Reason::Witness),
             Some((asked, _)) if self.lateness < asked.duration_since(earliest) => {
-                return Some(Reason::Late(asked.duration_since(earliest)));
+                return here(Reason::Late(asked.duration_since(earliest)));
             }
             _ => {}
         }
-        let gap = first.key.saturating_sub(self.last_key?).saturating_sub(1);
-        let counts = complete && self.idle_gaps < DOUBT_IDLE_GAPS_MAX;
+        if !complete || DOUBT_IDLE_GAPS_MAX <= self.idle_gaps {
+            return None;
+        }
         // More than a page is no lost page.
-        (counts && 0 < gap && gap <= PAGE_EVENTS_MAX as i64).then_some(Reason::Gap)
+        let is_gap = |gap: i64| 0 < gap && gap <= PAGE_EVENTS_MAX as i64;
+        let mut last = self.last_key;
+        page.iter().find_map(|position| {
+            let after = last.replace(position.key)?;
+            let gap = position.key.saturating_sub(after).saturating_sub(1);
+            is_gap(gap).then_some(Suspicion { reason: Reason::Gap, after: Some(after), before: position.key })
+        })
     }
 
-    /// Somebody looked: events were missing, or nothing was.
-    pub(super) fn looked(&mut self, reason: Reason, found: bool) {
-        match reason {
-            Reason::Gap if found => self.idle_gaps = 0,
+    /// Whether an event that was not read is the one that was skipped.
+    pub(super) fn is_skipped(&self, suspicion: &Suspicion, position: Position) -> bool {
+        suspicion.after.is_none_or(|after| after < position.key)
+            && position.key < suspicion.before
+            && !self.found.contains(&position)
+    }
+
+    /// Somebody looked: an event was skipped, or nothing was.
+    pub(super) fn looked(&mut self, suspicion: &Suspicion, found: Option<Position>) {
+        match suspicion.reason {
+            Reason::Gap if found.is_some() => self.idle_gaps = 0,
             Reason::Gap => self.idle_gaps += 1,
-            Reason::Late(by) if !found => self.lateness = (by * 2).min(DOUBT_LATENESS_MAX),
+            Reason::Late(by) if found.is_none() => self.lateness = (by * 2).min(DOUBT_LATENESS_MAX),
             Reason::Witness | Reason::Late(_) => {}
         }
-        self.is_settled = found;
+        self.found.extend(found);
+        if DOUBT_FOUND_MAX < self.found.len() {
+            self.found.pop_front();
+        }
     }
 
     /// These events were read.
@@ -106,6 +136,10 @@ mod tests {
         Timestamp::from_millisecond(millisecond).unwrap()
     }
 
+    fn reason(doubt: &mut Doubt, page: &[Position]) -> Option<Reason> {
+        doubt.judge(page, true).map(|suspicion| suspicion.reason)
+    }
+
     #[test]
     fn a_silence_is_doubted_when_something_was_there() {
         let mut doubt = Doubt::default();
@@ -114,39 +148,63 @@ mod tests {
         assert_eq!(doubt.judge(&[at(6000, 2)], true), None);
         doubt.silent(time(5000), true);
         doubt.silent(time(7000), false);
-        assert_eq!(doubt.judge(&[at(8000, 3)], true), Some(Reason::Witness), "it is remembered");
+        assert_eq!(reason(&mut doubt, &[at(8000, 3)]), Some(Reason::Witness), "it is remembered");
         assert_eq!(doubt.judge(&[at(9000, 4)], true), None, "once");
         doubt.silent(time(20_000), false);
         let late = SignedDuration::from_secs(10);
-        assert_eq!(doubt.judge(&[at(21_000, 5), at(10_000, 6)], true), Some(Reason::Late(late)));
-        doubt.looked(Reason::Late(late), false);
+        let suspicion = doubt.judge(&[at(21_000, 5), at(10_000, 6)], true).unwrap();
+        assert_eq!(suspicion.reason, Reason::Late(late));
+        doubt.looked(&suspicion, None);
         doubt.silent(time(20_000), false);
         assert_eq!(doubt.judge(&[at(10_000, 7)], true), None, "events of this server come that late");
         doubt.silent(time(40_000), false);
-        assert!(matches!(doubt.judge(&[at(10_000, 7)], true), Some(Reason::Late(_))));
+        assert!(matches!(reason(&mut doubt, &[at(10_000, 7)]), Some(Reason::Late(_))));
         assert_eq!(doubt.judge(&[], true), None);
+    }
+
+    #[test]
+    fn only_what_was_skipped_counts_and_each_event_once() {
+        let mut doubt = Doubt::default();
+        doubt.silent(time(5000), true);
+        let suspicion = doubt.judge(&[at(8000, 10)], true).unwrap();
+        let skipped = |doubt: &Doubt, suspicion, key| doubt.is_skipped(suspicion, at(1, key));
+        assert_eq!([3, 9, 10, 11].map(|key| skipped(&doubt, &suspicion, key)), [true, true, false, false]);
+        doubt.note(Some(at(8000, 10)));
+        let suspicion = doubt.judge(&[at(1, 11), at(1, 14)], true).unwrap();
+        let found = [9, 10, 11, 12, 13, 14, 20].map(|key| skipped(&doubt, &suspicion, key));
+        assert_eq!(
+            found,
+            [false, false, false, true, true, false, false],
+            "what is recorded late comes later"
+        );
+        doubt.looked(&suspicion, Some(at(1, 12)));
+        assert_eq!([12, 13].map(|key| skipped(&doubt, &suspicion, key)), [false, true]);
     }
 
     #[test]
     fn missing_keys_are_doubted_until_they_prove_idle() {
         let mut doubt = Doubt::default();
         let next = |doubt: &mut Doubt, key| {
-            let reason = doubt.judge(&[at(key, key)], true);
+            let suspicion = doubt.judge(&[at(key, key)], true);
             doubt.note(Some(at(key, key)));
-            reason
+            suspicion
         };
         assert_eq!([next(&mut doubt, 10), next(&mut doubt, 11), next(&mut doubt, 5)], [None; 3]);
-        assert_eq!(next(&mut doubt, 7), Some(Reason::Gap));
+        assert_eq!(next(&mut doubt, 7).unwrap().reason, Reason::Gap);
         assert_eq!(next(&mut doubt, 7 + 2 + PAGE_EVENTS_MAX as i64), None, "more than a page");
-        doubt.looked(Reason::Gap, true);
-        assert_eq!(next(&mut doubt, 2000), None, "what was found is read again from there");
         let mut key = 2000;
+        next(&mut doubt, key);
         for _ in 0..DOUBT_IDLE_GAPS_MAX {
             key += 2;
-            assert_eq!(next(&mut doubt, key), Some(Reason::Gap));
-            doubt.looked(Reason::Gap, false);
+            let suspicion = next(&mut doubt, key).unwrap();
+            doubt.looked(&suspicion, None);
         }
         assert_eq!(next(&mut doubt, key + 2), None, "not all events are for this account");
-        assert_eq!(Doubt::default().judge(&[at(9, 9)], false), None);
+        assert_eq!(Doubt::default().judge(&[at(1, 1), at(9, 9)], false), None);
+        assert_eq!(
+            reason(&mut Doubt::default(), &[at(1, 1), at(2, 2), at(9, 9)]),
+            Some(Reason::Gap),
+            "inside"
+        );
     }
 }

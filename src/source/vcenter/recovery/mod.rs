@@ -7,8 +7,9 @@ use super::long_poll::LongPoll;
 use super::reader::Reader;
 use super::session::Open;
 use super::soap::{Latest, Newest};
+use crate::error::Error;
 use crate::event::Position;
-use crate::limits::{DOUBT_PAGES_MAX, PAGE_EVENTS_MAX};
+use crate::limits::{DOUBT_PAGES_MAX, PAGE_EVENTS_MAX, STALL_COMPARE_INTERVAL};
 use crate::source::watch::SourceWatch;
 use crate::source::{Item, Page, SourceError, SourceFailure};
 
@@ -16,7 +17,7 @@ mod doubt;
 mod slices;
 pub(super) mod stall;
 
-use doubt::Doubt;
+use doubt::{Doubt, Reason};
 use slices::{Look, TimeSlices};
 use stall::{Seen, Stall, StallTiming, Step, Verdict};
 
@@ -120,10 +121,14 @@ impl Recovery {
         // the account may not see.
         let more = !items.is_empty();
         if more {
+            if reader.met_silence() {
+                // They were there a moment before.
+                self.doubt.silent(asked, true);
+            }
             self.drop_repeats(&mut items);
             if let Some(missing) = self.look_before(&items, open, reader)? {
-                self.go_back(missing, open)?;
-                return Ok(Page { more, ..Page::default() });
+                // Nothing of this page was handed over: whoever opens the source again reads both.
+                return Err(lost(missing));
             }
             self.note(&mut items, reader);
         } else {
@@ -140,7 +145,7 @@ impl Recovery {
     }
 
     /// Where something may be missing before these events, a second collector looks. The first event that it
-    /// finds and that was not read.
+    /// finds and that was skipped.
     fn look_before(
         &mut self,
         items: &[Item],
@@ -148,41 +153,27 @@ impl Recovery {
         reader: &Reader,
     ) -> Result<Option<Position>, SourceError> {
         let page: Vec<Position> = items.iter().filter_map(Item::position).collect();
-        let Some(reason) = self.doubt.judge(&page, !open.is_filtered()) else { return Ok(None) };
-        let Some(first) = page.first() else { return Ok(None) };
+        let Some(suspicion) = self.doubt.judge(&page, !open.is_filtered()) else { return Ok(None) };
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(None) };
         // What is older than what is remembered cannot be told from what was read.
-        let mut begin = self.resume.min(first.time).max(self.seen.whole_since());
-        let end = self.resume.max(first.time);
+        let begin = self.resume.min(first.time).max(self.seen.whole_since());
+        // Keys may be missing anywhere in the page.
+        let end =
+            self.resume.max(if suspicion.reason == Reason::Gap { last.time } else { first.time }).max(begin);
+        let (seen, doubt, asked) = (&self.seen, &self.doubt, reader.page_events_max());
         let mut found = None;
-        for _ in 0..DOUBT_PAGES_MAX {
-            let body = open.look(begin, end.max(begin), reader.page_events_max())?;
+        open.look_through((begin, end), asked, DOUBT_PAGES_MAX, &mut |body| {
             let shown = reader.convert(open, &body)?;
             let mut positions = shown.iter().filter_map(Item::position);
-            found = positions.find(|position| !self.seen.contains(*position) && !page.contains(position));
-            let last = shown.iter().filter_map(Item::position).map(|position| position.time).max();
-            let goes_on = last.filter(|last| begin < *last && reader.page_events_max() <= shown.len());
-            match goes_on {
-                Some(last) if found.is_none() => begin = last,
-                _ => break,
-            }
-        }
-        self.doubt.looked(reason, found.is_some());
+            found = positions.find(|position| {
+                doubt.is_skipped(&suspicion, *position)
+                    && !seen.contains(*position)
+                    && !page.contains(position)
+            });
+            Ok(found.is_none() && asked <= shown.len())
+        })?;
+        self.doubt.looked(&suspicion, found);
         Ok(found)
-    }
-
-    /// Reads again from where something was left out: an answer was lost that the server took for read.
-    fn go_back(&mut self, missing: Position, open: &mut Open) -> Result<(), SourceError> {
-        log::warn!(
-            target: self.who.as_str(),
-            "event {} of {} was left out: an answer of vCenter was lost on its way; reading from there again",
-            missing.key,
-            missing.time
-        );
-        self.resume = self.resume.min(missing.time);
-        self.resume_key = None;
-        self.replace_collector(open, self.resume, None)?;
-        open.start_long_poll(&self.name);
-        Ok(())
     }
 
     /// One step of the time slices past a stall. It may hand over nothing: the next call goes on.
@@ -262,13 +253,14 @@ impl Recovery {
 
     /// A page was empty: is there really nothing? True when an event is known that was not read.
     fn judge_silence(&mut self, open: &mut Open, reader: &mut Reader) -> Result<bool, SourceError> {
-        let shown = open.long_poll.as_ref().and_then(LongPoll::latest);
-        let mut missed = [shown, self.witness].into_iter().flatten().find(|latest| self.seen.misses(*latest));
-        if std::mem::take(&mut self.is_first_silence)
-            && let Some(Newest { event, name }) = self.latest_event(open)?
-        {
-            self.seen.began_after(event);
-            missed = Some(event).filter(|event| open.wants(&name) && self.seen.misses(*event)).or(missed);
+        let mut missed = self.shown_missing(open);
+        if self.is_first_silence {
+            let newest = self.latest_event(open)?;
+            self.is_first_silence = false;
+            self.seen.began_after(newest.as_ref().map(|newest| newest.event));
+            if let Some(Newest { event, name }) = newest {
+                missed = Some(event).filter(|event| open.wants(&name) && self.seen.misses(*event)).or(missed);
+            }
         }
         if !self.stall.is_compare_due(missed.is_some(), Instant::now()) {
             return Ok(missed.is_some());
@@ -295,6 +287,12 @@ impl Recovery {
             }
         }
         Ok(missed.is_some())
+    }
+
+    /// An event that was shown and not read.
+    fn shown_missing(&self, open: &Open) -> Option<Latest> {
+        let shown = open.long_poll.as_ref().and_then(LongPoll::latest);
+        [shown, self.witness].into_iter().flatten().find(|latest| self.seen.misses(*latest))
     }
 
     /// The newest event of all, where the server tells it.
@@ -375,9 +373,14 @@ impl Recovery {
         open: &mut Open,
         reader: &mut Reader,
     ) -> Result<(), SourceError> {
-        // Where the server's clock was set back, the event lies before what was read.
+        // Where the server's clock was set back, the event lies before what was read, and others before it
+        // that came since the witnesses were compared.
         if let Some(created) = missed.and_then(|missed| missed.created).filter(|at| *at < self.resume) {
-            (self.resume, self.resume_key) = (created, None);
+            let earlier = created.checked_sub(2 * STALL_COMPARE_INTERVAL).unwrap_or(created);
+            // Where reading began ahead of the server's present, everything since was left out.
+            let (began, _) = self.began;
+            self.resume = if self.seen.has_none() { earlier.min(began) } else { earlier };
+            self.resume_key = None;
         }
         match step {
             Step::None => Ok(()),
@@ -410,4 +413,12 @@ impl Recovery {
         self.replaced = true;
         open.replace_collector(begin, end)
     }
+}
+
+/// An answer was lost that the server took for read.
+fn lost(missing: Position) -> SourceError {
+    SourceError::lost(Error::new(format!(
+        "event {} of {} did not come in its turn: an answer of vCenter was lost on its way; reading it again",
+        missing.key, missing.time
+    )))
 }

@@ -217,8 +217,8 @@ impl Stall {
 #[derive(Debug)]
 pub(crate) struct Seen {
     begin: Timestamp,
-    /// The newest event of all when reading began.
-    before: Option<i64>,
+    /// The newest event of all when reading began, if there was one; none while that is not known.
+    before: Option<Option<i64>>,
     last: VecDeque<Position>,
     newest: Option<Position>,
     /// An event came whose key could not be read: any witness may mean that one.
@@ -233,8 +233,8 @@ impl Seen {
 
     /// This was the newest event of all when reading began: if it was recorded before the begin, it is not
     /// wanted.
-    pub(crate) fn began_after(&mut self, newest: Latest) {
-        self.before = Some(newest.key);
+    pub(crate) fn began_after(&mut self, newest: Option<Latest>) {
+        self.before = Some(newest.map(|newest| newest.key));
     }
 
     /// An event was read; none if it is unreadable.
@@ -267,11 +267,16 @@ impl Seen {
             // It is new all the same, and the server's clock was set back since. Shortly before the begin
             // there is our own login.
             Some(created) => {
-                let is_new = self.before.is_some_and(|before| before != latest.key);
+                let is_new = self.before.is_some_and(|before| before != Some(latest.key));
                 is_new && created.checked_add(RESUME_OVERLAP).is_ok_and(|created| created < self.begin)
             }
             None => !self.last.is_empty(),
         }
+    }
+
+    /// Whether nothing was read yet.
+    pub(crate) fn has_none(&self) -> bool {
+        self.last.is_empty()
     }
 
     /// From when on all that was read is among what is remembered here.
@@ -399,7 +404,7 @@ mod tests {
         let latest = |key, second: i64| Latest { key, created: Some(time(second)) };
         let mut seen = Seen::from(time(100));
         assert!(!seen.misses(latest(7, 99)) && !seen.misses(latest(7, 9)), "older than the begin");
-        seen.began_after(latest(6, 9));
+        seen.began_after(Some(latest(6, 9)));
         assert!(!seen.misses(latest(6, 9)), "it was there before");
         assert!(seen.misses(latest(7, 9)), "it is new, whatever its time says");
         assert!(!seen.misses(latest(7, 99)), "our own login");

@@ -69,7 +69,35 @@ fn an_answer_to_another_call_opens_nothing() {
     }
 }
 
-/// The keys that come when the `lost`-th page from now on is empty in place of its events.
+/// Reads as a route does: after an error it opens the source again at `begin`, and knows what it has.
+fn read_like_a_route(source: &mut Vcenter, begin: Timestamp, mut read: Vec<i64>, count: usize) -> Vec<i64> {
+    let (end, mut found) = (Instant::now() + SOON, false);
+    let (_source, stop) = stop_signal();
+    while read.len() < count && Instant::now() < end {
+        let page = match source.read() {
+            Ok(page) => page,
+            Err(error) => {
+                assert_eq!(error.failure, SourceFailure::Lost, "{error}");
+                assert!(error.to_string().contains("did not come in its turn"), "{error}");
+                source.open(Some(begin)).unwrap();
+                found = true;
+                continue;
+            }
+        };
+        if !page.more {
+            source.wait(&stop, Duration::from_millis(50)).unwrap();
+        }
+        for position in page.items.iter().filter_map(Item::position) {
+            if !read.contains(&position.key) {
+                read.push(position.key);
+            }
+        }
+    }
+    assert!(found, "the hole was found: {read:?}");
+    read
+}
+
+/// The keys that come when a page is empty in place of its events.
 fn read_past_an_empty_page(
     what: &str,
     prepare: impl Fn(&Simulator),
@@ -80,20 +108,12 @@ fn read_past_an_empty_page(
     let config = VcenterConfig { page_size: 5, ..config(&simulator) };
     let timing = StallTiming { step: Duration::from_secs(3600), ..StallTiming::default() };
     let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap().with_stall_timing(timing);
-    source.open(Some(simulator.now() - SignedDuration::from_mins(10))).unwrap();
-    let (mut expected, mut read) = during(&simulator, &mut source);
-    let end = Instant::now() + SOON;
-    let (_source, stop) = stop_signal();
-    while read.len() < expected.len() && Instant::now() < end {
-        let page = source.read().unwrap();
-        if !page.more {
-            source.wait(&stop, Duration::from_millis(50)).unwrap();
-        }
-        read.extend(page.items.iter().filter_map(Item::position).map(|position| position.key));
-    }
+    let begin = simulator.now() - SignedDuration::from_mins(10);
+    source.open(Some(begin)).unwrap();
+    let (mut expected, read) = during(&simulator, &mut source);
     // Nothing is left out, nothing comes twice, and the order is vCenter's.
     expected.sort_unstable();
-    assert_eq!(read, expected, "{what}");
+    assert_eq!(read_like_a_route(&mut source, begin, read, expected.len()), expected, "{what}");
     assert_eq!((simulator.open_sessions(), simulator.open_collectors()), (1, 1), "{what}");
 }
 
@@ -153,6 +173,46 @@ fn an_empty_page_in_the_place_of_one_is_remembered_until_it_is_read() {
             (i64s(&keys), Vec::new())
         },
     );
+}
+
+#[test]
+fn what_a_page_leaves_out_is_read() {
+    let simulator = simulator();
+    let mut source = source(&simulator);
+    let begin = simulator.now() - SignedDuration::from_mins(10);
+    source.open(Some(begin)).unwrap();
+    let keys = simulator.push_many((0..10).map(power));
+    // The first two and the last of them only.
+    let part: String = [0, 1, 9]
+        .map(|place: usize| {
+            let record = &simulator.records()[place];
+            format!(
+                "<returnval xsi:type=\"VmPoweredOnEvent\"><key>{}</key><chainId>{0}</chainId><createdTime>{:.6}</createdTime>\
+                 <userName/></returnval>",
+                record.key, record.time
+            )
+        })
+        .concat();
+    simulator.set_fault(Rule::once(
+        "ReadNextEvents",
+        instead(&format!("<ReadNextEventsResponse>{part}</ReadNextEventsResponse>")),
+    ));
+    assert_eq!(read_like_a_route(&mut source, begin, Vec::new(), 10), i64s(&keys));
+}
+
+#[test]
+fn an_empty_page_is_remembered_where_the_server_filters() {
+    let simulator = simulator();
+    no_witness(&simulator);
+    let ago = simulator.now() - SignedDuration::from_mins(1);
+    let keys = simulator.push_many((0..20).map(|number| power(number).at(ago)));
+    let config = VcenterConfig { page_size: 5, ..config(&simulator) };
+    let types = ["VmPoweredOnEvent".to_string()];
+    let mut source = Vcenter::new("vc01", &config, Format::Router).unwrap().with_types(&types);
+    let begin = simulator.now() - SignedDuration::from_mins(10);
+    source.open(Some(begin)).unwrap();
+    simulator.set_fault(Rule::once("ReadNextEvents", instead(EMPTY_PAGE)).after(2));
+    assert_eq!(read_like_a_route(&mut source, begin, Vec::new(), 20), i64s(&keys));
 }
 
 #[test]

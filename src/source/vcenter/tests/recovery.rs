@@ -106,6 +106,31 @@ fn a_collector_that_shows_nothing_is_called_stalled_and_a_quiet_one_is_not() {
 }
 
 #[test]
+fn a_witness_that_is_older_than_the_begin_counts_when_it_is_new() {
+    for already_there in [true, false] {
+        let simulator = simulator();
+        if already_there {
+            simulator.push(power(1));
+        }
+        let mut source = source(&simulator).with_stall_timing(FAST);
+        // A position ahead of the server's present, that nobody has found out about.
+        source.open(Some(simulator.now() + SignedDuration::from_hours(1))).unwrap();
+        let (_source, stop) = stop_signal();
+        for _ in 0..10 {
+            assert!(source.read().unwrap().items.is_empty(), "what was there before is not wanted");
+            source.wait(&stop, Duration::from_millis(10)).unwrap();
+        }
+        assert_eq!(source.watch().stall(), Default::default());
+        let keys: Vec<i64> = simulator.push_many((0..3).map(power)).into_iter().map(i64::from).collect();
+        let mut read = Vec::new();
+        while keys.iter().any(|key| !read.contains(key)) {
+            read.extend(read_keys(&mut source, 1));
+        }
+        assert_eq!(read.iter().filter(|key| keys.contains(key)).count(), 3, "{read:?}");
+    }
+}
+
+#[test]
 fn a_server_without_the_latest_event_is_not_called_stalled() {
     let simulator = simulator();
     simulator.script(|script| script.latest_event = LatestEvent::Absent);
