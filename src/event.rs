@@ -1,6 +1,7 @@
 //! One event on its way through the router, and where it stands in its source's history.
 
 use std::fmt::Debug;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -65,6 +66,45 @@ pub trait Receipt: Debug + Send + Sync {
 
     /// The event is given up and kept nowhere. What is said about its settling afterwards means nothing.
     fn lost(&self);
+}
+
+/// An event in the hands of a delivery: its own, or one for several deliveries to different targets.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are Own, and a box is an allocation per event")]
+pub enum Carried {
+    /// Of one delivery.
+    Own(Event),
+    /// Of several.
+    Shared(Arc<Event>),
+}
+
+impl Deref for Carried {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        match self {
+            Carried::Own(event) => event,
+            Carried::Shared(event) => event,
+        }
+    }
+}
+
+impl Carried {
+    /// The same for several deliveries.
+    pub(crate) fn share(self) -> Arc<Event> {
+        match self {
+            Carried::Own(event) => Arc::new(event),
+            Carried::Shared(event) => event,
+        }
+    }
+
+    /// The event itself: a copy only while others carry it too.
+    pub(crate) fn into_event(self) -> Event {
+        match self {
+            Carried::Own(event) => event,
+            Carried::Shared(event) => Arc::unwrap_or_clone(event),
+        }
+    }
 }
 
 /// One type of events.

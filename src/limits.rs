@@ -59,6 +59,18 @@ pub(crate) const LANES_BYTES_MAX: usize = QUEUE_BYTES_MAX / 2;
 /// Bytes of events of a route that wait for a retry, or behind one in their order, beside those that
 /// flow: with this many the route holds.
 pub(crate) const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of events of a route that are owed to targets that fail, functions of a gateway, beside those
+/// that were admitted before they failed: with this many the route holds.
+pub(crate) const ROOMS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What one target that is owed an event costs beside the event, near enough.
+pub(crate) const PART_BYTES: usize = 512;
+/// A target with as much doubt is down: nothing flows to it until it has succeeded this often.
+pub(crate) const TARGET_DOUBT_MAX: u32 = 16;
+/// Doubt of an event that fails; each success takes one away. So a target is down that fails four times
+/// in a row, or more often than once in five.
+pub(crate) const TARGET_DOUBT_OF_FAILURE: u32 = 4;
+/// A target that failed so long ago, and is owed nothing, is no trouble any more.
+pub(crate) const TARGET_TROUBLE_AGE_MAX: Duration = Duration::from_secs(60);
 /// The first success after so long without one is the end of an outage.
 pub(crate) const RECOVERY_QUIET_MIN: Duration = Duration::from_secs(1);
 /// What waited for retries then comes within this time.
@@ -514,6 +526,7 @@ pub(crate) const SIMULATOR_IDLE_WAIT_MAX: Duration = Duration::from_secs(300);
 // An element can make an array with an object in it.
 const _: () = assert!(2 * XML_DEPTH_MAX < JSON_DEPTH_MAX);
 const _: () = assert!(AROUND_CHANNEL * BATCH_BYTES_MAX + LANES_BYTES_MAX <= QUEUE_BYTES_MAX);
+const _: () = assert!(TARGET_DOUBT_MAX.is_multiple_of(TARGET_DOUBT_OF_FAILURE));
 const _: () = assert!(PAGE_EVENTS_MAX + LEDGER_LOOSE_MAX < LEDGER_PLACES_MAX);
 const _: () = assert!(LEDGER_RANGES_MAX + OUTSTANDING_EVENTS_MAX < WINDOW_KEYS_MAX);
 const _: () = assert!(EVENT_BYTES_EXPECTED < PAGE_BYTES_AIM && PAGE_BYTES_AIM < VCENTER_BODY_BYTES_MAX);

@@ -31,6 +31,22 @@ pub(crate) fn event(key: i64, object: &str) -> crate::event::Event {
     crate::event::Event { position, lane, ce, anomalies: Vec::new(), receipt: None }
 }
 
+/// A route that takes all events.
+pub(crate) fn route_config(order: crate::config::Order, workers: usize) -> crate::config::RouteConfig {
+    crate::config::RouteConfig {
+        name: "power".to_string(),
+        from: "a".to_string(),
+        to: "b".to_string(),
+        types: Vec::new(),
+        pattern: None,
+        order,
+        workers,
+        format: crate::config::Format::Router,
+        retry: crate::config::RetryConfig::default(),
+        dead_letter_bytes_max: 1 << 20,
+    }
+}
+
 /// Settings of this kind.
 pub(crate) fn settings<T: std::any::Any>(settings: &dyn std::any::Any) -> &T {
     settings.downcast_ref().expect("settings of another kind")

@@ -1,6 +1,7 @@
 //! The conservation oracle: every event that the simulated vCenter recorded is an obligation, and
 //! the sink must have acknowledged it, however often the router is killed and whatever the sink
-//! does, and whatever time is to vCenter. `EVENT_ROUTER_ORACLE=EVENTS,KILLS` sets the length; the default
+//! does, and whatever time is to vCenter; where the sink is three functions of which one fails, each of
+//! them. `EVENT_ROUTER_ORACLE=EVENTS,KILLS` sets the length; the default
 //! is short.
 
 use std::collections::HashMap;
@@ -23,6 +24,9 @@ const MACHINES: usize = 40;
 /// Of so many pages one is lost.
 const LOST_EVERY: u64 = 40;
 const EMPTY_PAGE: &[u8] = b"<Envelope><Body><ReadNextEventsResponse xmlns=\"urn:vim25\"/></Body></Envelope>";
+/// The functions of the gateway, the last of which fails most of the time.
+const FUNCTIONS: [&str; 3] = ["mail", "tags", "worst"];
+const TOPIC: &str = "VmPoweredOnEvent";
 /// Events that wait while the router is being killed.
 const BACKLOG: usize = 2000;
 
@@ -43,18 +47,50 @@ struct Record {
     changed_ids: Vec<i64>,
 }
 
-/// A sink that answers badly while `faulty` and keeps a record of what it acknowledged.
+/// A sink that answers badly while `faulty` and keeps a record of what it acknowledged: an endpoint, whose
+/// name is empty, or functions.
 struct Sink {
-    record: Mutex<Record>,
+    records: Mutex<HashMap<&'static str, Record>>,
     random: Mutex<Random>,
     faulty: AtomicBool,
 }
 
 impl Sink {
+    fn new(names: &[&'static str], random: Random) -> Sink {
+        let records = names.iter().map(|name| (*name, Record::default())).collect();
+        Sink { records: Mutex::new(records), random: Mutex::new(random), faulty: AtomicBool::new(true) }
+    }
+
     fn handle(&self, request: &InRequest) -> Reply {
-        let jitter =
-            if self.faulty.load(Ordering::SeqCst) { self.random.lock().unwrap().below(100) } else { 99 };
-        self.record.lock().unwrap().requests += 1;
+        match request.path() {
+            "/system/namespaces" => Reply::Answer(Answer::new(200, "application/json", "[]")),
+            "/system/functions" => {
+                let list =
+                    FUNCTIONS.map(|name| serde_json::json!({"name": name, "annotations": {"topic": TOPIC}}));
+                let list = serde_json::Value::from(list.to_vec()).to_string();
+                Reply::Answer(Answer::new(200, "application/json", list))
+            }
+            path => {
+                let called = path.strip_prefix("/function/").unwrap_or_default();
+                let name = FUNCTIONS.into_iter().find(|name| *name == called).unwrap_or_default();
+                self.call(name, request)
+            }
+        }
+    }
+
+    fn call(&self, name: &'static str, request: &InRequest) -> Reply {
+        let is_faulty = self.faulty.load(Ordering::SeqCst);
+        let (jitter, badness) = match is_faulty {
+            true => {
+                let mut random = self.random.lock().unwrap();
+                (random.below(100), random.below(10))
+            }
+            false => (99, 9),
+        };
+        self.records.lock().unwrap().get_mut(name).expect("a name").requests += 1;
+        if name == FUNCTIONS[2] && badness < 7 {
+            return Reply::Answer(Answer::text(500, "the worst"));
+        }
         match jitter {
             0..4 => Reply::Answer(Answer::text(503, "busy")),
             4..7 => Reply::Answer(Answer::text(429, "slow down").header("Retry-After", "0")),
@@ -62,28 +98,32 @@ impl Sink {
             9 => faults::reply(vec![Step::Pause(None)]),
             // Acknowledged, but the answer is lost: the router must send it again.
             10..12 => {
-                self.acknowledge(request);
+                self.acknowledge(name, request);
                 faults::reply(vec![Step::Reset])
             }
             12..16 => {
                 request.stop.wait(Duration::from_millis(30));
-                self.acknowledge(request);
+                self.acknowledge(name, request);
                 Reply::Answer(Answer::text(202, "late"))
             }
             _ => {
-                self.acknowledge(request);
+                self.acknowledge(name, request);
                 Reply::Answer(Answer::text(202, "ok"))
             }
         }
     }
 
-    fn acknowledge(&self, request: &InRequest) {
-        let data: serde_json::Value = serde_json::from_slice(&request.body).expect("the data is JSON");
+    fn acknowledge(&self, name: &'static str, request: &InRequest) {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).expect("the body is JSON");
+        // Functions get the whole event, the endpoint its data beside headers.
+        let (data, id) = match request.header("ce-id") {
+            Some(id) => (&body, id.to_string()),
+            None => (&body["data"], body["id"].as_str().expect("the event has an id").to_string()),
+        };
         let key = data["Key"].as_i64().expect("the data has a key");
-        let id = request.header("ce-id").expect("the event has an id").to_string();
         let machine = data["Vm"]["Vm"]["Value"].as_str().unwrap_or_default().to_string();
-        let mut record = self.record.lock().unwrap();
-        let record = &mut *record;
+        let mut records = self.records.lock().unwrap();
+        let record = records.get_mut(name).expect("a name");
         match record.events.get_mut(&key) {
             Some(seen) => {
                 seen.acknowledged += 1;
@@ -98,8 +138,9 @@ impl Sink {
         }
     }
 
+    // Events that all have acknowledged.
     fn acknowledged(&self) -> usize {
-        self.record.lock().unwrap().order.len()
+        self.records.lock().unwrap().values().map(|record| record.order.len()).min().unwrap_or_default()
     }
 }
 
@@ -111,9 +152,18 @@ fn length(short: &str) -> (usize, usize) {
 
 #[test]
 fn every_event_is_acknowledged_whatever_happens() {
+    whatever_happens("conservation", Kind::Endpoint);
+}
+
+#[test]
+fn every_function_acknowledges_every_event_though_one_of_three_fails() {
+    whatever_happens("functions", Kind::Functions);
+}
+
+fn whatever_happens(name: &str, kind: Kind) {
     let (events, kills) = length("6000,8");
-    let mut random = Random::from_test("conservation");
-    let Line { test, simulator, sink, _server } = Line::new("conservation", &mut random);
+    let mut random = Random::from_test(name);
+    let Line { test, simulator, sink, _server } = Line::new(name, kind, &mut random);
     drop(Line::begin(&test));
     // Now and then an answer is lost although nothing fails: an empty page comes in its place.
     let lost = Effect::Instead(EMPTY_PAGE.to_vec(), None);
@@ -146,7 +196,16 @@ fn every_event_is_acknowledged_whatever_happens() {
     assert_eq!(router.end_by("TERM").code, Some(0));
     wait_for("logout", Duration::from_secs(10), || (simulator.counts().logouts > 0).then_some(()));
     println!("conservation: {survived} events were acknowledged between the kills");
-    judge(&sink.record.lock().unwrap(), events, kills);
+    for (name, record) in sink.records.lock().unwrap().iter() {
+        judge(name, record, events, kills);
+    }
+}
+
+/// What the sink is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Endpoint,
+    Functions,
 }
 
 /// vCenter, a sink, and a folder for the router between them.
@@ -158,18 +217,18 @@ struct Line {
 }
 
 impl Line {
-    fn new(name: &str, random: &mut Random) -> Line {
+    fn new(name: &str, kind: Kind, random: &mut Random) -> Line {
         let test = Test::new(name);
         let simulator = Simulator::start(Settings::default()).unwrap();
-        let sink = Arc::new(Sink {
-            record: Mutex::default(),
-            random: Mutex::new(random.split()),
-            faulty: AtomicBool::new(true),
-        });
+        let names: &[&'static str] = match kind {
+            Kind::Endpoint => &[""],
+            Kind::Functions => &FUNCTIONS,
+        };
+        let sink = Arc::new(Sink::new(names, random.split()));
         let handler = sink.clone();
         let settings = ServerSettings { connections_max: 512, ..ServerSettings::default() };
         let server = Server::start("127.0.0.1:0", settings, move |request| handler.handle(request)).unwrap();
-        test.write("router.toml", &configuration(&simulator, &format!("http://{}/", server.address())));
+        test.write("router.toml", &configuration(&simulator, kind, &format!("http://{}/", server.address())));
         Line { test, simulator, sink, _server: server }
     }
 
@@ -195,7 +254,7 @@ const CAUGHT_UP_MAX: Duration = Duration::from_secs(90);
 fn every_event_is_acknowledged_in_dirty_time() {
     let (events, rounds) = length("3000,16");
     let mut random = Random::from_test("dirty time");
-    let Line { test, simulator, sink, _server } = Line::new("dirty-time", &mut random);
+    let Line { test, simulator, sink, _server } = Line::new("dirty-time", Kind::Endpoint, &mut random);
     let mut router = Line::begin(&test);
     let mut dirty = Dirty { offset: SignedDuration::ZERO, pushed: Vec::new() };
     // What is dated before the first start of the route is not wanted.
@@ -234,7 +293,8 @@ fn every_event_is_acknowledged_in_dirty_time() {
     dirty.wait(&sink, "all events");
     let exit = router.end_by("TERM");
     assert_eq!(exit.code, Some(0), "{}", exit.stderr);
-    let record = sink.record.lock().unwrap();
+    let records = sink.records.lock().unwrap();
+    let record = &records[""];
     assert!(record.changed_ids.is_empty(), "a repeat has another id: {:?}", record.changed_ids);
     assert_eq!(record.events.len(), dirty.pushed.len(), "events that were never recorded arrived");
     let repeats: u64 = record.events.values().map(|seen| seen.acknowledged - 1).sum();
@@ -264,8 +324,7 @@ impl Dirty {
         let drafts: Vec<Draft> = (0..count)
             .map(|_| {
                 let machine = random.below(MACHINES);
-                let draft =
-                    Draft::vm("VmPoweredOnEvent", &format!("web-{machine}"), &format!("vm-{machine}"));
+                let draft = Draft::vm(TOPIC, &format!("web-{machine}"), &format!("vm-{machine}"));
                 let seconds =
                     |most: usize, random: &mut Random| SignedDuration::from_secs(random.below(most) as i64);
                 match random.below(50) {
@@ -285,7 +344,8 @@ impl Dirty {
     #[track_caller]
     fn wait(&self, sink: &Sink, what: &str) {
         let missing = || {
-            let record = sink.record.lock().unwrap();
+            let records = sink.records.lock().unwrap();
+            let record = &records[""];
             self.pushed.iter().filter(|key| !record.events.contains_key(key)).copied().collect::<Vec<i64>>()
         };
         let until = Instant::now() + CAUGHT_UP_MAX + Duration::from_secs(self.pushed.len() as u64 / 500);
@@ -297,7 +357,11 @@ impl Dirty {
     }
 }
 
-fn configuration(simulator: &Simulator, sink: &str) -> String {
+fn configuration(simulator: &Simulator, kind: Kind, sink: &str) -> String {
+    let processor = match kind {
+        Kind::Endpoint => format!("type = \"knative\"\nuri = \"{sink}\""),
+        Kind::Functions => format!("type = \"openfaas\"\naddress = \"{sink}\""),
+    };
     format!(
         r#"
         [source.vc]
@@ -306,8 +370,7 @@ fn configuration(simulator: &Simulator, sink: &str) -> String {
         username = "{}"
         password = "{}"
         [processor.sink]
-        type = "knative"
-        uri = "{sink}"
+        {processor}
         timeout = "300ms"
         [route.vc-sink]
         from = "vc"
@@ -323,30 +386,30 @@ fn configuration(simulator: &Simulator, sink: &str) -> String {
 fn push(simulator: &Simulator, random: &mut Random, count: usize) -> usize {
     let drafts = (0..count).map(|_| {
         let machine = random.below(MACHINES);
-        Draft::vm("VmPoweredOnEvent", &format!("web-{machine}"), &format!("vm-{machine}"))
+        Draft::vm(TOPIC, &format!("web-{machine}"), &format!("vm-{machine}"))
     });
     simulator.push_many(drafts.collect::<Vec<_>>()).len()
 }
 
-fn judge(record: &Record, events: usize, kills: usize) {
+fn judge(name: &str, record: &Record, events: usize, kills: usize) {
     let missing: Vec<i64> = (1..=events as i64).filter(|key| !record.events.contains_key(key)).collect();
     let repeats: u64 = record.events.values().map(|seen| seen.acknowledged - 1).sum();
     println!(
-        "conservation: {events} events, {kills} kills, {} requests, missing {}, repeats {repeats} ({:.1} per kill)",
+        "conservation {name}: {events} events, {kills} kills, {} requests, missing {}, repeats {repeats} ({:.1} per kill)",
         record.requests,
         missing.len(),
         repeats as f64 / kills.max(1) as f64
     );
-    assert!(missing.is_empty(), "missing: {missing:?}");
+    assert!(missing.is_empty(), "missing at {name}: {missing:?}");
     assert_eq!(record.events.len(), events, "events that were never recorded arrived");
     assert!(record.changed_ids.is_empty(), "a repeat has another id: {:?}", record.changed_ids);
     let mut newest: HashMap<&str, i64> = HashMap::new();
     for key in &record.order {
         let machine = record.events[key].machine.as_str();
         let before = newest.insert(machine, *key).unwrap_or(0);
-        assert!(before < *key, "{machine}: {key} was acknowledged after {before}");
+        assert!(before < *key, "{name}, {machine}: {key} was acknowledged after {before}");
     }
     // What is in flight, what was settled in the last 100 ms, and answers that were lost.
     let lost_answers = record.requests / 20;
-    assert!(repeats <= 2000 * kills as u64 + lost_answers, "{repeats} repeats");
+    assert!(repeats <= 2000 * kills as u64 + lost_answers, "{name}: {repeats} repeats");
 }

@@ -28,6 +28,8 @@ mod demo;
 mod drop_in;
 // Every fault between router and vCenter, one at a time.
 mod faults;
+// One function that fails holds up no other function.
+mod consumers;
 // One sink that hangs holds up no other route.
 mod isolation;
 // Events on a bus of a simulated AWS.

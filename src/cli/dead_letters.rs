@@ -11,7 +11,7 @@ use crate::event::{Event, Lane, Position};
 use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
 use crate::observe::words::count;
 use crate::pipeline::dead_letter::{DeadLetters, Letter};
-use crate::processor::{Delivery, Processor, Verdict};
+use crate::processor::{Aim, Delivery, Processor, Verdict};
 use crate::stop::{Stop, stop_signal};
 
 /// What to do with the letters.
@@ -158,10 +158,11 @@ fn deliver(
     };
     // Where it stood in the source matters no more.
     let position = Position { key: 0, time: jiff::Timestamp::UNIX_EPOCH };
-    let pending = if letter.target.is_empty() { Vec::new() } else { vec![letter.target.clone()] };
-    // No attempts yet: the named target is meant, whatever the sink lists by now.
-    let event = Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new(), receipt: None };
-    let delivery = Delivery { pending, ..Delivery::new(event) };
+    let mut delivery =
+        Delivery::new(Event { position, lane: Lane::COMMON, ce, anomalies: Vec::new(), receipt: None });
+    if !letter.target.is_empty() {
+        delivery.aim = Aim::Named(letter.target.as_str().into());
+    }
     let mut verdicts = Vec::new();
     sender.deliver(&[delivery], &mut verdicts);
     let verdict = verdicts.pop().unwrap_or_else(Verdict::delivered);

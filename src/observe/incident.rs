@@ -160,6 +160,11 @@ impl Incident {
         }
     }
 
+    /// Whether anything is wrong.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.lasting.load(Ordering::Relaxed)
+    }
+
     /// What is wrong, if anything is.
     pub(crate) fn current(&self) -> Option<Report> {
         self.lock().current.as_ref().map(|current| current.report.clone())

@@ -137,6 +137,8 @@ pub(crate) enum Part {
     Checkpoint,
     /// The dead-letter file cannot be written.
     DeadLetters,
+    /// There is no room for more of what waits for targets that fail.
+    Room,
     /// Nothing can be delivered.
     Delivery,
     /// The source's clock was set back, or events are dated ahead of it.
@@ -155,6 +157,7 @@ impl Part {
             Part::Stall => "stall",
             Part::Checkpoint => "checkpoint",
             Part::DeadLetters => "dead letters",
+            Part::Room => "waiting room",
             Part::Delivery => "delivery",
             Part::Clock => "clock",
             Part::Repeats => "repeats",

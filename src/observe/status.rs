@@ -22,7 +22,8 @@ pub(crate) enum State {
     Disconnected,
     /// Events are known that the source does not hand over.
     Stalled,
-    /// Something cannot be written to the dead letters: the route waits.
+    /// Something cannot be written to the dead letters, or there is no room for what waits: the route
+    /// waits.
     Held,
     /// Nothing can be delivered.
     Failing,
@@ -52,7 +53,7 @@ pub(crate) fn state(route: &RouteSnapshot) -> (State, Timestamp) {
     let of = |part: Part| match part {
         Part::Source => Some(State::Disconnected),
         Part::Stall => Some(State::Stalled),
-        Part::Checkpoint | Part::DeadLetters => Some(State::Held),
+        Part::Checkpoint | Part::DeadLetters | Part::Room => Some(State::Held),
         Part::Delivery => Some(State::Failing),
         Part::Clock | Part::Repeats | Part::Filter => None,
     };
@@ -212,6 +213,10 @@ pub(crate) fn cure(route: &str, incident: &IncidentSnapshot) -> String {
             "see why with `router dead-letters list --route {route}`, then redeliver them, make room on the disk \
              or raise `dead_letters.max_size`"
         ),
+        (Part::Room, _) => {
+            "mend what fails, or set `retry.give_up_after` of the route: what waits longer is a dead letter then"
+                .to_string()
+        }
         (Part::Delivery, _) => format!(
             "look at the log of the sink, and try it with `router send --route {route}`; delivery goes on by \
              itself as soon as it answers well"

@@ -17,24 +17,50 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::config::Order;
-use crate::event::Event;
-use crate::limits::{HELD_BYTES_MAX, LANES_BYTES_MAX, RECOVERY_QUIET_MIN, RECOVERY_SPREAD};
+use crate::config::RouteConfig;
+use crate::event::{Event, Sequence};
+use crate::limits::{HELD_BYTES_MAX, LANES_BYTES_MAX, RECOVERY_SPREAD};
 use crate::pipeline::batch::{Batch, Entry};
-use crate::pipeline::lanes::{Held, Lanes};
+use crate::pipeline::lanes::Lanes;
 use crate::pipeline::ledger::Ledger;
+use crate::pipeline::recovery::Recovery;
+use crate::pipeline::rooms::{Answers, Owing, Rooms};
 use crate::position::Standing;
 use crate::position::checkpointer::Snapshot;
 use crate::position::window::Window;
-use crate::processor::Delivery;
+use crate::processor::{Aim, Delivery, Target};
 
 /// What a worker did with a delivery it had taken.
 #[derive(Debug)]
-pub(crate) enum Done {
-    /// The event is settled.
-    Settled(Delivery),
+pub(crate) struct Done {
+    /// The delivery.
+    pub(crate) delivery: Delivery,
+    /// What follows.
+    pub(crate) then: Then,
+    /// What its targets answered, where there are several.
+    pub(crate) answers: Answers,
+}
+
+/// What follows from a delivery.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// The event is settled, or the part of it that this was.
+    Settle,
     /// It must be delivered again, not before this.
-    Parked(Delivery, Instant),
+    Again(Instant),
+    /// The event is settled but for these targets.
+    Owe(Vec<Owing>),
+}
+
+/// What waits, when there is no room for more of it and the route holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Full {
+    /// The target that is owed most, where there are several.
+    pub(crate) target: Option<Target>,
+    /// Events that wait for it.
+    pub(crate) events: usize,
+    /// Bytes of all that waits.
+    pub(crate) bytes: usize,
 }
 
 /// What a worker is to do next.
@@ -85,6 +111,9 @@ pub(crate) struct Gauge {
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     lanes: Lanes,
+    rooms: Rooms,
+    // What is owed was served last: what flows comes next.
+    served_rooms: bool,
     ledger: Ledger,
     // The source that the ledger's positions belong to.
     identity: String,
@@ -104,17 +133,16 @@ pub(crate) struct Dispatch {
     holds: bool,
     // Counts everything that a checkpoint must tell.
     version: u64,
-    // When an event was settled last, and whether one failed since.
-    settled_at: Option<Instant>,
-    failed_since: bool,
-    recovered_at: Option<Instant>,
+    recovery: Recovery,
 }
 
 impl Dispatch {
     /// Nothing waits; nothing is settled; nobody is there.
-    pub(crate) fn new(order: Order) -> Dispatch {
+    pub(crate) fn new(config: &RouteConfig) -> Dispatch {
         Dispatch {
-            lanes: Lanes::new(order),
+            lanes: Lanes::new(config.order),
+            rooms: Rooms::new(config.workers, config.retry.give_up_after),
+            served_rooms: false,
             ledger: Ledger::new(Timestamp::MIN, Window::default(), None),
             identity: String::new(),
             inbox: VecDeque::new(),
@@ -127,9 +155,7 @@ impl Dispatch {
             closed: false,
             holds: false,
             version: 0,
-            settled_at: None,
-            failed_since: false,
-            recovered_at: None,
+            recovery: Recovery::default(),
         }
     }
 
@@ -162,25 +188,28 @@ impl Dispatch {
 
     /// A worker hands back what it did.
     pub(crate) fn settle(&mut self, done: &mut Vec<Done>, now: Instant) {
-        for done in done.drain(..) {
-            match done {
-                // What is settled ahead of its turn is recorded too: while one object is held for hours, a
-                // restart must not repeat all the others.
-                Done::Settled(delivery) => {
+        for Done { delivery, then, answers } in done.drain(..) {
+            let is_part = delivery.owing().is_some();
+            self.rooms.hear(&answers, is_part, now);
+            if is_part {
+                self.settle_part(delivery, then, answers.refused, now);
+                continue;
+            }
+            match then {
+                Then::Settle => {
                     let (sequence, event) = self.lanes.finish(delivery);
-                    event.tell_settled();
-                    self.ledger.settle(sequence, Some(event.ce.into()));
-                    self.version += 1;
+                    self.settle_event(sequence, event.into_event());
                     self.note_success(now);
                 }
-                Done::Parked(delivery, due) => {
-                    // It was on its way when the outage ended.
-                    let is_recovering = self
-                        .recovered_at
-                        .is_some_and(|at| now.saturating_duration_since(at) < RECOVERY_SPREAD);
-                    let due = if is_recovering { due.min(now + RECOVERY_SPREAD) } else { due };
+                Then::Again(due) => {
+                    let due = self.recovery.failed(due, now);
                     self.lanes.park(delivery, due);
-                    self.failed_since = true;
+                }
+                Then::Owe(owing) => {
+                    let lane = delivery.ticket.lane;
+                    let (sequence, event) = self.lanes.finish(delivery);
+                    self.rooms.split((sequence, lane), event, owing, answers.refused, now);
+                    self.note_success(now);
                 }
             }
         }
@@ -190,18 +219,32 @@ impl Dispatch {
     /// What waits for a retry need not wait for its own time any more.
     pub(crate) fn end_waits(&mut self, now: Instant) {
         self.lanes.end_waits(now, RECOVERY_SPREAD);
+        self.rooms.end_waits(now);
     }
 
-    // The first success after an outage ends the waits of the others. While something succeeds all the
-    // time, what fails does so for a reason of its own.
-    fn note_success(&mut self, now: Instant) {
-        let was_quiet =
-            self.settled_at.is_none_or(|at| RECOVERY_QUIET_MIN <= now.saturating_duration_since(at));
-        if self.failed_since && was_quiet {
-            self.lanes.end_waits(now, RECOVERY_SPREAD);
-            self.recovered_at = Some(now);
+    fn settle_part(&mut self, part: Delivery, then: Then, refused: bool, now: Instant) {
+        match then {
+            Then::Again(due) => self.rooms.put_back(part, due, now),
+            Then::Settle | Then::Owe(_) => {
+                if let Some((sequence, event)) = self.rooms.finish(part, refused, now) {
+                    self.settle_event(sequence, event);
+                }
+            }
         }
-        (self.settled_at, self.failed_since) = (Some(now), false);
+    }
+
+    // What is settled ahead of its turn is recorded too: while one object is held for hours, a restart
+    // must not repeat all the others.
+    fn settle_event(&mut self, sequence: Sequence, event: Event) {
+        event.tell_settled();
+        self.ledger.settle(sequence, Some(event.ce.into()));
+        self.version += 1;
+    }
+
+    fn note_success(&mut self, now: Instant) {
+        if self.recovery.succeeded(now) {
+            self.lanes.end_waits(now, RECOVERY_SPREAD);
+        }
     }
 
     /// A worker that has nothing to do takes its next deliveries, or is told what to wait for.
@@ -210,7 +253,7 @@ impl Dispatch {
             return Step::End;
         }
         if !self.holds {
-            self.lanes.take(now, most, taken);
+            self.take(now, most, taken);
         }
         if !taken.is_empty() {
             self.admit();
@@ -223,10 +266,49 @@ impl Dispatch {
             self.followers += 1;
             return Step::Follow;
         }
-        let due = if self.holds { None } else { self.lanes.next_due() };
-        let lead = Lead { receives: self.is_receiving(), due };
+        let lead = Lead { receives: self.is_receiving(), due: self.next_due() };
         (self.lead, self.nudged) = (Some(lead), false);
         Step::Lead(lead)
+    }
+
+    // What flows and what is owed take turns.
+    fn take(&mut self, now: Instant, most: usize, taken: &mut Vec<Delivery>) {
+        if !self.served_rooms {
+            taken.extend(self.rooms.take(now));
+        }
+        if taken.is_empty() {
+            self.lanes.take(now, most, taken);
+            taken.iter_mut().for_each(|delivery| self.withhold(delivery));
+            self.served_rooms = false;
+            if !taken.is_empty() {
+                return;
+            }
+            taken.extend(self.rooms.take(now));
+        }
+        self.served_rooms = !taken.is_empty();
+    }
+
+    // Where something of this lane is owed, its later events must not come first.
+    fn withhold(&self, delivery: &mut Delivery) {
+        if let Aim::Subscribers(withheld) = &mut delivery.aim
+            && !(self.rooms.is_empty() && withheld.is_empty())
+        {
+            *withheld = self.rooms.withheld(delivery.ticket.lane);
+        }
+    }
+
+    // When something that waits for a retry is due.
+    fn next_due(&self) -> Option<Instant> {
+        if self.holds {
+            return None;
+        }
+        let (lanes, rooms) = (self.lanes.next_due(), self.rooms.next_due());
+        lanes.map_or(rooms, |lanes| Some(rooms.map_or(lanes, |rooms| rooms.min(lanes))))
+    }
+
+    // Whether a worker that looks now finds something.
+    fn is_work(&self, now: Instant) -> bool {
+        !self.holds && (0 < self.lanes.ready() || self.rooms.next_due().is_some_and(|due| due <= now))
     }
 
     /// The leader woke up. Whoever has nothing to do next leads again.
@@ -241,19 +323,18 @@ impl Dispatch {
     }
 
     /// Whom to wake now. Each answer counts as done.
-    pub(crate) fn calls(&mut self) -> Calls {
+    pub(crate) fn calls(&mut self, now: Instant) -> Calls {
         if self.closed || self.is_drained() {
             return Calls { all: true, ..Calls::default() };
         }
-        let is_work = 0 < self.lanes.ready() && !self.holds;
+        let is_work = self.is_work(now);
         let mut calls = Calls::default();
         if (is_work || self.lead.is_none()) && self.called < self.followers {
             self.called += 1;
             calls.follower = true;
         }
         if let Some(lead) = self.lead.filter(|_| !self.nudged) {
-            let next_due = self.lanes.next_due().filter(|_| !self.holds);
-            let is_earlier = next_due.is_some_and(|next| lead.due.is_none_or(|due| next < due));
+            let is_earlier = self.next_due().is_some_and(|next| lead.due.is_none_or(|due| next < due));
             let has_room_now = !lead.receives && self.is_receiving();
             calls.leader = is_earlier || has_room_now || (is_work && self.called == 0);
             self.nudged = calls.leader;
@@ -292,18 +373,30 @@ impl Dispatch {
         Snapshot { standing, version: self.version }
     }
 
+    /// How many events are owed to a target.
+    pub(crate) fn owed_to(&self, target: &str) -> usize {
+        self.rooms.owed_to(target)
+    }
+
+    /// Events that all targets took in the end, of those that some failed at first.
+    pub(crate) fn completed(&self) -> u64 {
+        self.rooms.completed()
+    }
+
     /// The numbers of this moment, but for what is in the channel.
     pub(crate) fn gauge(&self) -> Gauge {
         let inbox = self.inbox.iter();
         Gauge {
             outstanding: self.ledger.outstanding() + inbox.clone().filter(|entry| entry.is_event()).count(),
-            waiting: self.lanes.events() + inbox.filter(|entry| matches!(entry, Entry::Event(_))).count(),
+            waiting: self.lanes.events()
+                + self.rooms.waiting()
+                + inbox.filter(|entry| matches!(entry, Entry::Event(_))).count(),
             time: self.ledger.time(),
         }
     }
 
     fn is_drained(&self) -> bool {
-        self.ended && self.inbox.is_empty() && self.lanes.events() == 0
+        self.ended && self.inbox.is_empty() && self.lanes.events() == 0 && self.rooms.waiting() == 0
     }
 
     // One event is always admitted where none waits. What failed has room of its own; only when that is
@@ -315,17 +408,29 @@ impl Dispatch {
             true => held.bytes.saturating_add(bytes) <= HELD_BYTES_MAX,
             false => flowing == 0 || flowing.saturating_add(bytes) <= LANES_BYTES_MAX,
         };
-        self.ledger.has_room() && held.bytes < HELD_BYTES_MAX && has_lane_room
+        self.ledger.has_room() && self.rooms.has_room() && held.bytes < HELD_BYTES_MAX && has_lane_room
     }
 
     /// What waits for retries, when there is no room for more of it and the route holds.
-    pub(crate) fn full_of(&self) -> Option<Held> {
+    pub(crate) fn full_of(&self) -> Option<Full> {
+        if !self.rooms.has_room() {
+            let fullest = self.rooms.fullest();
+            return fullest.map(|(target, events)| Full {
+                target: Some(target),
+                events,
+                bytes: self.rooms.bytes(),
+            });
+        }
         let is_stuck = match self.inbox.front() {
             Some(Entry::Event(event)) => self.lanes.is_held(event) && !self.has_room(Some(event)),
             _ => false,
         };
         let held = self.lanes.held();
-        (is_stuck || HELD_BYTES_MAX <= held.bytes).then_some(held)
+        (is_stuck || HELD_BYTES_MAX <= held.bytes).then_some(Full {
+            target: None,
+            events: held.events,
+            bytes: held.bytes,
+        })
     }
 
     fn admit(&mut self) {

@@ -18,7 +18,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::config::Order;
-use crate::event::{Event, Lane, Sequence};
+use crate::event::{Carried, Event, Lane, Sequence};
 use crate::processor::{Delivery, Ticket};
 
 /// Emptied lanes whose memory is kept.
@@ -80,8 +80,7 @@ impl Lanes {
     pub(crate) fn push(&mut self, sequence: Sequence, event: Event) {
         self.pushed += 1;
         let lane = self.lane_of(&event).unwrap_or(Lane(self.pushed));
-        let mut delivery = Delivery::new(event);
-        (delivery.ticket.sequence, delivery.ticket.lane) = (sequence, lane);
+        let delivery = Delivery::of(Carried::Own(event), sequence, lane);
         let bytes = delivery.event.bytes();
         match self.lanes.get_mut(&lane) {
             Some(waiting) => {
@@ -149,7 +148,7 @@ impl Lanes {
     }
 
     /// A taken event is settled: its lane goes on. Gives back its number and itself.
-    pub(crate) fn finish(&mut self, delivery: Delivery) -> (Sequence, Event) {
+    pub(crate) fn finish(&mut self, delivery: Delivery) -> (Sequence, Carried) {
         let Delivery { event, ticket: Ticket { sequence, lane, .. }, .. } = delivery;
         match self.lanes.get(&lane) {
             Some(waiting) if waiting.events.is_empty() => {

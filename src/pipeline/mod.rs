@@ -20,7 +20,7 @@ use crossbeam_channel::Sender;
 use jiff::Timestamp;
 use log::Level;
 
-use crate::config::RouteConfig;
+use crate::config::{Order, RouteConfig};
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
 use crate::observe::flood::Flood;
@@ -40,13 +40,17 @@ pub(crate) mod batch;
 pub(crate) mod clock;
 pub mod dead_letter;
 pub(crate) mod dispatch;
+mod failing;
 pub(crate) mod filter;
 pub(crate) mod lanes;
 pub(crate) mod ledger;
 mod poller;
 pub(crate) mod queue;
 mod recent;
+mod recovery;
 pub mod retry;
+mod room;
+pub(crate) mod rooms;
 pub(crate) mod view;
 mod worker;
 
@@ -58,6 +62,7 @@ mod tests;
 use accepted::LastAccepted;
 use awaited::Awaited;
 use dead_letter::DeadLetters;
+use failing::Failing;
 use filter::Filter;
 use poller::Start;
 use queue::Queue;
@@ -162,7 +167,8 @@ struct Shared {
     overlap: Duration,
     dead_letters: Option<DeadLetters>,
     source_incident: Incident,
-    delivery_incident: Incident,
+    delivery_incident: Failing,
+    room_incident: Incident,
     dead_letter_incident: Incident,
     checkpoint_incident: Incident,
     filter_incident: Incident,
@@ -197,7 +203,7 @@ impl Route {
         let start = Start::at(standing.context(|| who.as_str())?.flatten(), overlap);
         let (stop, stop_seen) = stop_signal();
         let (end_checkpointer, end_seen) = stop_signal();
-        let (queue, feed) = Queue::new(config.order);
+        let (queue, feed) = Queue::new(&config);
         let given_up = if letters_dir.is_some() { "dead letter" } else { "lost event" };
         let shared = Arc::new(Shared {
             queue,
@@ -212,7 +218,8 @@ impl Route {
             dead_letters: letters_dir
                 .map(|folder| DeadLetters::new(&folder, &config.name, config.dead_letter_bytes_max)),
             source_incident: Incident::new(who.as_str()),
-            delivery_incident: Incident::new(who.as_str()),
+            delivery_incident: Failing::new(&who),
+            room_incident: Incident::new(who.as_str()),
             dead_letter_incident: Incident::new(who.as_str()),
             checkpoint_incident: Incident::new(who.as_str()),
             filter_incident: Incident::new(who.as_str()),
@@ -248,7 +255,7 @@ impl Route {
 
     /// How many threads a route of this configuration has.
     pub fn threads_max(config: &RouteConfig) -> usize {
-        config.workers + 2
+        config.workers + 3
     }
 
     /// The threads it was started with.
@@ -300,7 +307,11 @@ impl Route {
     }
 
     fn spawn_workers(&mut self, processor: &Arc<dyn Processor>, exits: &Exits) -> Result<()> {
-        for _ in 0..self.shared.config.workers {
+        let config = &self.shared.config;
+        // In strict order a target that fails must not take the only worker from the others: they are
+        // never called at the same time for different events.
+        let is_alone = config.order == Order::Strict && processor.has_targets();
+        for _ in 0..config.workers + usize::from(is_alone) {
             let (shared, processor) = (self.shared.clone(), processor.clone());
             let body = move |pulse: &Pulse| worker::run(&shared, &processor, pulse);
             self.spawn(Role::Worker, exits, body)?;

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 
-use crate::config::Order;
+use crate::config::RouteConfig;
 use crate::limits::CREDENTIALS_TICK;
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
-use crate::pipeline::dispatch::{Dispatch, Done, Gauge, Lead, Step};
-use crate::pipeline::lanes::Held;
+use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Lead, Step};
 use crate::pipeline::ledger::Ledger;
 use crate::position::checkpointer::Snapshot;
 use crate::processor::Delivery;
@@ -49,10 +48,10 @@ enum Woken {
 
 impl Queue {
     /// Nothing waits; nothing is settled. The feed is the poller's.
-    pub(crate) fn new(order: Order) -> (Queue, Feed) {
+    pub(crate) fn new(config: &RouteConfig) -> (Queue, Feed) {
         let (feed, intake) = channel();
         let (nudge, nudged) = bounded(1);
-        let state = State { dispatch: Dispatch::new(order), checkpointer_waits: false, durable: 0 };
+        let state = State { dispatch: Dispatch::new(config), checkpointer_waits: false, durable: 0 };
         let queue = Queue {
             state: Mutex::new(state),
             intake,
@@ -107,8 +106,9 @@ impl Queue {
         state.dispatch.settle(done, Instant::now());
         self.tell_if_moved(&state, version);
         loop {
-            let step = state.dispatch.step(Instant::now(), most, taken);
-            let calls = state.dispatch.calls();
+            let now = Instant::now();
+            let step = state.dispatch.step(now, most, taken);
+            let calls = state.dispatch.calls(now);
             if calls.leader || calls.all {
                 // One that lies there already is as good.
                 let _ = self.nudge.try_send(());
@@ -223,8 +223,18 @@ impl Queue {
     }
 
     /// What waits for retries, when there is no room for more of it.
-    pub(crate) fn full_of(&self) -> Option<Held> {
+    pub(crate) fn full_of(&self) -> Option<Full> {
         self.lock().dispatch.full_of()
+    }
+
+    /// How many events are owed to a target.
+    pub(crate) fn owed_to(&self, target: &str) -> usize {
+        self.lock().dispatch.owed_to(target)
+    }
+
+    /// Events that all targets took in the end, of those that some failed at first.
+    pub(crate) fn completed(&self) -> u64 {
+        self.lock().dispatch.completed()
     }
 
     /// The numbers of this moment.

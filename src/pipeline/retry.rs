@@ -164,7 +164,7 @@ mod tests {
         let long = RetryConfig { max: Duration::from_secs(3600), give_up_after: None, ..CONFIG };
         let refused = || Verdict {
             failures: ["a", "b"].map(|target| failure(target, Retry::Sender { after: None })).into(),
-            unmatched: false,
+            ..Verdict::default()
         };
         let decided = |fault: &str| {
             decide(refused(), Promise::AtLeastOnce, &long, 30, Duration::MAX, |target| target == fault, 0.0)
@@ -183,7 +183,7 @@ mod tests {
     fn only_failed_targets_are_tried_again_and_none_is_dropped() {
         let verdict = Verdict {
             failures: vec![failure("a", LATER), failure("b", Retry::Never), failure("c", LATER)],
-            unmatched: false,
+            ..Verdict::default()
         };
         let endless = RetryConfig { give_up_after: None, ..CONFIG };
         let decision = decide(verdict, Promise::AtLeastOnce, &endless, 2, Duration::MAX, |_| false, 0.0);

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use jiff::Timestamp;
 
 use super::*;
-use crate::config::{Format, Order, RetryConfig};
+use crate::config::{Order, RetryConfig};
 use crate::event::Position;
 use crate::limits::OVERLAP_DEFAULT;
 use crate::observe::registry::Watched;
@@ -18,7 +18,7 @@ use crate::position::record::Checkpoint;
 use crate::position::tenure::Unshared;
 use crate::processor::{Delivery, Failure, Retry, Verdict};
 use crate::source::{Item, Opened, Page, SourceError};
-use crate::testing::{Folder, event, folder};
+use crate::testing::{Folder, event, folder, route_config};
 use crate::vim::json::BrokenEvent;
 
 pub(crate) const START: i64 = 1_700_000_000;
@@ -156,22 +156,9 @@ impl Bench {
             padding: 0,
             passed: None,
         };
-        let config = RouteConfig {
-            name: "power".to_string(),
-            from: "a".to_string(),
-            to: "b".to_string(),
-            types: Vec::new(),
-            pattern: None,
-            order: Order::Entity,
-            workers: 4,
-            format: Format::Router,
-            retry: RetryConfig {
-                first: Duration::from_millis(1),
-                max: Duration::from_millis(5),
-                give_up_after: None,
-            },
-            dead_letter_bytes_max: 1 << 20,
-        };
+        let (first, max) = (Duration::from_millis(1), Duration::from_millis(5));
+        let retry = RetryConfig { first, max, give_up_after: None };
+        let config = RouteConfig { retry, ..route_config(Order::Entity, 4) };
         Bench {
             folder: folder("route"),
             opened,

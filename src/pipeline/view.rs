@@ -107,6 +107,9 @@ impl View {
                 times: report.times,
             })
         };
+        if shared.delivery_incident.current().is_some() {
+            super::worker::say_if_full(shared);
+        }
         let stall = self.source.stall();
         let stalled = stall.stalled_since.map(|since| IncidentSnapshot {
             part: Part::Stall,
@@ -122,6 +125,7 @@ impl View {
             stalled,
             of(Part::Checkpoint, shared.checkpoint_incident.current()),
             of(Part::DeadLetters, shared.dead_letter_incident.current()),
+            of(Part::Room, shared.room_incident.current()),
             of(Part::Delivery, shared.delivery_incident.current().or_else(|| self.processor.incident())),
             of(Part::Clock, shared.clock_incident.current()),
             of(Part::Repeats, shared.repeat_incident.current()),
@@ -136,9 +140,10 @@ impl View {
             &shared.source_incident,
             &shared.checkpoint_incident,
             &shared.dead_letter_incident,
-            &shared.delivery_incident,
+            &shared.room_incident,
         ];
-        let ended: Option<Instant> = incidents.iter().filter_map(|incident| incident.ended()).max();
+        let ended = incidents.iter().filter_map(|incident| incident.ended());
+        let ended: Option<Instant> = ended.chain(shared.delivery_incident.ended()).max();
         ended.map(|ended| before(now, ended.elapsed()))
     }
 
@@ -147,7 +152,7 @@ impl View {
         let (delivery_buckets, delivery_seconds) = stats.delivery.get();
         Counts {
             read: stats.read.get(),
-            delivered: stats.delivered.get(),
+            delivered: stats.delivered.get() + self.shared.queue.completed(),
             filtered: stats.filtered.get(),
             unmatched: stats.unmatched.get(),
             dead_lettered: stats.dead_lettered.get(),

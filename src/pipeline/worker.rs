@@ -8,8 +8,10 @@ use crate::event::Event;
 use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
 use crate::observe::words::count;
-use crate::pipeline::dispatch::Done;
+use crate::pipeline::dispatch::{Done, Full, Then};
 use crate::pipeline::retry::{self, Promise};
+use crate::pipeline::room::Failed;
+use crate::pipeline::rooms::{Answers, Owing};
 use crate::pipeline::{ExitCause, Shared};
 use crate::processor::{Delivery, Failure, Processor, READER_GONE, Retry, Verdict};
 
@@ -22,16 +24,22 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
     // Most processors take one delivery at a time, and there may be a thousand workers.
     let room = most.min(BATCH_ROOM_MAX);
     let (mut done, mut verdicts) = (Vec::with_capacity(room), Vec::with_capacity(room));
-    let (mut batch, mut accepted) = (Vec::with_capacity(room), Vec::new());
+    let (mut batch, mut newest) = (Vec::with_capacity(room), Vec::new());
     let has_news = || has_new_credentials(shared, processor, pulse);
     while shared.queue.exchange(&mut done, most, &mut batch, &has_news) {
         if !shared.tenure.is_valid() {
             return ExitCause::TenureLost;
         }
-        accepted.clear();
-        let refused = batch.iter().filter(|delivery: &&Delivery| delivery.ticket.refused_since.is_some());
-        for target in refused.flat_map(|delivery| &delivery.pending) {
-            accepted.extend(newest(shared, processor, target).map(|begun| (target.clone(), begun)));
+        // What is given up without another attempt comes alone.
+        if let Some(expired) = batch.pop_if(|delivery: &mut Delivery| delivery.ticket.expired.is_some()) {
+            done.push(give_up(shared, expired));
+            continue;
+        }
+        newest.clear();
+        let refused = batch.iter().filter(|delivery| delivery.ticket.refused_since.is_some());
+        for delivery in refused {
+            let target = delivery.owing().map_or("", |target| &**target);
+            newest.extend(newest_of(shared, processor, target).map(|begun| (target.to_string(), begun)));
         }
         verdicts.clear();
         let begun = Instant::now();
@@ -45,7 +53,7 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
         // A missing verdict is no acknowledgement.
         verdicts.resize_with(batch.len(), || Verdict::failed(unanswered()));
         let judged = batch.drain(..).zip(verdicts.drain(..));
-        done.extend(judged.map(|(delivery, verdict)| conclude(shared, delivery, verdict, &accepted)));
+        done.extend(judged.map(|(delivery, verdict)| conclude(shared, delivery, verdict, &newest)));
     }
     ExitCause::Told
 }
@@ -63,103 +71,216 @@ fn has_new_credentials(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &
 }
 
 // When the newest delivery began that the target acknowledged.
-fn newest(shared: &Shared, processor: &Arc<dyn Processor>, target: &str) -> Option<Instant> {
+fn newest_of(shared: &Shared, processor: &Arc<dyn Processor>, target: &str) -> Option<Instant> {
     if target.is_empty() { shared.accepted.get() } else { processor.last_accepted(target) }
 }
 
-// `accepted`: by target, the begin of the newest delivery that was acknowledged before this attempt.
-fn conclude(
+// `newest`: by target, the begin of the newest delivery that was acknowledged before this attempt.
+fn conclude(shared: &Shared, delivery: Delivery, verdict: Verdict, newest: &[(String, Instant)]) -> Done {
+    if verdict.failures.iter().all(|failure| !failure.target.is_empty()) {
+        let is_owed = |target: &str| 0 < shared.queue.owed_to(target);
+        let proof = || match verdict.unmatched {
+            true => String::new(),
+            false => format!("the first event delivered since is {}", text_of(&delivery.event)),
+        };
+        shared.delivery_incident.works(&verdict.accepted, is_owed, proof);
+    }
+    if verdict.failures.is_empty() && verdict.withheld.is_empty() {
+        return succeed(shared, delivery, verdict);
+    }
+    let Verdict { failures, accepted, withheld, .. } = verdict;
+    let mut judged = judge(shared, delivery, failures, newest);
+    judged.answers.accepted.extend(accepted);
+    let Judged { delivery, again, answers } = judged;
+    // Who was withheld is owed it as if it had failed, but for the attempt.
+    let withheld = withheld.into_iter().map(|target| Owing {
+        target,
+        attempts: 0,
+        failing_since: None,
+        refused_since: None,
+        due: None,
+    });
+    let then = if delivery.owing().is_some() || again.iter().any(|(failure, _)| failure.target.is_empty()) {
+        again.iter().map(|(_, due)| *due).max().map_or(Then::Settle, Then::Again)
+    } else {
+        let owing = again.iter().map(|(failure, due)| owing(&delivery, failure, *due)).chain(withheld);
+        let owing: Vec<Owing> = owing.collect();
+        if owing.is_empty() { Then::Settle } else { Then::Owe(owing) }
+    };
+    Done { delivery, then, answers }
+}
+
+// All targets took it, or nobody wanted it.
+fn succeed(shared: &Shared, delivery: Delivery, verdict: Verdict) -> Done {
+    let ce = &delivery.event.ce;
+    if !verdict.unmatched {
+        shared.stats.names.add(ce.name(), true);
+        if let Some(since) = shared.awaited.take() {
+            log::info!(target: shared.who.as_str(), "delivered {}, the first event since the {since}", text_of(&delivery.event));
+        }
+    }
+    match verdict.unmatched {
+        // It counts when all targets have taken it, or is not meant for this one any more.
+        _ if delivery.owing().is_some() => {
+            if shared.room_incident.is_lasting() {
+                say_if_full(shared);
+            }
+        }
+        true => shared.stats.unmatched.add(1),
+        false => shared.stats.delivered.add(1),
+    }
+    let said = if verdict.unmatched { "nobody wants event" } else { "successfully sent event" };
+    log::trace!(target: shared.who.as_str(), eventID = ce.id, subject = ce.name(); "{said}");
+    let mut answers = Answers { accepted: verdict.accepted, ..Answers::default() };
+    if let Some(gone) = delivery.owing().filter(|_| verdict.unmatched) {
+        answers.accepted.push(gone.clone());
+    }
+    Done { delivery, then: Then::Settle, answers }
+}
+
+// What follows from failures.
+struct Judged {
+    delivery: Delivery,
+    // What is tried again, and when.
+    again: Vec<(Failure, Instant)>,
+    answers: Answers,
+}
+
+fn judge(
     shared: &Shared,
     mut delivery: Delivery,
-    verdict: Verdict,
-    accepted: &[(String, Instant)],
-) -> Done {
-    let name = delivery.event.ce.name();
-    if verdict.failures.is_empty() {
-        note_settled(shared, &delivery.event, verdict.unmatched);
-        return Done::Settled(delivery);
-    }
+    failures: Vec<Failure>,
+    newest: &[(String, Instant)],
+) -> Judged {
     let now = Instant::now();
     // What was not even tried must not age: neither towards giving up nor towards longer waits.
-    let tried = verdict.failures.iter().any(|failure| failure.retry != Retry::NotReady);
-    let attempts = delivery.attempts.saturating_add(u32::from(tried));
+    let tried = failures.iter().any(|failure| failure.retry != Retry::NotReady);
+    let mut answers = Answers { is_new: delivery.attempts == 0, ..Answers::default() };
+    delivery.attempts = delivery.attempts.saturating_add(u32::from(tried));
     if tried {
-        shared.stats.names.add(name, false);
+        shared.stats.names.add(delivery.event.ce.name(), false);
         delivery.ticket.failing_since.get_or_insert(now);
     }
     let failing = delivery.ticket.failing_since.map_or(Duration::ZERO, |since| now - since);
     let refused_since = delivery.ticket.refused_since;
-    if verdict.failures.iter().any(|failure| matches!(failure.retry, Retry::Sender { .. })) {
-        delivery.ticket.refused_since.get_or_insert(now);
-    }
     let is_at_fault = |target: &str| {
-        let begun = accepted.iter().find(|(name, _)| name == target).map(|(_, begun)| *begun);
+        let begun = newest.iter().find(|(name, _)| name == target).map(|(_, begun)| *begun);
         refused_since.zip(begun).is_some_and(|(since, begun)| since < begun)
     };
-    let (promise, config) = (shared.promise, &shared.config.retry);
-    let decision =
-        retry::decide(verdict, promise, config, attempts, failing, is_at_fault, crate::sync::jitter());
-    if !decision.final_failures.is_empty()
-        && !to_dead_letters(shared, &delivery, attempts, &decision.final_failures)
-    {
-        let failures = decision.final_failures.into_iter().chain(decision.again);
-        delivery.attempts = attempts;
-        delivery.pending = failures.map(|failure| failure.target).collect();
-        return Done::Parked(delivery, now + DEAD_LETTER_HOLD);
-    }
-    let Some(first) = decision.again.first() else { return Done::Settled(delivery) };
-    let wait = decision.wait;
-    let mut consequence = format!("trying again, next in {:.1} s", wait.as_secs_f64());
-    if let Some(held) = shared.queue.full_of() {
-        let mebibytes = held.bytes as f64 / f64::from(1 << 20);
-        consequence += &format!(
-            "; the route holds, as {} ({mebibytes:.1} MiB) wait for it",
-            count(held.events as u64, "event")
-        );
-    }
-    let incident = &shared.delivery_incident;
-    match first.retry {
-        // The command that printed is about to end.
-        _ if first.reason == READER_GONE => {}
-        Retry::Sender { .. } | Retry::Credentials { .. } => {
-            incident.demands(first.reason, &first.detail, &consequence);
+    let (mut again, mut finals) = (Vec::new(), Vec::new());
+    for failure in failures {
+        if matches!(failure.retry, Retry::Sender { .. }) {
+            delivery.ticket.refused_since.get_or_insert(now);
         }
-        _ => incident.happened(first.reason, &first.detail, &consequence),
+        // While a target fails whatever the event, its failures are counted together.
+        let attempts = delivery.attempts.max(delivery.ticket.misses.saturating_add(1));
+        let (promise, config, jitter) = (shared.promise, &shared.config.retry, crate::sync::jitter());
+        let verdict = Verdict::failed(failure.clone());
+        let decision = retry::decide(verdict, promise, config, attempts, failing, is_at_fault, jitter);
+        let due = now + decision.wait;
+        if !failure.target.is_empty() {
+            match failure.retry {
+                // It answered: the event is not to its liking.
+                Retry::Never => answers.accepted.push(failure.target.as_str().into()),
+                Retry::NotReady => {}
+                _ => answers.failed.push(Failed { failure: failure.clone(), pause: due }),
+            }
+        }
+        if decision.again.is_empty() { finals.push(failure) } else { again.push((failure, due)) }
     }
-    if tried {
-        shared.stats.retried.add(first.reason);
+    answers.refused = !finals.is_empty();
+    report(shared, &delivery, &again, now);
+    if !finals.is_empty() && !to_dead_letters(shared, &delivery, &finals) {
+        answers.refused = false;
+        again.extend(finals.into_iter().map(|failure| (failure, now + DEAD_LETTER_HOLD)));
     }
-    log::debug!(target: shared.who.as_str(), "event {} attempt {attempts}: {}; again in {:.1} s", delivery.event.position.key,
-        first.detail,
-        wait.as_secs_f64());
-    delivery.attempts = attempts;
-    delivery.pending = decision.again.into_iter().map(|failure| failure.target).collect();
-    Done::Parked(delivery, now + wait)
+    Judged { delivery, again, answers }
 }
 
-// An event is settled: nothing failed.
-fn note_settled(shared: &Shared, event: &Event, unmatched: bool) {
-    let (ce, name) = (&event.ce, event.ce.name());
-    let what = || format!("{name} (key {})", event.position.key);
-    if unmatched {
-        shared.delivery_incident.over();
-        shared.stats.unmatched.add(1);
-    } else {
-        shared.delivery_incident.over_by(|| format!("the first event delivered since is {}", what()));
-        shared.stats.names.add(name, true);
-        shared.stats.delivered.add(1);
-        if let Some(since) = shared.awaited.take() {
-            log::info!(target: shared.who.as_str(), "delivered {}, the first event since the {since}", what());
-        }
+fn owing(delivery: &Delivery, failure: &Failure, due: Instant) -> Owing {
+    let is_refused = matches!(failure.retry, Retry::Sender { .. });
+    Owing {
+        target: failure.target.as_str().into(),
+        attempts: delivery.attempts,
+        failing_since: delivery.ticket.failing_since,
+        refused_since: delivery.ticket.refused_since.filter(|_| is_refused),
+        due: Some(due),
     }
-    let said = if unmatched { "nobody wants event" } else { "successfully sent event" };
-    log::trace!(target: shared.who.as_str(), eventID = ce.id, subject = ce.name(); "{said}");
+}
+
+// Says what failed and is tried again.
+fn report(shared: &Shared, delivery: &Delivery, again: &[(Failure, Instant)], now: Instant) {
+    let full = say_if_full(shared);
+    for (failure, due) in again {
+        let wait = due.saturating_duration_since(now).as_secs_f64();
+        let mut consequence = format!("trying again, next in {wait:.1} s");
+        if let Some(full) = &full {
+            consequence += &format!("; the route holds, as {}", waiting_text(full));
+        } else if !failure.target.is_empty() {
+            // This one is not counted yet if it fails for the first time.
+            let owed = count(shared.queue.owed_to(&failure.target).max(1) as u64, "event");
+            consequence += &format!("; {owed} for {} wait, the others go on", failure.target);
+        }
+        // The command that printed is about to end.
+        if failure.reason != READER_GONE {
+            shared.delivery_incident.happened(failure, &consequence);
+        }
+        if failure.retry != Retry::NotReady {
+            shared.stats.retried.add(failure.reason);
+        }
+        log::debug!(target: shared.who.as_str(), "event {} attempt {}: {}; again in {wait:.1} s", delivery.event.position.key, delivery.attempts,
+            failure.detail);
+    }
+}
+
+/// Says it when there is no room for more of what waits for targets that fail, and when there is again.
+pub(super) fn say_if_full(shared: &Shared) -> Option<Full> {
+    let full = shared.queue.full_of();
+    match &full {
+        Some(full) if full.target.is_some() => {
+            let detail = format!("no room for more: {}", waiting_text(full));
+            let consequence = "the route holds until it takes them, or gives them up as dead letters after \
+                               give_up_after, where that is set";
+            shared.room_incident.demands("waiting room", &detail, consequence);
+        }
+        _ => shared.room_incident.over(),
+    }
+    full
+}
+
+fn waiting_text(full: &Full) -> String {
+    let (events, mebibytes) = (count(full.events as u64, "event"), full.bytes as f64 / f64::from(1 << 20));
+    let target = full.target.as_deref().unwrap_or("it");
+    format!("{events} ({mebibytes:.1} MiB) wait for {target}")
+}
+
+// A part that waited too long for a target that is down.
+fn give_up(shared: &Shared, delivery: Delivery) -> Done {
+    let mut answers = Answers::default();
+    let last = delivery.ticket.expired.as_deref().cloned();
+    let untried = |last: Failure| Failure {
+        detail: format!("{} fails for longer than give_up_after: {}", last.target, last.detail),
+        ..last
+    };
+    let failures: Vec<Failure> = last.map(untried).into_iter().collect();
+    let then = if to_dead_letters(shared, &delivery, &failures) {
+        answers.refused = true;
+        Then::Settle
+    } else {
+        Then::Again(Instant::now() + DEAD_LETTER_HOLD)
+    };
+    say_if_full(shared);
+    Done { delivery, then, answers }
+}
+
+fn text_of(event: &Event) -> String {
+    format!("{} (key {})", event.ce.name(), event.position.key)
 }
 
 // Failures that will not be tried again: a dead letter, or with at-most-once the log. False when
 // the letter could not be kept, so that the event must be held.
-fn to_dead_letters(shared: &Shared, delivery: &Delivery, tries: u32, failures: &[Failure]) -> bool {
-    let ce = &delivery.event.ce;
+fn to_dead_letters(shared: &Shared, delivery: &Delivery, failures: &[Failure]) -> bool {
+    let (ce, tries) = (&delivery.event.ce, delivery.attempts);
     let name = ce.name();
     let details = failures.iter().map(|failure| failure.detail.as_str()).collect::<Vec<_>>().join("; ");
     let attempts = count(tries.into(), "attempt");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::event::{Event, Lane, Sequence};
+use crate::event::{Carried, Event, Lane, Sequence};
 use crate::finding::Tell;
 use crate::http::client::{SendError, SendErrorKind};
 use crate::limits::DELIVERY_WAIT_MAX;
@@ -48,6 +48,11 @@ pub trait Processor: Send + Sync {
     /// much longer hangs.
     fn deliver_wait_max(&self) -> Duration {
         DELIVERY_WAIT_MAX
+    }
+
+    /// Whether there are several targets behind it, each of which has its own verdict.
+    fn has_targets(&self) -> bool {
+        false
     }
 
     /// When the newest delivery began that this target acknowledged, for processors that have several
@@ -111,17 +116,30 @@ pub struct KnownEvents {
 /// The reason of a failure that ends a command: who read what it prints has seen enough.
 pub(crate) const READER_GONE: &str = "closed";
 
+/// The name of one of several targets behind a processor: a function of a gateway.
+pub type Target = Arc<str>;
+
+/// Which targets a delivery is for. Processors with one target take no notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// All that want the event, but these are not called: what failed for them goes first. The verdict
+    /// names those of them that want it.
+    Subscribers(Vec<Target>),
+    /// This one, which owes an acknowledgement, if it still wants the event.
+    Owing(Target),
+    /// This one, whether it wants the event or not: a dead letter on its way back.
+    Named(Target),
+}
+
 /// One event on its way to a sink.
 #[derive(Debug)]
 pub struct Delivery {
     /// The event.
-    pub event: Event,
+    pub event: Carried,
     /// How often it was sent before.
     pub attempts: u32,
-    /// The targets that still owe an acknowledgement (functions of a gateway). Empty at the first
-    /// attempt, and always for processors with one target. Targets that are named before the first
-    /// attempt are the only ones that are meant: a dead letter on its way back.
-    pub pending: Vec<String>,
+    /// Who is meant.
+    pub aim: Aim,
     /// What its route knows it by.
     pub(crate) ticket: Ticket,
 }
@@ -137,14 +155,33 @@ pub(crate) struct Ticket {
     pub(crate) failing_since: Option<Instant>,
     /// When a target first refused the sender, for telling whether it is the event.
     pub(crate) refused_since: Option<Instant>,
+    /// How often its target was tried in vain since it is down, whatever the event.
+    pub(crate) misses: u32,
+    /// It waited too long for a target that fails: it is given up without another attempt, for this
+    /// failure.
+    pub(crate) expired: Option<Box<Failure>>,
 }
 
 impl Delivery {
     /// The first delivery of an event, for which nothing waits.
     pub fn new(event: Event) -> Delivery {
-        let (sequence, lane) = (Sequence::default(), event.lane);
-        let ticket = Ticket { sequence, lane, failing_since: None, refused_since: None };
-        Delivery { event, attempts: 0, pending: Vec::new(), ticket }
+        let lane = event.lane;
+        Delivery::of(Carried::Own(event), Sequence::default(), lane)
+    }
+
+    /// The first delivery of an event that has its place in a route.
+    pub(crate) fn of(event: Carried, sequence: Sequence, lane: Lane) -> Delivery {
+        let ticket =
+            Ticket { sequence, lane, failing_since: None, refused_since: None, misses: 0, expired: None };
+        Delivery { event, attempts: 0, aim: Aim::Subscribers(Vec::new()), ticket }
+    }
+
+    /// The target that owes it; none for a whole event.
+    pub(crate) fn owing(&self) -> Option<&Target> {
+        match &self.aim {
+            Aim::Owing(target) => Some(target),
+            Aim::Subscribers(_) | Aim::Named(_) => None,
+        }
     }
 }
 
@@ -153,6 +190,10 @@ impl Delivery {
 pub struct Verdict {
     /// What failed, by target.
     pub(crate) failures: Vec<Failure>,
+    /// Which of several targets acknowledged it.
+    pub(crate) accepted: Vec<Target>,
+    /// Which want it and were not called, as they were withheld.
+    pub(crate) withheld: Vec<Target>,
     /// Nobody wanted the event (no function subscribes to it): settled, but not delivered.
     pub(crate) unmatched: bool,
 }
@@ -215,12 +256,12 @@ impl Verdict {
 
     /// Nobody wanted it.
     pub(crate) fn unmatched() -> Verdict {
-        Verdict { failures: Vec::new(), unmatched: true }
+        Verdict { unmatched: true, ..Verdict::default() }
     }
 
     /// The only target failed.
     pub(crate) fn failed(failure: Failure) -> Verdict {
-        Verdict { failures: vec![failure], unmatched: false }
+        Verdict { failures: vec![failure], ..Verdict::default() }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod api;
 pub mod aws;
 pub mod forwarder;
 pub mod front;
+pub mod functions;
 pub mod horizon;
 pub mod kubernetes;
 pub mod openfaas;

@@ -1,16 +1,27 @@
 //! The model: workers, a poller and a channel as data, over random schedules. Whoever sleeps wakes only by
 //! what really wakes a thread, so a call that is missing shows as work that nobody does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::config::Order;
 use crate::event::{Event, Position};
-use crate::limits::{BATCH_BYTES_MAX, BATCHES_AHEAD_MAX};
-use crate::testing::{Random, event};
+use crate::limits::{BATCH_BYTES_MAX, BATCHES_AHEAD_MAX, ROOMS_BYTES_MAX};
+use crate::pipeline::room::Failed;
+use crate::processor::{Failure, Retry};
+use crate::testing::{Random, event, route_config};
 
 const WORKERS: usize = 4;
 const OBJECTS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const TARGETS: [&str; 3] = ["p", "q", "r"];
+const GIVE_UP_AFTER: Duration = Duration::from_millis(60);
+
+/// Who wants an event: some want all, some want few, and few events are for nobody.
+fn wanted(key: i64) -> Vec<Target> {
+    let wants = |n: &usize| key % (*n as i64 + 2) != 1;
+    (0..TARGETS.len()).filter(wants).map(|n| TARGETS[n].into()).collect()
+}
 
 #[derive(Debug)]
 enum Worker {
@@ -24,6 +35,7 @@ enum Worker {
 
 struct Model {
     random: Random,
+    order: Order,
     dispatch: Dispatch,
     now: Instant,
     workers: Vec<Worker>,
@@ -32,18 +44,30 @@ struct Model {
     // The leader's nudge, which stays until a leader takes it.
     nudge: bool,
     sent: i64,
-    // By object.
-    delivered: BTreeMap<u64, Vec<i64>>,
+    // How often each target fails, of 8 times; where there are none, the sink is one.
+    moods: Vec<usize>,
+    gives_up: bool,
+    // By object, and by target where there are several.
+    delivered: BTreeMap<(u64, usize), Vec<i64>>,
+    // What has come to an end for a target, and what has to.
+    ended: BTreeSet<(i64, usize)>,
+    owed: BTreeSet<(i64, usize)>,
     settled: usize,
     // There is no room for a record.
     holds: bool,
 }
 
 impl Model {
-    fn new(order: Order, random: Random) -> Model {
+    fn new(order: Order, mut random: Random, has_targets: bool) -> Model {
+        let gives_up = random.below(2) == 0;
+        let mut config = route_config(order, WORKERS);
+        config.retry.give_up_after = gives_up.then_some(GIVE_UP_AFTER);
         Model {
+            moods: TARGETS.iter().filter(|_| has_targets).map(|_| random.below(9)).collect(),
+            gives_up,
             random,
-            dispatch: Dispatch::new(order),
+            order,
+            dispatch: Dispatch::new(&config),
             now: Instant::now(),
             workers: (0..WORKERS).map(|_| Worker::Awake).collect(),
             channel: VecDeque::new(),
@@ -51,6 +75,8 @@ impl Model {
             nudge: false,
             sent: 0,
             delivered: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            owed: BTreeSet::new(),
             settled: 0,
             holds: false,
         }
@@ -79,6 +105,11 @@ impl Model {
                 Entry::CaughtUp
             }
             large => {
+                if !self.moods.is_empty() {
+                    let targets = wanted(event.position.key);
+                    let places = targets.iter().map(|target| (event.position.key, place_of(target)));
+                    self.owed.extend(places);
+                }
                 event.ce.data = vec![b' '; if large == 2 { 4 * BATCH_BYTES_MAX } else { 10 }];
                 Entry::Event(event)
             }
@@ -107,7 +138,7 @@ impl Model {
         let (most, mut taken) = (1 + self.random.below(3), Vec::new());
         let step = self.dispatch.step(self.now, most, &mut taken);
         assert!(!self.holds || taken.is_empty(), "something is begun while the route holds");
-        let calls = self.dispatch.calls();
+        let calls = self.dispatch.calls(self.now);
         self.nudge |= calls.leader;
         if calls.all {
             self.wake_all();
@@ -150,19 +181,79 @@ impl Model {
         let Worker::Delivers(taken) = std::mem::replace(&mut self.workers[index], Worker::Awake) else {
             return;
         };
-        let mut done = Vec::new();
-        for delivery in taken {
-            if self.random.below(4) == 0 {
-                let wait = Duration::from_millis(self.random.below(40) as u64);
-                done.push(Done::Parked(delivery, self.now + wait));
+        let done = taken.into_iter().map(|delivery| match self.moods.is_empty() {
+            true => self.deliver_whole(delivery),
+            false => self.deliver_to_targets(delivery),
+        });
+        let done = done.collect();
+        self.step(index, done);
+    }
+
+    fn deliver_whole(&mut self, delivery: Delivery) -> Done {
+        if self.random.below(4) == 0 {
+            return self.again(delivery);
+        }
+        self.settled += 1;
+        let Position { key, .. } = delivery.event.position;
+        self.delivered.entry((self.lane_of(&delivery), 0)).or_default().push(key);
+        Done { delivery, then: Then::Settle, answers: Answers::default() }
+    }
+
+    fn again(&mut self, delivery: Delivery) -> Done {
+        let wait = Duration::from_millis(self.random.below(40) as u64);
+        Done { delivery, then: Then::Again(self.now + wait), answers: Answers::default() }
+    }
+
+    // What the worker and a processor with several targets make of it.
+    fn deliver_to_targets(&mut self, mut delivery: Delivery) -> Done {
+        let key = delivery.event.position.key;
+        if let Some(target) = delivery.owing().cloned().filter(|_| delivery.ticket.expired.is_some()) {
+            assert!(self.gives_up);
+            self.end(key, &target);
+            return settled(delivery, Answers { refused: true, ..Answers::default() });
+        }
+        if self.random.below(30) == 0 {
+            // Its targets are not known yet.
+            return self.again(delivery);
+        }
+        let (called, withheld): (Vec<Target>, Vec<Target>) = match &delivery.aim {
+            Aim::Subscribers(withheld) => {
+                wanted(key).into_iter().partition(|target| !withheld.contains(target))
+            }
+            Aim::Owing(target) | Aim::Named(target) => (vec![target.clone()], Vec::new()),
+        };
+        let mut answers = Answers { is_new: delivery.attempts == 0, ..Answers::default() };
+        delivery.attempts += 1;
+        let attempts = delivery.attempts;
+        let mut owing: Vec<Owing> =
+            withheld.into_iter().map(|target| Owing { attempts: 0, due: None, ..owed(target) }).collect();
+        for target in called {
+            if self.moods[place_of(&target)] <= self.random.below(8) {
+                self.end(key, &target);
+                let lane = self.lane_of(&delivery);
+                self.delivered.entry((lane, place_of(&target))).or_default().push(key);
+                answers.accepted.push(target);
                 continue;
             }
-            self.settled += 1;
-            let Position { key, .. } = delivery.event.position;
-            self.delivered.entry(delivery.event.lane.0).or_default().push(key);
-            done.push(Done::Settled(delivery));
+            let pause = self.now + Duration::from_millis(self.random.below(40) as u64);
+            answers.failed.push(Failed { failure: failure(&target), pause });
+            owing.push(Owing { attempts, due: Some(pause), ..owed(target) });
         }
-        self.step(index, done);
+        let due = owing.first().and_then(|owing| owing.due);
+        let then = match (delivery.owing().is_some(), due) {
+            (true, Some(due)) => Then::Again(due),
+            (false, _) if !owing.is_empty() => Then::Owe(owing),
+            _ => Then::Settle,
+        };
+        Done { delivery, then, answers }
+    }
+
+    fn lane_of(&self, delivery: &Delivery) -> u64 {
+        if self.order == Order::Strict { 0 } else { delivery.event.lane.0 }
+    }
+
+    fn end(&mut self, key: i64, target: &Target) {
+        assert!(self.ended.insert((key, place_of(target))), "{target} is done with {key} twice");
     }
 
     // Lets one worker do what it can do. True when it did something.
@@ -182,6 +273,15 @@ impl Model {
         // What fails comes back beside what was admitted meanwhile.
         assert!(self.dispatch.lanes.held().bytes <= HELD_BYTES_MAX + WORKERS * 3 * one);
         assert!(self.dispatch.inbox.len() <= 4);
+        // What flowed when it became full may still come, and once for each worker.
+        assert!(self.dispatch.rooms.bytes() <= ROOMS_BYTES_MAX + LANES_BYTES_MAX + (WORKERS + 1) * one);
+        let parts = self.workers.iter().filter_map(|worker| match worker {
+            Worker::Delivers(taken) => {
+                Some(taken.iter().filter(|delivery| delivery.owing().is_some()).count())
+            }
+            _ => None,
+        });
+        assert!(parts.sum::<usize>() <= WORKERS / 2, "what failed takes the workers of what flows");
     }
 
     // Work that is free wakes somebody, and somebody waits for the channel while others deliver.
@@ -191,8 +291,13 @@ impl Model {
             return;
         }
         let sleeps = is_any(|worker| matches!(worker, Worker::Follows | Worker::Leads(_)));
-        let is_free = !self.holds && 0 < self.dispatch.lanes.ready();
-        assert!(!sleeps || !is_free, "a lane is free beside a worker that sleeps");
+        let wakes_by_time = self.workers.iter().any(
+            |worker| matches!(worker, Worker::Leads(lead) if lead.due.is_some_and(|due| due <= self.now)),
+        );
+        assert!(
+            !sleeps || wakes_by_time || !self.dispatch.is_work(self.now),
+            "a lane is free beside a worker that sleeps"
+        );
         let follows = is_any(|worker| matches!(worker, Worker::Follows));
         assert!(!follows || is_any(|worker| matches!(worker, Worker::Leads(_))), "nobody leads");
     }
@@ -205,7 +310,11 @@ impl Model {
     }
 
     fn run_to_the_end(&mut self) {
-        for _ in 0..10_000 {
+        for round in 0..10_000 {
+            if round == 300 {
+                // Whatever failed all the time recovers.
+                self.moods.iter_mut().for_each(|mood| *mood = (*mood).min(4));
+            }
             self.settle_down();
             if self.workers.iter().all(|worker| matches!(worker, Worker::Ended)) {
                 return;
@@ -216,11 +325,10 @@ impl Model {
                 _ => None,
             });
             let lead = lead.expect("nobody leads, although not all have ended");
-            assert_eq!(self.dispatch.lanes.ready(), 0, "a lane is free and everybody sleeps");
-            let next = self.dispatch.lanes.next_due();
-            // It may wake for one that was taken meanwhile, when an outage ended.
-            let is_in_time = next.is_none_or(|next| lead.due.is_some_and(|due| due <= next));
-            assert!(is_in_time, "the leader sleeps past a retry");
+            assert!(!self.dispatch.is_work(self.now), "a lane is free and everybody sleeps");
+            // What was due may have been put off meanwhile.
+            let wakes_in_time = |next: Instant| lead.due.is_some_and(|due| due <= next);
+            assert!(self.dispatch.next_due().is_none_or(wakes_in_time), "the leader sleeps past a retry");
             let waits_for_poller = lead.receives && self.is_sending;
             assert!(waits_for_poller || lead.due.is_some(), "everybody sleeps for ever");
             match lead.due {
@@ -233,13 +341,29 @@ impl Model {
     }
 }
 
+fn place_of(target: &Target) -> usize {
+    TARGETS.iter().position(|known| *known == &**target).unwrap()
+}
+
+fn failure(target: &str) -> Failure {
+    let retry = Retry::Later { after: None, unsent: false };
+    Failure { target: target.to_string(), retry, reason: "500", detail: "status 500".to_string() }
+}
+
+fn owed(target: Target) -> Owing {
+    Owing { target, attempts: 0, failing_since: None, refused_since: None, due: None }
+}
+
+fn settled(delivery: Delivery, answers: Answers) -> Done {
+    Done { delivery, then: Then::Settle, answers }
+}
+
 #[test]
 fn whatever_the_schedule_all_is_delivered_in_order_and_everybody_ends() {
     let mut random = Random::from_test("dispatch");
-    for (round, order) in
-        [Order::Entity, Order::Strict, Order::None].into_iter().cycle().take(600).enumerate()
-    {
-        let mut model = Model::new(order, Random::new(random.bits()));
+    for round in 0..600 {
+        let order = [Order::Entity, Order::Strict, Order::None][round % 3];
+        let mut model = Model::new(order, Random::new(random.bits()), round / 3 % 2 == 0);
         for _ in 0..random.below(800) {
             match model.random.below(7) {
                 0 => model.send(),
@@ -253,27 +377,66 @@ fn whatever_the_schedule_all_is_delivered_in_order_and_everybody_ends() {
                     model.run(index);
                 }
             }
+            if model.random.below(60) == 0 && !model.moods.is_empty() {
+                let place = model.random.below(TARGETS.len());
+                model.moods[place] = model.random.below(9);
+            }
             model.check_bounds();
             model.check_wakes();
         }
-        if round % 3 == 0 {
+        if round % 4 == 0 {
             model.is_sending = false;
         }
         model.hold(false);
         model.run_to_the_end();
-        assert_eq!(model.settled as i64, model.sent, "{order:?}: something was left behind");
+        match model.moods.is_empty() {
+            true => assert_eq!(model.settled as i64, model.sent, "{order:?}: something was left behind"),
+            false => assert_eq!(model.ended, model.owed, "{order:?}: something was left behind"),
+        }
         if order != Order::None {
             assert!(model.delivered.values().all(|keys| keys.is_sorted()), "{order:?}");
         }
         assert_eq!(model.dispatch.gauge().outstanding, 0);
+        assert_eq!((model.dispatch.rooms.bytes(), model.dispatch.rooms.waiting()), (0, 0));
+    }
+}
+
+#[test]
+fn a_target_that_fails_and_then_hangs_holds_only_itself() {
+    for order in [Order::Entity, Order::Strict, Order::None] {
+        let mut model = Model::new(order, Random::new(4711), true);
+        model.moods = vec![8, 0, 0];
+        let hangs = |model: &Model, index: usize| match &model.workers[index] {
+            Worker::Delivers(taken) => taken.iter().any(|delivery| delivery.owing().is_some()),
+            _ => false,
+        };
+        for _ in 0..3000 {
+            if model.sent < 400 {
+                model.send();
+            }
+            model.now += Duration::from_millis(1);
+            for index in 0..WORKERS {
+                if !hangs(&model, index) {
+                    model.run(index);
+                }
+            }
+        }
+        let of_p = |(_, place): &&(i64, usize)| *place == 0;
+        let left: Vec<_> = model.owed.difference(&model.ended).filter(|owed| !of_p(owed)).collect();
+        assert!(left.is_empty(), "{order:?}: {left:?}");
+        assert_eq!(model.ended.iter().filter(of_p).count(), 0, "{order:?}");
+        assert_eq!(model.dispatch.owed_to("p"), model.owed.iter().filter(of_p).count(), "{order:?}");
+        assert!(model.delivered.values().all(|keys| order == Order::None || keys.is_sorted()), "{order:?}");
+        let hanging = (0..WORKERS).filter(|index| hangs(&model, *index)).count();
+        assert_eq!(hanging, 1, "{order:?}: one attempt at a time is enough for a target that is down");
     }
 }
 
 #[test]
 fn closing_ends_everybody_and_what_is_in_flight_comes_back() {
     let mut random = Random::from_test("dispatch, closing");
-    for _ in 0..300 {
-        let mut model = Model::new(Order::Entity, Random::new(random.bits()));
+    for round in 0..300 {
+        let mut model = Model::new(Order::Entity, Random::new(random.bits()), round % 2 == 0);
         for _ in 0..random.below(300) {
             match model.random.below(4) {
                 0 => model.send(),

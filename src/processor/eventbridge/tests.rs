@@ -240,8 +240,9 @@ fn requests_stay_below_the_limit_and_oversize_is_never_sent() {
     let aws = Aws::start(|_, body| outcomes(body, |_| None));
     let mut deliveries = batch(0..6);
     for (place, bytes) in [(1, 4000), (2, 4000), (3, 4000), (4, 20_000)] {
-        deliveries[place].event.ce.data =
-            format!("{{\"Key\":{place},\"x\":\"{}\"}}", "y".repeat(bytes)).into_bytes();
+        let mut event = event(place as i64, "vm-1");
+        event.ce.data = format!("{{\"Key\":{place},\"x\":\"{}\"}}", "y".repeat(bytes)).into_bytes();
+        deliveries[place] = Delivery::new(event);
     }
     let verdicts = deliver(&aws.sender(), &deliveries);
     assert_eq!(failed(&verdicts), [(4, "oversize", false)]);

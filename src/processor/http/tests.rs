@@ -83,8 +83,9 @@ fn an_event_that_is_no_json_cannot_be_sent() {
     let mut config = config("http://127.0.0.1:9/".to_string());
     config.body = Body::Template;
     config.template = Some(Arc::new(Template::compile("<$.data.Key>", &[], Syntax::Json).unwrap()));
-    let mut delivery = delivery(7);
-    delivery.event.ce.data = b"{".to_vec();
+    let mut event = crate::testing::event(7, "vm-1");
+    event.ce.data = b"{".to_vec();
+    let delivery = Delivery::new(event);
     let mut verdicts = Vec::new();
     Http::new(&config, "", true).unwrap().deliver(&[delivery], &mut verdicts);
     let failure = verdicts.remove(0).failures.remove(0);

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   first attempt ---> functions of the topic --+
-//!   retry -----------> those that still owe ----+--> side by side: POST the JSON of the event
+//!   retry -----------> the one that owes it ----+--> side by side: POST the JSON of the event
 //!   redelivery ------> the one that is named ---+
 //! ```
 //!
@@ -25,7 +25,7 @@ pub(crate) mod watch;
 
 use gateway::{Answer, Gateway};
 use settings::OpenfaasConfig;
-use topics::{Target, TopicMap};
+use topics::TopicMap;
 
 use crate::cloudevents;
 use crate::error::Result;
@@ -35,7 +35,7 @@ use crate::limits::{
 };
 use crate::observe::outcomes::{Outcome, Outcomes};
 use crate::processor::refreshed::Refreshed;
-use crate::processor::{Delivery, Failure, Processor, Retry, Verdict};
+use crate::processor::{Aim, Delivery, Failure, Processor, Retry, Target, Verdict};
 
 /// Invokes the functions of one gateway.
 pub(crate) struct Openfaas {
@@ -43,8 +43,7 @@ pub(crate) struct Openfaas {
     gateway: Arc<Gateway>,
     functions: Refreshed<TopicMap>,
     counts: Outcomes,
-    // Of each function, when the newest invocation began that it took.
-    accepted: Mutex<HashMap<Target, Instant>>,
+    seen: Mutex<HashMap<Target, Seen>>,
     // Threads beside the workers that invoke functions at the moment.
     helpers: AtomicUsize,
 }
@@ -64,7 +63,7 @@ impl Openfaas {
             gateway,
             functions,
             counts: Outcomes::new(TARGETS_COUNTED_MAX),
-            accepted: Mutex::default(),
+            seen: Mutex::default(),
             helpers: AtomicUsize::new(0),
         })
     }
@@ -73,68 +72,75 @@ impl Openfaas {
     fn deliver_one(&self, delivery: &Delivery, said: &mut dyn FnMut(&Target, &Answer)) -> Verdict {
         let ce = &delivery.event.ce;
         let topic = ce.name();
-        let targets = match self.targets(delivery, topic) {
-            Ok(targets) => targets,
+        let Aimed { targets, withheld } = match self.aimed(delivery, topic) {
+            Ok(aimed) => aimed,
             Err(failure) => return Verdict::failed(failure),
         };
         if targets.is_empty() {
-            return Verdict::unmatched();
+            let unmatched = withheld.is_empty();
+            return Verdict { withheld, unmatched, ..Verdict::default() };
         }
         let mut body = Vec::with_capacity(ce.data.len() + 512);
         cloudevents::write_json(ce, &mut body);
         let began = Instant::now();
-        let mut failures = Vec::new();
+        let mut verdict = Verdict { withheld, ..Verdict::default() };
         for (target, answer) in self.invoke_all(&targets, topic, &body) {
             said(&target, &answer);
             let failure = self.gateway.judge(&target, &answer);
             self.counts.add(&target, failure.is_none());
-            if failure.is_none() {
-                self.note_accepted(&target, began);
+            match failure.map(|failure| self.unless_removed(failure, topic, began)) {
+                None => {
+                    self.note_accepted(&target, began);
+                    verdict.accepted.push(target);
+                }
+                Some(failure) => verdict.failures.extend(failure),
             }
-            failures.extend(failure.and_then(|failure| self.unless_removed(failure, topic, began)));
         }
-        Verdict { failures, unmatched: false }
+        verdict
     }
 
-    /// Who gets the event: at the first attempt all subscribers, later those that failed and still
-    /// subscribe. A target that is named before any attempt comes from a person, who knows best.
-    fn targets(&self, delivery: &Delivery, topic: &str) -> Result<Vec<Target>, Failure> {
-        let mut pending = delivery.pending.iter().filter(|name| !name.is_empty()).peekable();
-        let is_first = pending.peek().is_none();
-        if !is_first && delivery.attempts == 0 {
-            return Ok(pending.map(|name| name.as_str().into()).collect());
+    /// Who gets the event: all subscribers but those that are withheld, or the one that owes it and
+    /// still subscribes. Who is named by a person is not judged.
+    fn aimed(&self, delivery: &Delivery, topic: &str) -> Result<Aimed, Failure> {
+        if let Aim::Named(target) = &delivery.aim {
+            return Ok(Aimed { targets: vec![target.clone()], withheld: Vec::new() });
         }
         let map = self.functions.current(LISTING_FIRST_WAIT).map_err(|why| self.not_ready(&why))?;
         let subscribed = map.targets(topic);
-        if is_first {
-            return Ok(subscribed.to_vec());
-        }
-        let (mut owing, mut gone) = (Vec::new(), Vec::new());
-        for name in pending {
-            match subscribed.iter().find(|target| ***target == **name) {
-                Some(target) => owing.push(target.clone()),
-                None => gone.push(name.as_str()),
+        let (withheld, targets) = match &delivery.aim {
+            Aim::Subscribers(none) if none.is_empty() => (Vec::new(), subscribed.to_vec()),
+            Aim::Subscribers(withheld) => {
+                subscribed.iter().cloned().partition(|target| withheld.contains(target))
             }
+            Aim::Owing(owing) | Aim::Named(owing) => {
+                (Vec::new(), subscribed.iter().filter(|target| *target == owing).cloned().collect())
+            }
+        };
+        if let Aim::Owing(gone) = &delivery.aim
+            && targets.is_empty()
+        {
+            log::info!(target: self.who.as_str(), "{topic} {}: {gone} no longer subscribes, not tried again", delivery.event.ce.id);
         }
-        if !gone.is_empty() {
-            let (id, gone) = (&delivery.event.ce.id, gone.join(", "));
-            log::info!(target: self.who.as_str(), "{topic} {id}: {gone} no longer subscribes, not tried again");
-        }
-        Ok(owing)
+        Ok(Aimed { targets, withheld })
     }
 
     fn note_accepted(&self, target: &Target, began: Instant) {
-        let mut accepted = crate::sync::lock(&self.accepted);
-        match accepted.get_mut(target) {
-            Some(newest) => *newest = began.max(*newest),
-            // Functions come and go: those that are called get their place again.
-            None => {
-                if TARGETS_COUNTED_MAX <= accepted.len() {
-                    accepted.clear();
-                }
-                accepted.insert(target.clone(), began);
-            }
+        self.note(target, |seen| {
+            seen.accepted = seen.accepted.max(Some(began));
+            seen.missing_since = None;
+        });
+    }
+
+    fn note<T>(&self, target: &str, change: impl FnOnce(&mut Seen) -> T) -> T {
+        let mut all = crate::sync::lock(&self.seen);
+        if let Some(seen) = all.get_mut(target) {
+            return change(seen);
         }
+        // Functions come and go: those that are called get their place again.
+        if TARGETS_COUNTED_MAX <= all.len() {
+            all.clear();
+        }
+        change(all.entry(target.into()).or_default())
     }
 
     fn not_ready(&self, why: &str) -> Failure {
@@ -152,12 +158,14 @@ impl Openfaas {
         if failure.reason != "404" {
             return Some(failure);
         }
-        // A listing of the last second is as good: otherwise a function that answers 404 on its own
-        // would cause one for each event.
-        let since = began.checked_sub(REFRESH_INTERVAL_MIN).unwrap_or(began);
+        let missing_since = self.note(&failure.target, |seen| *seen.missing_since.get_or_insert(began));
+        // After that a listing of the last second is as good: otherwise a function that answers 404 on its
+        // own would cause one for each event.
+        let since = began.checked_sub(REFRESH_INTERVAL_MIN).unwrap_or(began).max(missing_since);
         let subscribes = |map: Arc<TopicMap>| map.is_listed(topic, &failure.target);
         match self.functions.newer(since, LISTING_NEWER_WAIT).map(subscribes) {
             Some(false) => {
+                self.note(&failure.target, |seen| seen.missing_since = None);
                 log::info!(target: self.who.as_str(), "{} was removed, {topic} is not for it any more", failure.target);
                 None
             }
@@ -233,13 +241,33 @@ impl Processor for Openfaas {
         LISTING_FIRST_WAIT + (self.gateway.timeout() + LISTING_NEWER_WAIT) * FANOUT_CALLS_MAX as u32
     }
 
+    fn has_targets(&self) -> bool {
+        true
+    }
+
     fn last_accepted(&self, target: &str) -> Option<Instant> {
-        crate::sync::lock(&self.accepted).get(target).copied()
+        crate::sync::lock(&self.seen).get(target)?.accepted
     }
 
     fn target_counts(&self) -> Vec<(String, Outcome)> {
         self.counts.list()
     }
+}
+
+/// What is known of a function by its answers.
+#[derive(Debug, Default)]
+struct Seen {
+    // When the newest invocation began that it took, and when the first began since then that was answered
+    // 404.
+    accepted: Option<Instant>,
+    missing_since: Option<Instant>,
+}
+
+/// Whom a delivery is for.
+struct Aimed {
+    targets: Vec<Target>,
+    // They want it, and are not called.
+    withheld: Vec<Target>,
 }
 
 /// A thread's place among the helpers, given back when it ends.

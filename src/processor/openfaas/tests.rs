@@ -107,13 +107,21 @@ fn openfaas(server: &TestServer) -> Openfaas {
     Openfaas::new("functions", &config(server.url("/")), true).unwrap()
 }
 
-fn delivery(attempts: u32, pending: &[&str]) -> Delivery {
-    let event = crate::testing::event(7, "vm-1");
-    let pending = pending.iter().map(|name| name.to_string()).collect();
-    Delivery { attempts, pending, ..Delivery::new(event) }
+fn delivery() -> Delivery {
+    Delivery::new(crate::testing::event(7, "vm-1"))
 }
 
+/// What a function still owes.
+fn owing(target: &str) -> Delivery {
+    Delivery { attempts: 1, aim: Aim::Owing(target.into()), ..delivery() }
+}
+
+/// The verdict, but for who acknowledged.
 fn deliver(openfaas: &Openfaas, delivery: &Delivery) -> Verdict {
+    Verdict { accepted: Vec::new(), ..deliver_and_name(openfaas, delivery) }
+}
+
+fn deliver_and_name(openfaas: &Openfaas, delivery: &Delivery) -> Verdict {
     let mut verdicts = Vec::new();
     openfaas.deliver(std::slice::from_ref(delivery), &mut verdicts);
     assert_eq!(verdicts.len(), 1);
@@ -122,14 +130,14 @@ fn deliver(openfaas: &Openfaas, delivery: &Delivery) -> Verdict {
 
 /// Delivers until nothing fails any more, as the pipeline would.
 fn deliver_until_done(openfaas: &Openfaas) {
-    let mut delivery = delivery(0, &[]);
+    let mut left = vec![delivery()];
     for _ in 0..10 {
-        let verdict = deliver(openfaas, &delivery);
-        if verdict.failures.is_empty() {
+        let failures = left.iter().flat_map(|delivery| deliver(openfaas, delivery).failures);
+        let targets: Vec<String> = failures.map(|failure| failure.target).collect();
+        left = targets.iter().map(|target| owing(target)).collect();
+        if left.is_empty() {
             return;
         }
-        delivery.attempts += 1;
-        delivery.pending = verdict.failures.into_iter().map(|failure| failure.target).collect();
     }
     panic!("it still fails");
 }
@@ -154,7 +162,7 @@ fn only_subscribers_are_invoked_with_what_functions_know() {
     };
     let config = OpenfaasConfig { auth, ..config(server.url("///")) };
     let openfaas = Openfaas::new("functions", &config, true).unwrap();
-    assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas, &delivery()), Verdict::delivered());
     assert_eq!(script.calls(), ["/function/echo.fn"]);
     let requests = script.requests.lock().unwrap();
     let call = requests.iter().find(|request| request.head.starts_with("POST")).unwrap();
@@ -199,7 +207,7 @@ fn options_change_route_and_headers() {
         ..config(server.url("/gw/"))
     };
     let openfaas = Openfaas::new("functions", &config, true).unwrap();
-    assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas, &delivery()), Verdict::delivered());
     let requests = script.requests.lock().unwrap();
     let call = requests.iter().find(|request| request.head.starts_with("POST")).unwrap();
     assert!(call.head.starts_with("POST /gw/async-function/echo HTTP/1.1\r\n"), "{}", call.head);
@@ -214,7 +222,7 @@ fn event_without_subscriber_is_unmatched() {
     let script = Arc::new(Script::default());
     script.functions(&[("echo", "vmpoweredonevent")]);
     let server = start(&script);
-    assert_eq!(deliver(&openfaas(&server), &delivery(0, &[])), Verdict::unmatched());
+    assert_eq!(deliver(&openfaas(&server), &delivery()), Verdict::unmatched());
     assert_eq!(script.calls(), [""; 0]);
 }
 
@@ -227,18 +235,43 @@ fn only_the_function_that_failed_is_tried_again() {
     script.set("/function/b.fn", &[&status("500 Oops", "out\nof memory"), &busy, &ok("")]);
     let server = start(&script);
     let openfaas = openfaas(&server);
-    let first = deliver(&openfaas, &delivery(0, &[]));
+    let first = deliver(&openfaas, &delivery());
     assert_eq!(first.failures.len(), 1);
     let failure = &first.failures[0];
     assert_eq!((&*failure.target, failure.retry, failure.reason), ("b.fn", LATER, "500"));
     assert_eq!(failure.detail, format!("POST {}: status 500: out of memory", server.url("/function/b.fn")));
-    let second = deliver(&openfaas, &delivery(1, &["b.fn"]));
+    let second = deliver(&openfaas, &owing("b.fn"));
     let asked = Retry::Later { after: Some(Duration::from_secs(3)), unsent: false };
     assert_eq!(second.failures[0].retry, asked);
-    assert_eq!(deliver(&openfaas, &delivery(2, &["b.fn"])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas, &owing("b.fn")), Verdict::delivered());
     assert_eq!(script.calls(), ["/function/a.fn", "/function/b.fn", "/function/b.fn", "/function/b.fn"]);
     let count = |target: &str, delivered, failed| (target.to_string(), Outcome { delivered, failed });
     assert_eq!(openfaas.target_counts(), [count("a.fn", 1, 0), count("b.fn", 1, 2)]);
+}
+
+#[test]
+fn who_is_withheld_is_named_and_not_called() {
+    let script = Arc::new(Script::default());
+    script.functions(&[("a", "VmPoweredOnEvent"), ("b", "VmPoweredOnEvent"), ("c", "Other")]);
+    script.set("/function/a.fn", &[&ok("")]);
+    script.set("/function/b.fn", &[&ok("")]);
+    let server = start(&script);
+    let openfaas = openfaas(&server);
+    let targets = |names: &[&str]| names.iter().map(|name| Target::from(*name)).collect::<Vec<_>>();
+    let without = |names: &[&str]| {
+        let aim = Aim::Subscribers(targets(names));
+        deliver_and_name(&openfaas, &Delivery { aim, ..delivery() })
+    };
+    let verdict = |accepted: &[&str], withheld: &[&str]| Verdict {
+        accepted: targets(accepted),
+        withheld: targets(withheld),
+        ..Verdict::default()
+    };
+    assert_eq!(without(&["b.fn", "c.fn"]), verdict(&["a.fn"], &["b.fn"]));
+    assert_eq!(without(&["c.fn", "a.fn", "b.fn"]), verdict(&[], &["a.fn", "b.fn"]));
+    assert_eq!(script.calls(), ["/function/a.fn"]);
+    assert_eq!(deliver_and_name(&openfaas, &owing("b.fn")), verdict(&["b.fn"], &[]));
+    assert_eq!(deliver_and_name(&openfaas, &owing("c.fn")), Verdict::unmatched());
 }
 
 #[test]
@@ -250,15 +283,16 @@ fn person_hears_what_each_function_answered() {
     let server = start(&script);
     let openfaas = openfaas(&server);
     let mut lines = Vec::new();
-    let verdict = openfaas.deliver_aloud(delivery(0, &[]), &mut lines).unwrap();
+    let verdict = openfaas.deliver_aloud(delivery(), &mut lines).unwrap();
     assert_eq!(verdict.failures.len(), 1);
     lines.sort();
     let [a, b] = &lines[..] else { panic!("{lines:?}") };
     assert!(a.starts_with("a.fn: status 200 in 0.") && a.ends_with(" s, call c-1: done"), "{a}");
     assert!(b.starts_with("b.fn: status 400 in 0.") && b.ends_with(" s: no such machine"), "{b}");
     let mut lines = Vec::new();
-    let mut other = delivery(0, &[]);
-    other.event.ce.subject = Some("Other".into());
+    let mut event = crate::testing::event(7, "vm-1");
+    event.ce.subject = Some("Other".into());
+    let other = Delivery::new(event);
     assert_eq!(openfaas.deliver_aloud(other, &mut lines), Some(Verdict::unmatched()));
     assert_eq!(lines, [format!("no function of {} subscribes to Other", server.url(""))]);
 }
@@ -268,13 +302,13 @@ fn nothing_is_judged_before_the_first_listing() {
     let script = Arc::new(Script::default());
     let server = start(&script);
     let openfaas = openfaas(&server);
-    let failure = deliver(&openfaas, &delivery(0, &[])).failures.remove(0);
+    let failure = deliver(&openfaas, &delivery()).failures.remove(0);
     assert_eq!((failure.retry, failure.reason), (Retry::NotReady, "listing"));
     assert!(failure.detail.contains("/system/functions: status 404: no such path"), "{}", failure.detail);
     script.set("/function/a.fn", &[&ok("")]);
     script.functions(&[("a", "VmPoweredOnEvent")]);
     // What the pipeline makes of it: the empty target.
-    wait_until("delivery", || deliver(&openfaas, &delivery(0, &[""])) == Verdict::delivered());
+    wait_until("delivery", || deliver(&openfaas, &delivery()) == Verdict::delivered());
     assert_eq!(script.calls(), ["/function/a.fn"]);
 }
 
@@ -285,12 +319,12 @@ fn last_good_map_stays_in_use() {
     script.set("/function/a.fn", &[&ok("")]);
     let server = start(&script);
     let openfaas = openfaas(&server);
-    assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas, &delivery()), Verdict::delivered());
     for broken in [status("502 Bad Gateway", "<html>"), ok("[{\"name\":"), ok("")] {
         script.set("/system/functions?namespace=fn", &[&broken]);
         let before = script.listings();
         wait_until("two more listings", || before + 2 < script.listings());
-        assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
+        assert_eq!(deliver(&openfaas, &delivery()), Verdict::delivered());
     }
 }
 
@@ -316,9 +350,12 @@ fn functions_come_and_go() {
     deliver_until_done(&openfaas);
     assert_eq!(script.calls(), ["/function/a.fn", "/function/a.fn", "/function/b.fn", "/function/b.fn"]);
     // A retry for a function that is gone has nothing left to do; a person may name any function.
-    assert_eq!(deliver(&openfaas, &delivery(1, &["a.fn"])), Verdict::unmatched());
+    assert_eq!(deliver(&openfaas, &owing("a.fn")), Verdict::unmatched());
     assert_eq!(script.calls().len(), 4);
-    assert_eq!(deliver(&openfaas, &delivery(0, &["a.fn"])), Verdict::delivered());
+    assert_eq!(
+        deliver(&openfaas, &Delivery { aim: Aim::Named("a.fn".into()), ..delivery() }),
+        Verdict::delivered()
+    );
     assert_eq!(script.calls().len(), 5);
 }
 
@@ -331,14 +368,14 @@ fn refusal_of_a_removed_function_is_no_dead_letter() {
     let openfaas =
         Openfaas::new("functions", &OpenfaasConfig { refresh: 3600 * SOON, ..config(server.url("")) }, true)
             .unwrap();
-    let failure = deliver(&openfaas, &delivery(0, &[])).failures.remove(0);
+    let failure = deliver(&openfaas, &delivery()).failures.remove(0);
     assert_eq!((failure.retry, failure.reason), (Retry::Never, "404"));
     let before = script.listings();
     // The removal is seen although the next regular listing is hours away.
     let listed = Instant::now();
     script.functions(&[]);
     wait_until("a listing that is a second old", || REFRESH_INTERVAL_MIN < listed.elapsed());
-    assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas, &delivery()), Verdict::delivered());
     assert_eq!(script.listings(), before + 1);
 }
 
@@ -364,7 +401,7 @@ fn subscribers_are_invoked_side_by_side() {
         }
     });
     let openfaas = openfaas(&server);
-    assert_eq!(deliver(&openfaas, &delivery(0, &[])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas, &delivery()), Verdict::delivered());
     assert_eq!(script.calls().len(), FUNCTIONS);
     assert_eq!(openfaas.helpers.load(Ordering::Relaxed), 0);
 }
@@ -379,7 +416,7 @@ fn more_subscribers_than_threads_all_get_the_event() {
         script.set(&format!("/function/{name}.fn"), &[&ok("")]);
     }
     let server = start(&script);
-    assert_eq!(deliver(&openfaas(&server), &delivery(0, &[])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas(&server), &delivery()), Verdict::delivered());
     let expected: Vec<String> = names.iter().map(|name| format!("/function/{name}.fn")).collect();
     assert_eq!(script.calls(), expected);
 }
@@ -406,7 +443,7 @@ fn every_fault_of_a_function_is_one_line() {
         let timeout = Duration::from_millis(300);
         let config = OpenfaasConfig { timeout, ..config(server.url("")) };
         let openfaas = Openfaas::new("functions", &config, true).unwrap();
-        let failure = deliver(&openfaas, &delivery(0, &[])).failures.remove(0);
+        let failure = deliver(&openfaas, &delivery()).failures.remove(0);
         assert_eq!((failure.retry, failure.reason), (retry, reason), "{}", failure.detail);
         let begin = format!("POST {}: {text}", server.url("/function/a.fn"));
         assert!(failure.detail.starts_with(&begin), "{}", failure.detail);
@@ -420,7 +457,7 @@ fn endless_answer_of_a_function_is_cut_off() {
     script.functions(&[("a", "VmPoweredOnEvent")]);
     script.set("/function/a.fn", &["endless"]);
     let server = start(&script);
-    assert_eq!(deliver(&openfaas(&server), &delivery(0, &[])), Verdict::delivered());
+    assert_eq!(deliver(&openfaas(&server), &delivery()), Verdict::delivered());
 }
 
 #[test]
@@ -481,14 +518,14 @@ fn missing_secret_is_said_and_asked_again() {
     let auth = SinkAuth::Bearer(Secret::File(file.clone()));
     let openfaas =
         Openfaas::new("functions", &OpenfaasConfig { auth, ..config(server.url("")) }, true).unwrap();
-    let failure = deliver(&openfaas, &delivery(0, &[])).failures.remove(0);
+    let failure = deliver(&openfaas, &delivery()).failures.remove(0);
     assert_eq!(failure.retry, Retry::NotReady);
     assert!(failure.detail.contains("token of the gateway: read secret file "), "{}", failure.detail);
     let gateway = &openfaas.gateway;
     let before = gateway.credential_changes();
     std::fs::write(&file, "t0ken\n").unwrap();
     assert!(before < gateway.credential_changes());
-    wait_until("delivery", || deliver(&openfaas, &delivery(0, &[])) == Verdict::delivered());
+    wait_until("delivery", || deliver(&openfaas, &delivery()) == Verdict::delivered());
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Which functions want which events, as the answers of a gateway tell. Pure: JSON in, map out.
 //!
 //! A function subscribes by its annotation `topic`: names of events, divided by commas. A name
-//! matches exactly, case included. Members of the answers are those of faas-provider's
+//! matches exactly, case included. A target is a function as the gateway's routes name it:
+//! `NAME.NAMESPACE`, or `NAME` where there are no namespaces. Members of the answers are those of faas-provider's
 //! `types/function_status.go`; of them only `name` is always there.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -13,13 +13,10 @@ use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
 use crate::limits::{LISTING_ODDITIES_MAX, NAMESPACES_MAX};
+use crate::processor::Target;
 
 /// The annotation that makes a function a subscriber.
 const ANNOTATION: &str = "topic";
-
-/// A function as the gateway's routes name it: `NAME.NAMESPACE`, or `NAME` where there are no
-/// namespaces.
-pub(crate) type Target = Arc<str>;
 
 /// The functions of each topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
