@@ -2,33 +2,17 @@
 
 use jiff::Timestamp;
 use std::fmt::Write;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::descriptions;
 use super::fault::Fault;
 use super::properties;
 use super::record::Record;
+use super::shared::{Context, Shared};
 use super::soap::{self, Call, ROOT_FOLDER};
 use super::state::{Collector, Filter, PropertyCollector, PropertyFilter, Session, State};
-use crate::http::server::InRequest;
 use crate::limits;
-
-/// The state and the news of its changes.
-pub(super) struct Shared {
-    pub(super) state: Mutex<State>,
-    pub(super) changed: Condvar,
-}
-
-/// Who calls, and what is to fail in the answer.
-pub(super) struct Context<'r> {
-    /// The cookie of the session, as far as there is one.
-    pub(super) cookie: String,
-    /// Properties come as missing, with this fault.
-    pub(super) missing: Option<Fault>,
-    /// The request that the call came in.
-    pub(super) request: &'r InRequest,
-}
 
 /// What a call gives.
 #[derive(Default)]
@@ -37,18 +21,6 @@ pub(super) struct Done {
     pub(super) results: String,
     /// The cookie of a new session.
     pub(super) cookie: Option<String>,
-}
-
-impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        crate::sync::lock(&self.state)
-    }
-
-    /// Counts a call, whatever becomes of it.
-    pub(super) fn count(&self, call: &Call) {
-        *self.lock().counts.calls.entry(call.method.clone()).or_default() += 1;
-        self.changed.notify_all();
-    }
 }
 
 /// Executes a call.

@@ -1,9 +1,9 @@
 //! Where the script of a test takes effect on the calls of the simulated vCenter: not in the program
 //! that ships.
 
-use super::calls::{Context, Shared};
 use super::faults::{Step, reply};
 use super::script::Effect;
+use super::shared::{Context, Shared};
 use super::soap::{self, Call};
 use crate::http::server::{Answer, Reply};
 

@@ -7,7 +7,7 @@
 //! | `script`, `effects`, `faults` | what goes wrong, when and how: with the feature `faults`, else `healthy` |
 //! | [`record`], [`history`] | events and their order |
 //! | [`stream`], `scenes`, `inventory` | a believable stream of events |
-//! | `state`, `calls`, `properties`, `descriptions`, `soap` | sessions and collectors, the calls on them, their XML |
+//! | `state`, `shared`, `calls`, `properties`, `descriptions`, `soap` | sessions and collectors, the calls on them, their XML |
 
 pub mod fault;
 #[cfg(feature = "faults")]
@@ -29,6 +29,7 @@ mod healthy;
 mod inventory;
 mod properties;
 mod scenes;
+mod shared;
 mod soap;
 mod state;
 

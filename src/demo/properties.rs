@@ -3,9 +3,9 @@
 use quick_xml::escape::escape;
 use std::fmt::Write;
 
-use super::calls::Context;
 use super::descriptions;
 use super::fault::Fault;
+use super::shared::Context;
 use super::soap::{self, Call, ROOT_FOLDER};
 use super::state::State;
 use crate::vim::tree::Node;

@@ -2,11 +2,23 @@
 
 use jiff::Timestamp;
 use quick_xml::escape::escape;
+use std::collections::VecDeque;
 
 use super::inventory::{Inventory, LEVELS};
 use super::random::Random;
 use super::record::{Draft, Object, Place};
-use super::stream::{CHAIN, Scene};
+
+/// Events that belong together.
+pub(super) struct Scene {
+    pub(super) drafts: VecDeque<Draft>,
+    /// The machines that it is about: no other scene touches them meanwhile.
+    pub(super) vms: Vec<usize>,
+    /// Key of its first event, when that has happened.
+    pub(super) chain: Option<i32>,
+}
+
+/// Stands in the members of a draft for the key of its scene's first event.
+pub(super) const CHAIN: &str = "{chain}";
 
 /// The data centre as it is.
 pub(super) struct World {

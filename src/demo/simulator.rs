@@ -1,11 +1,11 @@
 //! The simulated vCenter as its users see it: start, push events, break things, count, stop.
 
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::calls::{self, Context, Shared};
+use super::calls;
 #[cfg(feature = "faults")]
 use super::effects;
 use super::fault::Fault;
@@ -14,8 +14,9 @@ use super::record::{Draft, Record};
 #[cfg(feature = "faults")]
 use super::script::Rule;
 use super::script::Script;
+use super::shared::{Context, Shared};
 use super::soap;
-use super::state::State;
+use super::state::{Counts, State};
 use crate::error::Result;
 use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use crate::limits;
@@ -66,25 +67,6 @@ impl Default for Settings {
             script: Script::default(),
         }
     }
-}
-
-/// What happened so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Logins that succeeded.
-    pub logins: u64,
-    /// Logins that were refused.
-    pub logins_refused: u64,
-    /// Sessions that their owner ended.
-    pub logouts: u64,
-    /// Sessions that ended otherwise.
-    pub sessions_ended: u64,
-    /// Event collectors that were created.
-    pub(crate) collectors_created: u64,
-    /// Events that were sent by `ReadNextEvents` and `ReadPreviousEvents`.
-    pub events_read: u64,
-    /// Calls by method.
-    pub(crate) calls: BTreeMap<String, u64>,
 }
 
 /// A running vCenter. Dropping it stops it.

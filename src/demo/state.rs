@@ -9,7 +9,6 @@ use super::fault::Fault;
 use super::history::History;
 use super::record::{Draft, Record};
 use super::script::Script;
-use super::simulator::Counts;
 
 /// All that the simulated vCenter knows.
 pub(super) struct State {
@@ -29,6 +28,25 @@ pub(super) struct State {
     pub(super) counts: Counts,
     /// Identifiers that were given out.
     pub(super) ids: u64,
+}
+
+/// What happened so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Logins that succeeded.
+    pub logins: u64,
+    /// Logins that were refused.
+    pub logins_refused: u64,
+    /// Sessions that their owner ended.
+    pub logouts: u64,
+    /// Sessions that ended otherwise.
+    pub sessions_ended: u64,
+    /// Event collectors that were created.
+    pub(crate) collectors_created: u64,
+    /// Events that were sent by `ReadNextEvents` and `ReadPreviousEvents`.
+    pub events_read: u64,
+    /// Calls by method.
+    pub(crate) calls: BTreeMap<String, u64>,
 }
 
 /// One login. What it created ends with it.

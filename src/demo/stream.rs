@@ -4,28 +4,18 @@
 //! on). Some scenes run at the same time, as in a real vCenter, but never two about the same machine.
 
 use jiff::{SignedDuration, Timestamp};
-use std::collections::VecDeque;
 
 #[cfg(feature = "faults")]
 use super::history::History;
 use super::random::Random;
 use super::record::{Draft, Record};
-use super::scenes::World;
+use super::scenes::{CHAIN, Scene, World};
 
 /// Makes events one by one, without end.
 pub struct Stream {
     world: World,
     running: Vec<Scene>,
     next_key: i32,
-}
-
-/// Events that belong together.
-pub(super) struct Scene {
-    pub(super) drafts: VecDeque<Draft>,
-    /// The machines that it is about: no other scene touches them meanwhile.
-    pub(super) vms: Vec<usize>,
-    /// Key of its first event, when that has happened.
-    pub(super) chain: Option<i32>,
 }
 
 /// Scenes that run at the same time.
@@ -35,9 +25,6 @@ const FIRST_KEY: i32 = 48_211;
 /// Events of a repeated history that differ.
 #[cfg(feature = "faults")]
 const REPEATED_EVENTS: u64 = 4096;
-/// Stands in the members of a draft for the key of its scene's first event.
-pub(super) const CHAIN: &str = "{chain}";
-
 impl Stream {
     /// The stream of that seed.
     pub fn new(seed: u64) -> Stream {

@@ -13,8 +13,9 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector};
 use super::dns;
 use super::endpoint::{ConnectError, Endpoint, Stage};
 use super::proxy::Proxy;
+use super::socket::Socket;
 use super::tls::{Tls, hello};
-use super::wire::{Socket, Wire};
+use super::wire::Wire;
 use crate::error::Error;
 use crate::limits::{CONNECT_WAIT_MAX, TLS_PROBE_BYTES_MAX, TLS_PROBE_WAIT_MAX};
 

@@ -8,6 +8,7 @@ mod endpoint;
 mod fold;
 mod proxy;
 pub mod server;
+mod socket;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tls;

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
-use super::wire::Socket;
+use super::socket::Socket;
 use crate::error::{Error, Result};
 use crate::limits::PROXY_HEAD_BYTES_MAX;
 

@@ -19,7 +19,7 @@ use rustls::{
 };
 
 use super::endpoint::{ConnectError, Endpoint, Stage};
-use super::wire::Socket;
+use super::socket::Socket;
 use crate::config::{TlsConfig, TlsIdentity};
 use crate::error::{Context, Error, Result};
 use crate::identity;

@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use self::message::{Family, Reply};
 use self::names::Settings;
-use super::wire::Socket;
+use super::socket::Socket;
 use crate::error::io_text;
 use crate::limits::{
     CONNECT_ADDRESSES_MAX, DNS_FILE_BYTES_MAX, DNS_MESSAGE_BYTES_MAX, DNS_OTHER_FAMILY_WAIT,
