@@ -22,10 +22,10 @@ const JSON_DEPTH_MAX: usize = 128;
 /// Different members of one object that are unknown, newer than the table's first version or out of
 /// order; vCenter's largest class has fewer than 200 members.
 pub(crate) const OBJECT_MEMBERS_MAX: usize = 1000;
-/// Oddities that are reported of one event; the rest of them is only not reported.
+/// Anomalies that are reported of one event; the rest of them is only not reported.
 pub const EVENT_ANOMALIES_MAX: usize = 8;
 /// Bytes of one anomaly's name that are reported.
-pub(crate) const ODDITY_NAME_BYTES_MAX: usize = 128;
+pub(crate) const ANOMALY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of a sink's answer that are read; the rest is left unread.
 pub(crate) const SINK_BODY_BYTES_MAX: usize = 256 * 1024;
 
@@ -148,7 +148,7 @@ pub(crate) const KEY_DISORDER_MAX: i64 = 1000;
 pub(crate) const IDLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Names of unknown classes and members that a route logs once each.
-pub(crate) const ODDITY_NAMES_MAX: usize = 1000;
+pub(crate) const ANOMALY_NAMES_MAX: usize = 1000;
 /// Names of events that are handed to vCenter as a filter; a route with more of them filters itself.
 pub(crate) const SERVER_FILTER_TYPES_MAX: usize = 200;
 /// Positions older than this are looked up in the source's history, which may have been purged.
@@ -280,7 +280,7 @@ pub(crate) const LISTING_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Namespaces of one gateway.
 pub(crate) const NAMESPACES_MAX: usize = 1000;
 /// Unusable parts of a listing that are reported; the rest of them is only left out.
-pub(crate) const LISTING_ODDITIES_MAX: usize = 8;
+pub(crate) const LISTING_ANOMALIES_MAX: usize = 8;
 /// Functions are listed this often, where the file does not say.
 pub(crate) const LISTING_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 /// How long one delivery waits for the first listing before it is parked.

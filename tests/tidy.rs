@@ -79,6 +79,9 @@ const APART: &[(&str, &str)] = &[
     ("http", "processor"),
 ];
 
+/// Stands in for another file where a feature is off, under its names.
+const TWINS: &[&str] = &["src/demo/healthy.rs"];
+
 #[test]
 fn files_are_short() {
     let long = findings(|file| {
@@ -206,6 +209,44 @@ fn modules_form_no_circle() {
 }
 
 #[test]
+fn files_form_no_circle() {
+    let files = modules();
+    let graph = file_imports(&files);
+    let arrows: usize = graph.values().map(BTreeSet::len).sum();
+    assert!(100 < arrows, "the imports were not found: {arrows}");
+    if let Some(circle) = circle(&graph) {
+        panic!("files import each other in a circle: {}", circle.join(" -> "));
+    }
+}
+
+/// What is public the compiler cannot find to be dead.
+#[test]
+fn what_is_public_is_used() {
+    let files = sources();
+    let code: String = files.iter().map(|file| file.code.as_str()).collect();
+    let code = code + &integration_tests();
+    let used = words(&code);
+    let dead = findings(|file| {
+        let names = public_names(&file.code).into_iter();
+        names.filter(|name| used.get(name.as_str()) == Some(&1)).collect()
+    });
+    assert!(dead.is_empty(), "public, and nobody uses it but perhaps its own unit test:\n{dead}");
+}
+
+#[test]
+fn public_types_have_names_of_their_own() {
+    let mut places = BTreeMap::<String, Vec<String>>::new();
+    for file in sources().iter().filter(|file| !TWINS.contains(&file.path.as_str())) {
+        for name in public_types(&file.code) {
+            places.entry(name).or_default().push(file.path.clone());
+        }
+    }
+    assert!(20 < places.len(), "the public types were not found: {places:?}");
+    places.retain(|_, places| 1 < places.len());
+    assert!(places.is_empty(), "public types of one name: {places:?}");
+}
+
+#[test]
 fn rules_find_what_they_look_for() {
     let code = "fn a() {\n    x.unwrap();\n}\n\nimpl B {\n    pub fn c(\n        d: D,\n    ) {\n        e();\n    }\n}\n";
     assert_eq!(functions(code), [("fn a() {".to_string(), 3), ("pub fn c(".to_string(), 5)]);
@@ -224,6 +265,25 @@ fn rules_find_what_they_look_for() {
     };
     assert_eq!(circle(&graph(&[("a", "b"), ("b", "c"), ("a", "c")])), None);
     assert!(circle(&graph(&[("a", "b"), ("b", "c"), ("c", "b")])).is_some());
+    let files: BTreeMap<String, String> = [
+        ("a", "use crate::b::{self, c::Y};\nuse super::d;\n"),
+        ("b", "mod c;\n"),
+        ("b::c", "use super::super::a::{Z, W};\n// use crate::d;\n"),
+        ("d", ""),
+    ]
+    .map(|(name, code)| (name.to_string(), code.to_string()))
+    .into();
+    let found = file_imports(&files);
+    assert_eq!(found["a"], ["b", "b::c", "d"].map(String::from).into());
+    assert_eq!(found["b::c"], ["a".to_string()].into());
+    assert_eq!(circle(&found), Some(["a", "b::c", "a"].map(String::from).into()));
+    let public = "pub struct A {\n    pub b: u8,\n    c: u8,\n}\npub(crate) fn d() {}\nfn e() {}\npub(super) enum F {}\n#[cfg(test)]\npub fn g() {}\n";
+    assert_eq!(public_names(public), ["A", "b", "d", "F"]);
+    assert_eq!(public_types(public), ["A"]);
+    assert_eq!(
+        words("a b // a\n// c\na_b a").into_iter().collect::<Vec<_>>(),
+        [("a", 2), ("a_b", 1), ("b", 1)]
+    );
     let tested = "fn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n";
     assert_eq!(without_tests(tested), "fn a() {}\n\n");
 }
@@ -337,6 +397,133 @@ fn functions(code: &str) -> Vec<(String, usize)> {
         found.push((text.to_string(), length.map_or(1, |end| end + 1)));
     }
     found
+}
+
+/// The code of each module, by its path such as `http::client`.
+fn modules() -> BTreeMap<String, String> {
+    let named = sources().into_iter().map(|file| {
+        let path = file.path.trim_start_matches("src/").trim_end_matches(".rs");
+        (path.trim_end_matches("/mod").replace('/', "::"), file.code)
+    });
+    named.filter(|(name, _)| name != "main" && name != "lib").collect()
+}
+
+/// Which file imports which, by paths that begin with `crate`, `self` or `super`.
+fn file_imports(files: &BTreeMap<String, String>) -> Graph {
+    let mut graph = Graph::new();
+    for (name, code) in files {
+        let code: String = code_lines(code).map(|line| format!("{line}\n")).collect();
+        let mut targets = BTreeSet::new();
+        let starts = ["crate::", "self::", "super::"].map(|word| code.match_indices(word));
+        for (at, word) in starts.into_iter().flatten() {
+            if code[..at].ends_with("::") || code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let mut base: Vec<&str> = if word == "crate::" { Vec::new() } else { name.split("::").collect() };
+            let mut rest = &code[at..];
+            while let Some(after) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = after;
+            }
+            rest = rest.strip_prefix("crate::").or(rest.strip_prefix("self::")).unwrap_or(rest);
+            targets.extend(paths(&base, rest).iter().filter_map(|path| module_of(path, files)));
+        }
+        targets.remove(name);
+        graph.insert(name.clone(), targets);
+    }
+    graph
+}
+
+/// The paths of a `use` tree or of an expression: `a::{b, c::d}` is two.
+fn paths(base: &[&str], text: &str) -> Vec<Vec<String>> {
+    let mut base: Vec<String> = base.iter().map(|part| part.to_string()).collect();
+    let mut rest = text;
+    loop {
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 1;
+            let end = list.find(|c| {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                depth == 0
+            });
+            let list = &list[..end.unwrap_or(list.len())];
+            let mut depth = 0;
+            let parts = list.split(|c| {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                c == ',' && depth == 0
+            });
+            let base: Vec<&str> = base.iter().map(String::as_str).collect();
+            return parts.flat_map(|part| paths(&base, part.trim())).collect();
+        }
+        let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        rest = &rest[word.len()..];
+        if word != "self" && !word.is_empty() {
+            base.push(word);
+        }
+        match rest.strip_prefix("::") {
+            Some(after) => rest = after,
+            None => return vec![base],
+        }
+    }
+}
+
+/// The module in which a path ends.
+fn module_of(path: &[String], files: &BTreeMap<String, String>) -> Option<String> {
+    (1..=path.len()).rev().map(|length| path[..length].join("::")).find(|name| files.contains_key(name))
+}
+
+/// Lines that are no comments.
+fn code_lines(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// How often each word stands in code.
+fn words(code: &str) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for line in code_lines(code) {
+        let line = line.split(" // ").next().unwrap_or_default();
+        for word in line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The code of the tests and benchmarks that use the program as a library.
+fn integration_tests() -> String {
+    let mut paths = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["tests", "tests/support", "tests/bench", "tests/bench/load", "tests/fuzz/fuzz_targets"] {
+        let entries = std::fs::read_dir(root.join(folder)).unwrap();
+        paths.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+/// What a file makes known outside of itself: items, methods and members.
+fn public_names(code: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let line = line.trim_start();
+        let rest = line
+            .strip_prefix("pub ")
+            .or_else(|| line.strip_prefix("pub(")?.split_once(") ").map(|it| it.1))?;
+        let kinds = ["const fn ", "fn ", "const ", "static ", "struct ", "enum ", "trait ", "type "];
+        let item = kinds.iter().find_map(|kind| rest.strip_prefix(kind));
+        let member = rest.split_once(": ").map(|(name, _)| name);
+        let text = item.or(member)?;
+        let name: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        (!name.is_empty()).then_some(name)
+    };
+    let lines: Vec<&str> = code_lines(code).collect();
+    let is_for_tests = |at: usize| 0 < at && lines[at - 1].trim() == "#[cfg(test)]";
+    (0..lines.len()).filter(|at| !is_for_tests(*at)).filter_map(|at| name(lines[at])).collect()
+}
+
+/// The types that the library shows to others.
+fn public_types(code: &str) -> Vec<String> {
+    let kinds = ["pub struct ", "pub enum ", "pub trait "];
+    let types = code.lines().filter_map(|line| kinds.iter().find_map(|kind| line.strip_prefix(kind)));
+    types.map(|text| text.chars().take_while(|c| c.is_alphanumeric()).collect()).collect()
 }
 
 type Graph = BTreeMap<String, BTreeSet<String>>;

@@ -26,7 +26,7 @@ use crate::pipeline::ledger::Ledger;
 use crate::pipeline::recovery::Recovery;
 use crate::pipeline::rooms::{Answers, Owing, Rooms};
 use crate::position::Standing;
-use crate::position::checkpointer::Snapshot;
+use crate::position::checkpointer::Unsaved;
 use crate::position::window::Window;
 use crate::processor::{Aim, Delivery, Target};
 
@@ -368,9 +368,9 @@ impl Dispatch {
     }
 
     /// What a checkpoint must tell now.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Unsaved {
         let standing = Standing { identity: self.identity.clone(), progress: self.ledger.progress() };
-        Snapshot { standing, version: self.version }
+        Unsaved { standing, version: self.version }
     }
 
     /// How many events are owed to a target.

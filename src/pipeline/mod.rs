@@ -27,7 +27,7 @@ use crate::observe::flood::Flood;
 use crate::observe::incident::Incident;
 use crate::observe::snapshot::About;
 use crate::observe::stats::{Pulse, RouteStats};
-use crate::position::checkpointer::{self, Moving, Snapshot};
+use crate::position::checkpointer::{self, Moving, Unsaved};
 use crate::position::tenure::Tenure;
 use crate::position::{Positions, SaveError};
 use crate::processor::Processor;
@@ -383,7 +383,7 @@ impl Shared {
 }
 
 impl Moving for Shared {
-    fn wait_moved(&self) -> Option<Snapshot> {
+    fn wait_moved(&self) -> Option<Unsaved> {
         self.queue.wait_moved()
     }
 

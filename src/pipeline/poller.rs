@@ -73,7 +73,7 @@ pub(crate) fn run(
         last_key: None,
         has_changed: false,
         purged_after: None,
-        oddities_told: HashSet::new(),
+        anomalies_told: HashSet::new(),
     };
     let cause = loop {
         if shared.stop.is_stopped() {
@@ -130,7 +130,7 @@ struct Poller<'a> {
     // The source has purged what came after this time.
     purged_after: Option<Timestamp>,
     // Names of anomalies that were logged.
-    oddities_told: HashSet<String>,
+    anomalies_told: HashSet<String>,
 }
 
 // What became of an entry of a page.
@@ -376,7 +376,7 @@ impl Poller<'_> {
         stats.read.add(1);
         stats.read_event(position);
         self.tell_gap(position);
-        self.tell_oddities(&event);
+        self.tell_anomalies(&event);
         self.warn_about_key(position);
         log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
         let sent = if self.shared.wants(&event) {

@@ -11,7 +11,7 @@ use crate::limits::CREDENTIALS_TICK;
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
 use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Lead, Step};
 use crate::pipeline::ledger::Ledger;
-use crate::position::checkpointer::Snapshot;
+use crate::position::checkpointer::Unsaved;
 use crate::processor::Delivery;
 
 // How often the checkpointer looks again while the last workers finish.
@@ -185,7 +185,7 @@ impl Queue {
 
     /// For the checkpointer: waits until there is something new to record; when the route is ending, only
     /// for a moment. None when there is nothing.
-    pub(crate) fn wait_moved(&self) -> Option<Snapshot> {
+    pub(crate) fn wait_moved(&self) -> Option<Unsaved> {
         let mut state = self.lock();
         if state.durable == state.dispatch.version() {
             let longest = state.dispatch.is_closed().then_some(ENDING_TICK);

@@ -13,7 +13,7 @@ use crate::stop::Stop;
 pub(crate) trait Moving {
     /// Waits until there is something new to save; when the route is ending, only for a moment. None
     /// when there is nothing.
-    fn wait_moved(&self) -> Option<Snapshot>;
+    fn wait_moved(&self) -> Option<Unsaved>;
 
     /// This version was saved, which tells the position up to `time`.
     fn saved(&self, version: u64, time: Timestamp);
@@ -24,7 +24,7 @@ pub(crate) trait Moving {
 
 /// What there is to save.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct Unsaved {
     /// Where the route stands.
     pub(crate) standing: Standing,
     /// To be handed back when it is saved.
@@ -46,7 +46,7 @@ pub(crate) fn run(
     loop {
         let ending = end.is_stopped();
         match route.wait_moved() {
-            Some(Snapshot { standing, version }) => {
+            Some(Unsaved { standing, version }) => {
                 if !tenure.is_valid() {
                     return Err(SaveError::Lost);
                 }

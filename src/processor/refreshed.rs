@@ -28,7 +28,7 @@ pub(crate) trait Refresh: Send + 'static {
         &self,
         last: Option<&Self::Value>,
         is_ended: &dyn Fn() -> bool,
-    ) -> Result<(Self::Value, Duration), Failure>;
+    ) -> Result<(Self::Value, Duration), RefreshError>;
 
     /// Counts how often the credentials have changed since they were refused: then a failure is tried again
     /// soon. It may read their files.
@@ -44,7 +44,7 @@ pub(crate) trait Refresh: Send + 'static {
 
 /// Why a value could not be refreshed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct RefreshError {
     /// A short word that stays the same while the cause does.
     pub reason: &'static str,
     /// For the operator.
@@ -212,7 +212,7 @@ impl<T> Shared<T> {
         }
     }
 
-    fn fail<R: Refresh>(&self, failure: Failure) {
+    fn fail<R: Refresh>(&self, failure: RefreshError) {
         let mut state = self.lock();
         if failure.gone {
             state.value = None;
@@ -255,14 +255,14 @@ mod tests {
     use super::*;
 
     /// Gives what the test sends, one for each renewal.
-    struct Script(mpsc::Receiver<Result<(u32, Duration), Failure>>, mpsc::Sender<Option<u32>>);
+    struct Script(mpsc::Receiver<Result<(u32, Duration), RefreshError>>, mpsc::Sender<Option<u32>>);
 
     impl Refresh for Script {
         type Value = u32;
 
-        fn refresh(&self, last: Option<&u32>, _: &dyn Fn() -> bool) -> Result<(u32, Duration), Failure> {
+        fn refresh(&self, last: Option<&u32>, _: &dyn Fn() -> bool) -> Result<(u32, Duration), RefreshError> {
             self.1.send(last.copied()).unwrap();
-            let ended = || Failure { reason: "end", text: "the test is over".into(), gone: false };
+            let ended = || RefreshError { reason: "end", text: "the test is over".into(), gone: false };
             self.0.recv().unwrap_or_else(|_| Err(ended()))
         }
     }
@@ -270,8 +270,8 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
     const WAIT: Duration = Duration::from_secs(20);
 
-    fn failure(gone: bool) -> Failure {
-        Failure { reason: "test", text: "no".into(), gone }
+    fn failure(gone: bool) -> RefreshError {
+        RefreshError { reason: "test", text: "no".into(), gone }
     }
 
     #[test]

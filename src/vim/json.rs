@@ -9,7 +9,7 @@ use super::extent;
 use super::object::Converter;
 use super::xml::{Class, Step, Tag, XmlError};
 use crate::error::Error;
-use crate::limits::ODDITY_NAME_BYTES_MAX;
+use crate::limits::ANOMALY_NAME_BYTES_MAX;
 
 /// All events of one `ReadNextEvents` answer, in its order.
 ///
@@ -56,7 +56,7 @@ const ANSWER: &str = "ReadNextEventsResponse";
 
 /// At most so much of a name as a message needs.
 fn shorten(name: &str) -> &str {
-    &name[..name.floor_char_boundary(ODDITY_NAME_BYTES_MAX)]
+    &name[..name.floor_char_boundary(ANOMALY_NAME_BYTES_MAX)]
 }
 
 /// One event of a page.

@@ -18,7 +18,7 @@ use super::scalar::{self, Time};
 use super::schema::{Class, ClassIndex, Kind, TABLE};
 use super::xml::{Class as XsiType, Content, Tag, Xml, XmlError, unescape};
 use super::{Anomaly, AnomalyKind};
-use crate::limits::{EVENT_ANOMALIES_MAX, ODDITY_NAME_BYTES_MAX};
+use crate::limits::{ANOMALY_NAME_BYTES_MAX, EVENT_ANOMALIES_MAX};
 
 /// Members of an event that name the object it is about, the telling ones first.
 const OBJECTS: [&str; 7] = ["vm", "host", "ds", "net", "dvs", "computeResource", "datacenter"];
@@ -345,7 +345,7 @@ impl<'a> Converter<'a> {
         }
         let dot = if member.is_empty() { "" } else { "." };
         let mut name = format!("{name}{dot}{member}");
-        name.truncate(name.floor_char_boundary(ODDITY_NAME_BYTES_MAX));
+        name.truncate(name.floor_char_boundary(ANOMALY_NAME_BYTES_MAX));
         let anomaly = Anomaly { kind, name };
         if !self.head.anomalies.contains(&anomaly) {
             self.head.anomalies.push(anomaly);

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 
 use super::json::{BrokenEvent, Page, PageEntry, VimEvent, convert_page};
 use super::{Anomaly, AnomalyKind};
-use crate::limits::{EVENT_ANOMALIES_MAX, OBJECT_MEMBERS_MAX, ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX};
+use crate::limits::{ANOMALY_NAME_BYTES_MAX, EVENT_ANOMALIES_MAX, OBJECT_MEMBERS_MAX, XML_DEPTH_MAX};
 
 fn page(events: &str) -> String {
     format!(
@@ -319,7 +319,7 @@ fn too_much_of_anything_breaks_only_its_event() {
     let PageEntry::Event(many) = &entries[2] else { panic!("{}", reasons[2]) };
     assert_eq!(many.anomalies.len(), EVENT_ANOMALIES_MAX);
     let PageEntry::Event(named) = &entries[3] else { panic!("{}", reasons[3]) };
-    assert_eq!(named.anomalies[0].name.len(), ODDITY_NAME_BYTES_MAX);
+    assert_eq!(named.anomalies[0].name.len(), ANOMALY_NAME_BYTES_MAX);
     assert!(matches!(entries[5], PageEntry::Event(_)));
 }
 

@@ -9,7 +9,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use quick_xml::events::attributes::Attributes;
 
-use crate::limits::{ODDITY_NAME_BYTES_MAX, XML_DEPTH_MAX, XML_PREFIXES_MAX};
+use crate::limits::{ANOMALY_NAME_BYTES_MAX, XML_DEPTH_MAX, XML_PREFIXES_MAX};
 
 /// The namespace of the `type` attribute that names an element's class.
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -423,7 +423,7 @@ pub(super) fn local(qualified: &str) -> &str {
 
 /// As much of a name as belongs in a message.
 pub(super) fn short(name: &str) -> &str {
-    &name[..name.floor_char_boundary(ODDITY_NAME_BYTES_MAX)]
+    &name[..name.floor_char_boundary(ANOMALY_NAME_BYTES_MAX)]
 }
 
 /// Line ends as XML wants them: CR LF and a lone CR both become LF.

@@ -3,17 +3,18 @@
 
 use super::Poller;
 use crate::event::{Event, Position};
-use crate::limits::{KEY_DISORDER_MAX, ODDITY_NAMES_MAX};
+use crate::limits::{ANOMALY_NAMES_MAX, KEY_DISORDER_MAX};
 
 impl Poller<'_> {
     // Once per name; beyond the limit of names they are only counted.
-    pub(super) fn tell_oddities(&mut self, event: &Event) {
+    pub(super) fn tell_anomalies(&mut self, event: &Event) {
         for anomalies in &event.anomalies {
             self.shared.stats.anomalies.add(anomalies.kind.label());
-            if ODDITY_NAMES_MAX <= self.oddities_told.len() || self.oddities_told.contains(&anomalies.name) {
+            if ANOMALY_NAMES_MAX <= self.anomalies_told.len() || self.anomalies_told.contains(&anomalies.name)
+            {
                 continue;
             }
-            self.oddities_told.insert(anomalies.name.clone());
+            self.anomalies_told.insert(anomalies.name.clone());
             log::info!(
                 target: self.shared.who.as_str(),
                 "unknown {} {} in {}: delivered as it came, by its structure", anomalies.kind.label(), anomalies.name, event.ce.name()

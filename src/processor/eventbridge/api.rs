@@ -37,7 +37,7 @@ pub(crate) struct Api {
 
 /// Why a call has no result.
 #[derive(Clone, Debug)]
-pub(crate) struct CallError {
+pub(crate) struct AwsError {
     /// What to do about it.
     pub(crate) class: Class,
     /// A bounded word for metrics.
@@ -50,9 +50,9 @@ pub(crate) struct CallError {
     pub(crate) after: Option<Duration>,
 }
 
-impl CallError {
-    fn new(class: Class, reason: &'static str, text: String) -> CallError {
-        CallError { class, reason, text, unsent: false, after: None }
+impl AwsError {
+    fn new(class: Class, reason: &'static str, text: String) -> AwsError {
+        AwsError { class, reason, text, unsent: false, after: None }
     }
 }
 
@@ -66,7 +66,7 @@ impl Api {
         operation: &'static str,
         body: &[u8],
         deadline: Instant,
-    ) -> Result<Vec<u8>, CallError> {
+    ) -> Result<Vec<u8>, AwsError> {
         let mut credentials = self.keys(self.credentials.current())?;
         let (mut renewed, mut corrected) = (false, false);
         loop {
@@ -95,10 +95,10 @@ impl Api {
         }
     }
 
-    fn keys<T>(&self, keys: Result<T>) -> Result<T, CallError> {
-        keys.map_err(|error| CallError {
+    fn keys<T>(&self, keys: Result<T>) -> Result<T, AwsError> {
+        keys.map_err(|error| AwsError {
             unsent: true,
-            ..CallError::new(Class::Credentials, "credentials", error.to_string())
+            ..AwsError::new(Class::Credentials, "credentials", error.to_string())
         })
     }
 
@@ -109,13 +109,13 @@ impl Api {
         body: &[u8],
         skew: i64,
         timeout: Duration,
-    ) -> Result<Response, CallError> {
+    ) -> Result<Response, AwsError> {
         let target = format!("AWSEvents.{operation}");
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
         let scope = Scope { service: "events", region: &self.region, time: time_of_signing(skew) };
         let intent = || format!("{operation} at {}", url_text(&self.url));
         let signed = signed_headers(credentials, scope, &self.url, &headers, body).map_err(|error| {
-            CallError::new(Class::Denied, "credentials", error.context(intent()).to_string())
+            AwsError::new(Class::Denied, "credentials", error.context(intent()).to_string())
         })?;
         let signed: Vec<(&str, &str)> = signed.iter().map(|(name, value)| (&**name, &**value)).collect();
         let request = Request {
@@ -131,11 +131,11 @@ impl Api {
         self.client.send(&request).map_err(|error| {
             let class = if error.kind == SendErrorKind::Request { Class::Denied } else { Class::Later };
             let text = format!("{operation}: {error}");
-            CallError { unsent: error.unsent, ..CallError::new(class, error.kind.reason(), text) }
+            AwsError { unsent: error.unsent, ..AwsError::new(class, error.kind.reason(), text) }
         })
     }
 
-    fn refusal(&self, operation: &str, answer: &Response) -> CallError {
+    fn refusal(&self, operation: &str, answer: &Response) -> AwsError {
         let (code, message) = code_and_message(answer.header("x-amzn-errortype"), &answer.body);
         let (class, reason) = classify_request(answer.status, &code, &message);
         let said = match code.as_str() {
@@ -145,7 +145,7 @@ impl Api {
         let cure = cure(class, &code, answer.status);
         let separator = if cure.is_empty() { "" } else { "; " };
         let text = format!("{operation} at {}: {said}{separator}{cure}", url_text(&self.url));
-        CallError { after: answer::retry_after_of(answer), ..CallError::new(class, reason, text) }
+        AwsError { after: answer::retry_after_of(answer), ..AwsError::new(class, reason, text) }
     }
 }
 

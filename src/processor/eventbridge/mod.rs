@@ -24,7 +24,7 @@ pub(crate) mod request;
 pub(crate) mod rules;
 pub(crate) mod settings;
 
-use api::{Api, CallError};
+use api::{Api, AwsError};
 use failure::{Class, wait_of};
 use request::Entry;
 use rules::Followed;
@@ -89,7 +89,7 @@ impl Eventbridge {
         entries: &[Entry<'_>],
         again: bool,
         deadline: Instant,
-        outcomes: &mut Vec<Option<CallError>>,
+        outcomes: &mut Vec<Option<AwsError>>,
     ) {
         if entries.is_empty() {
             return;
@@ -109,16 +109,12 @@ impl Eventbridge {
         outcomes.extend(entries.iter().map(|_| Some(error.clone())));
     }
 
-    fn put_once(
-        &self,
-        entries: &[Entry<'_>],
-        deadline: Instant,
-    ) -> Result<Vec<Option<CallError>>, CallError> {
+    fn put_once(&self, entries: &[Entry<'_>], deadline: Instant) -> Result<Vec<Option<AwsError>>, AwsError> {
         let failed =
-            |class, reason, text: String| CallError { class, reason, text, unsent: false, after: None };
+            |class, reason, text: String| AwsError { class, reason, text, unsent: false, after: None };
         if deadline <= Instant::now() {
             let text = format!("PutEvents at {}: no time was left for the rest of the batch", self.api.url);
-            return Err(CallError { unsent: true, ..failed(Class::Later, "timeout", text) });
+            return Err(AwsError { unsent: true, ..failed(Class::Later, "timeout", text) });
         }
         let body = request::body(entries).map_err(|text| failed(Class::Never, "refused", text))?;
         let answer = self.api.call("PutEvents", &body, deadline)?;
@@ -234,7 +230,7 @@ fn not_ready(why: &str) -> Failure {
     }
 }
 
-fn failure(error: CallError, delivery: &Delivery) -> Failure {
+fn failure(error: AwsError, delivery: &Delivery) -> Failure {
     let retry = match error.class {
         Class::Never => Retry::Never,
         class => {

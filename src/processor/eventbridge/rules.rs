@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, CallError};
+use super::api::{Api, AwsError};
 use super::failure::Class;
 use crate::aws::arn::RuleArn;
 use crate::error::{Error, Result};
 use crate::limits::RULE_PAGES_MAX;
 use crate::pattern::Pattern;
-use crate::processor::refreshed::{Failure, Refresh, Refreshed};
+use crate::processor::refreshed::{Refresh, RefreshError, Refreshed};
 
 /// A rule as EventBridge describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,7 +48,7 @@ impl Rule {
 ///
 /// # Errors
 /// When it cannot be read, or is not there.
-pub(crate) fn read(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, CallError> {
+pub(crate) fn read(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, AwsError> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct DescribeRule<'a> {
@@ -66,7 +66,7 @@ pub(crate) fn read(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, CallErro
     }
 }
 
-fn find(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, CallError> {
+fn find(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, AwsError> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct ListRules<'a> {
@@ -95,15 +95,15 @@ fn find(api: &Api, arn: &RuleArn, bus: &str) -> Result<Rule, CallError> {
         }
     }
     let text = format!("ListRules at {}: there is no rule {}", api.url, arn.text);
-    Err(CallError { class: Class::Denied, reason: "missing", text, unsent: true, after: None })
+    Err(AwsError { class: Class::Denied, reason: "missing", text, unsent: true, after: None })
 }
 
 fn call<T: for<'de> Deserialize<'de>>(
     api: &Api,
     operation: &'static str,
     request: &impl Serialize,
-) -> Result<T, CallError> {
-    let error = |text: String| CallError {
+) -> Result<T, AwsError> {
+    let error = |text: String| AwsError {
         class: Class::Later,
         reason: "malformed",
         text: format!("{operation} at {}: {text}", api.url),
@@ -155,8 +155,8 @@ impl Refresh for Follower {
         &self,
         last: Option<&Followed>,
         _: &dyn Fn() -> bool,
-    ) -> Result<(Followed, Duration), Failure> {
-        let failure = |reason, text| Failure { reason, text, gone: false };
+    ) -> Result<(Followed, Duration), RefreshError> {
+        let failure = |reason, text| RefreshError { reason, text, gone: false };
         let rule =
             read(&self.api, &self.arn, &self.bus).map_err(|error| failure(error.reason, error.text))?;
         let pattern =

@@ -15,7 +15,7 @@ use crate::kubernetes::{Cluster, Token};
 use crate::limits::{
     REFRESH_INTERVAL_MIN, SINK_TOKEN_AHEAD, SINK_TOKEN_REFUSED_AGE_MIN, TOKEN_FILE_AGE_MAX, WORKERS_MAX,
 };
-use crate::processor::refreshed::{Failure, Refresh};
+use crate::processor::refreshed::{Refresh, RefreshError};
 
 /// All that it takes to send.
 #[derive(Debug)]
@@ -142,13 +142,13 @@ impl Finder {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn find(&self, last: Option<&Target>) -> Result<Target, Failure> {
+    pub(crate) fn find(&self, last: Option<&Target>) -> Result<Target, RefreshError> {
         let address = self.address()?;
         let bearer = self.bearer(&address, last)?;
         let same_trust = last.filter(|last| last.ca_certs == address.ca_certs);
         let client = match same_trust {
             Some(last) => last.client.clone(),
-            None => self.client(&address).map_err(|error| Failure {
+            None => self.client(&address).map_err(|error| RefreshError {
                 reason: "certificates",
                 text: format!("{}: {error}", text_of(&self.config.destination)),
                 gone: true,
@@ -157,7 +157,7 @@ impl Finder {
         Ok(Target { url: address.url, origin: address.origin, client, bearer, ca_certs: address.ca_certs })
     }
 
-    fn address(&self) -> Result<Address, Failure> {
+    fn address(&self) -> Result<Address, RefreshError> {
         let (reference, uri) = match &self.config.destination {
             Destination::Ref { reference, uri } => (reference, uri),
             Destination::Uri(uri) => {
@@ -167,9 +167,9 @@ impl Finder {
         };
         let Some(cluster) = &self.cluster else {
             let text = format!("{reference}: no cluster is set in which it could be looked up");
-            return Err(Failure { reason: "cluster", text, gone: true });
+            return Err(RefreshError { reason: "cluster", text, gone: true });
         };
-        let mut address = cluster.resolve(reference).map_err(|error| Failure {
+        let mut address = cluster.resolve(reference).map_err(|error| RefreshError {
             reason: error.reason,
             text: format!("{reference}: {}", error.error),
             gone: error.gone,
@@ -181,7 +181,7 @@ impl Finder {
         Ok(address)
     }
 
-    fn bearer(&self, address: &Address, last: Option<&Target>) -> Result<Bearer, Failure> {
+    fn bearer(&self, address: &Address, last: Option<&Target>) -> Result<Bearer, RefreshError> {
         if let Some(secret) = &self.config.token {
             return Ok(Bearer::Own { secret: secret.clone(), read: Mutex::new(None) });
         }
@@ -201,7 +201,7 @@ impl Finder {
                 let audience = audience.clone();
                 Ok(Bearer::Made { token, audience, made, refused: AtomicBool::new(false) })
             }
-            Err(error) => Err(Failure {
+            Err(error) => Err(RefreshError {
                 reason: error.reason,
                 text: format!("token for the audience {audience}: {}", error.error),
                 gone: false,
@@ -223,7 +223,11 @@ impl Finder {
 impl Refresh for Finder {
     type Value = Target;
 
-    fn refresh(&self, last: Option<&Target>, _: &dyn Fn() -> bool) -> Result<(Target, Duration), Failure> {
+    fn refresh(
+        &self,
+        last: Option<&Target>,
+        _: &dyn Fn() -> bool,
+    ) -> Result<(Target, Duration), RefreshError> {
         let found = self.find(last)?;
         if last.is_none_or(|last| last.url != found.url || last.ca_certs != found.ca_certs) {
             log::info!(target: &self.who, "events go to {}", found.text());

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
-use crate::limits::{LISTING_ODDITIES_MAX, NAMESPACES_MAX};
+use crate::limits::{LISTING_ANOMALIES_MAX, NAMESPACES_MAX};
 use crate::processor::Target;
 
 /// The annotation that makes a function a subscriber.
@@ -110,7 +110,7 @@ impl Builder {
 
     /// Notes what could not be used, up to a number of times.
     pub(crate) fn anomalies(&mut self, anomaly: String) {
-        if self.map.anomalies.len() < LISTING_ODDITIES_MAX {
+        if self.map.anomalies.len() < LISTING_ANOMALIES_MAX {
             self.map.anomalies.push(anomaly);
         }
     }

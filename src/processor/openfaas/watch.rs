@@ -7,7 +7,7 @@ use super::gateway::{Gateway, ListingError};
 use super::topics::TopicMap;
 use crate::error::Result;
 use crate::observe::words::count;
-use crate::processor::refreshed::{Failure, Refresh, Refreshed};
+use crate::processor::refreshed::{Refresh, RefreshError, Refreshed};
 
 /// Starts the thread, which asks at once and then every `refresh`; `name` is the processor's.
 ///
@@ -33,9 +33,9 @@ impl Refresh for Listing {
         &self,
         last: Option<&TopicMap>,
         is_ended: &dyn Fn() -> bool,
-    ) -> Result<(TopicMap, Duration), Failure> {
+    ) -> Result<(TopicMap, Duration), RefreshError> {
         let failure =
-            |ListingError { reason, error }| Failure { reason, text: error.to_string(), gone: false };
+            |ListingError { reason, error }| RefreshError { reason, text: error.to_string(), gone: false };
         let asked = Instant::now();
         let map = self.gateway.list(is_ended).map_err(failure)?;
         let map = match last {
