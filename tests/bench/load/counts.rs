@@ -36,7 +36,7 @@ pub(crate) struct Programs<'p> {
 }
 
 const COUNTS: [Count; 4] = [
-    Count { name: "bytes of the program", budget: 3_800_000, count: bytes },
+    Count { name: "bytes of the program", budget: 4 << 20, count: bytes },
     Count { name: "system calls per event", budget: 4, count: system_calls },
     Count { name: "allocations per event", budget: 58, count: allocations },
     Count { name: "instructions per event", budget: 143_000, count: instructions },
