@@ -13,7 +13,7 @@ use crate::config::{self, RouteConfig};
 use crate::error::{Context, Error, Result};
 use crate::pattern::Pattern;
 use crate::processor::{Processor, ProcessorSettings, eventbridge, http, knative, openfaas, stdout};
-use crate::source::{Source, SourceSettings, horizon, vcenter, webhook};
+use crate::source::{Source, SourceSettings, horizon, own, vcenter, webhook};
 use crate::template::Template;
 
 /// A configuration whose sections are of these kinds.
@@ -50,6 +50,12 @@ const KINDS: Kinds<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>> = Kinds 
             at_least_once: true,
             has_history: false,
             read: |table| source(webhook::settings::read(table)),
+        },
+        SourceKind {
+            word: "self",
+            at_least_once: true,
+            has_history: true,
+            read: |table| source(own::read(table)),
         },
     ],
     processors: &[

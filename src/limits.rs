@@ -475,6 +475,16 @@ pub(crate) const SERVER_CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_se
 pub(crate) const SERVER_ABANDONED_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Stack of an inbound connection's thread: address space, of which little is ever touched.
 pub(crate) const SERVER_STACK_BYTES: usize = 512 * 1024;
+/// The router's own events that are kept; with more of them only the newest half is.
+pub(crate) const OWN_EVENTS_MAX: usize = 1000;
+/// How often the router looks at its routes.
+pub(crate) const OWN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often it notes that it lives.
+pub(crate) const OWN_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Trouble that passes sooner is not told.
+pub(crate) const OWN_SETTLED_AGE: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+/// How often what is counted is told, at most.
+pub(crate) const OWN_COUNT_INTERVAL: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 /// Audit events that are asked of Horizon at once: its own maximum.
 pub(crate) const HORIZON_PAGE_EVENTS: usize = 1000;
 /// Pages of events that are dated the same millisecond.

@@ -71,6 +71,7 @@ impl Router {
         }
         let registry = Arc::new(Registry::new());
         let page = config.metrics.clone().map(|metrics| PageServer::start(metrics, registry.clone()));
+        config.sources.iter().for_each(|source| source.settings.attach(&registry, &config.state_dir));
         let parts: Vec<RouteParts> =
             config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
         let mut router = Router::of_parts(parts, config.shutdown_grace, registry)?;

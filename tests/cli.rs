@@ -101,7 +101,7 @@ fn a_wrong_file_ends_with_2_and_one_line_for_each_problem() {
             with("[source.b]\ntype = \"vcentre\"\n[log]\nlevel = \"loud\""),
             &[
                 "router.toml:11: source.b.type: \"vcentre\" is not known, did you mean \"vcenter\"? known: \
-                 \"vcenter\", \"vcsim\", \"horizon\", \"webhook\"",
+                 \"vcenter\", \"vcsim\", \"horizon\", \"webhook\", \"self\"",
                 "router.toml:13: log.level: \"loud\" is not known, known: \"error\", \"warn\", \"info\", \"debug\", \
                  \"trace\"",
             ],

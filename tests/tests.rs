@@ -88,6 +88,8 @@ mod stopping;
 mod send;
 // The document of the Go router's statistics.
 mod stats;
+// What the router tells about itself.
+mod own;
 // Whatever strangers send to the address where the router is watched.
 mod strangers;
 // Templates beside EventBridge's input transformer as LocalStack has it.

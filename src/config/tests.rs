@@ -105,11 +105,11 @@ fn mistakes_are_named_with_place_and_cure() {
         // Types of sources and processors.
         (
             "[source.b]",
-            "10: source.b.type: is missing: write type = \"vcenter\" or \"vcsim\" or \"horizon\" or \"webhook\"",
+            "10: source.b.type: is missing: write type = \"vcenter\" or \"vcsim\" or \"horizon\" or \"webhook\" or \"self\"",
         ),
         (
             "[source.b]\ntype = 'syslog'\nbind = 'a'",
-            "11: source.b.type: \"syslog\" is not known, known: \"vcenter\", \"vcsim\", \"horizon\", \"webhook\"",
+            "11: source.b.type: \"syslog\" is not known, known: \"vcenter\", \"vcsim\", \"horizon\", \"webhook\", \"self\"",
         ),
         (
             "[processor.b]\ntype = 'kantive'",

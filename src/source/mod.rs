@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::fmt::{self, Debug};
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,10 +15,12 @@ use crate::event::{Event, EventType, Position};
 use crate::finding::Tell;
 use crate::limits::SOURCE_CALL_WAIT_DEFAULT;
 use crate::observe::incident::LOGIN_REFUSED;
+use crate::observe::registry::Registry;
 use crate::stop::Stop;
 use crate::vim::json::BrokenEvent;
 
 pub(crate) mod horizon;
+pub(crate) mod own;
 pub(crate) mod span;
 pub mod vcenter;
 pub(crate) mod watch;
@@ -76,6 +80,9 @@ pub trait SourceSettings: Any + Debug + Send + Sync {
 
     /// What people call sources of this kind, such as `vCenter`.
     fn product(&self) -> &'static str;
+
+    /// What a source of the router itself needs: where its routes are watched, and the state folder.
+    fn attach(&self, _registry: &Arc<Registry>, _state_dir: &Path) {}
 
     /// The source as this route reads it, not connected yet.
     ///
