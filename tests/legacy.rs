@@ -334,3 +334,39 @@ fn meaning_of_go(go: &Value) -> Meaning {
         ("password of metrics", &metrics["Auth"]["BasicAuth"]["Password"]),
     ])
 }
+
+#[test]
+fn a_secret_that_holds_the_old_file_is_the_old_file() {
+    use base64::Engine;
+    let test = folder_with_certificates("legacy-secret");
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/legacy/good/v0.5-openfaas.yaml");
+    let text = std::fs::read_to_string(&old).unwrap();
+    let golden = std::fs::read_to_string(old.with_extension("toml")).unwrap();
+    let data = base64::engine::general_purpose::STANDARD.encode(&text);
+    let indented: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let head = "apiVersion: v1\nmetadata:\n  name: event-router-config\nkind: ";
+    for (what, body) in [
+        ("Secret", format!("data:\n  other: aGVsbG8=\n  event-router-config.yaml: {data}\n")),
+        ("Secret", format!("stringData:\n  config: |\n{indented}")),
+        ("ConfigMap", format!("data:\n  config: |\n{indented}")),
+    ] {
+        test.write("old", &format!("{head}{what}\n{body}"));
+        let exit = test.router(&["convert", "old"]);
+        assert_eq!(
+            (exit.code, from_folder(&test, &exit.stdout)),
+            (Some(0), golden.clone()),
+            "{}",
+            exit.stderr
+        );
+    }
+    for (text, words) in [
+        (format!("{head}Secret\ndata:\n  a: aGVsbG8=\n"), "without a configuration of the router in it"),
+        (format!("{head}Deployment\nspec:\n  replicas: 1\n"), "without a configuration of the router in it"),
+        (format!("{head}VSphereSource\nspec:\n  address: https://a\n"), "format = \"vspheresource\""),
+        ("eventrouter:\n  eventProvider: vcenter\n".into(), "values of the Go router's Helm chart"),
+    ] {
+        test.write("old", &text);
+        let exit = test.router(&["convert", "old"]);
+        assert!(exit.code == Some(2) && exit.stderr.contains(words), "{text}: {exit:?}");
+    }
+}

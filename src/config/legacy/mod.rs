@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use toml::de::DeTable;
+
 use super::Config;
 use super::file::{self, Overrides};
 use super::problem::Problem;
@@ -18,6 +20,7 @@ use super::yaml;
 mod entries;
 mod escapes;
 mod json;
+mod manifest;
 mod output;
 mod router_config;
 #[cfg(test)]
@@ -75,6 +78,24 @@ pub struct Surroundings<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<String>,
 }
 
+/// Where a text that is no old configuration itself holds one, and which: its key, text and form; or what to
+/// do with a text that holds none.
+fn elsewhere(root: &DeTable<'_>) -> Option<Result<(String, String, Form), &'static str>> {
+    let is_key = |keys: &[&str]| keys.iter().any(|key| root.contains_key(*key));
+    if is_key(&["source", "processor", "route", "state_dir"]) && !is_key(&["eventProvider", "eventProcessor"])
+    {
+        return Some(Err(
+            "has the keys of router.toml but is YAML or JSON: write TOML, sections as [source.NAME] and lines as key = value",
+        ));
+    }
+    let held = manifest::held(root, manifest::of(root)?);
+    // What is held is shorter than what holds it: this comes to an end.
+    Some(held.and_then(|(key, text)| match form_of(&text) {
+        Some(form) => Ok((key, text, form)),
+        None => Err(manifest::EXTRACT),
+    }))
+}
+
 /// Converts the text of an old file.
 ///
 /// # Errors
@@ -92,8 +113,7 @@ pub(crate) fn convert<S, P>(
         Form::Yaml => escapes::doubled(text),
         Form::Json => text.into(),
     };
-    let text = &*text;
-    let Surroundings { file: path, folder, environment } = *around;
+    let (text, Surroundings { file: path, folder, environment }) = (&*text, *around);
     let document = Document::new(path, text, environment);
     let parsed = match form {
         Form::Yaml => yaml::parse(text),
@@ -106,13 +126,17 @@ pub(crate) fn convert<S, P>(
             return Err(document.finish().0);
         }
     };
-    let is_key = |keys: &[&str]| keys.iter().any(|key| root.contains_key(*key));
-    if is_key(&["source", "processor", "route", "state_dir"]) && !is_key(&["eventProvider", "eventProcessor"])
-    {
-        document.problem_of_file(
-            "has the keys of router.toml but is YAML or JSON: write TOML, sections as [source.NAME] and lines as key = value",
-        );
-        return Err(document.finish().0);
+    match elsewhere(&root) {
+        None => {}
+        Some(Ok((key, text, form))) => {
+            let file = format!("{} ({key})", path.display());
+            let around = Surroundings { file: Path::new(&file), ..*around };
+            return convert(&text, form, &around, overrides, kinds);
+        }
+        Some(Err(told)) => {
+            document.problem_of_file(told);
+            return Err(document.finish().0);
+        }
     }
     for Mistake { offset, key, text } in mistakes {
         document.problem(offset, &key, text);
