@@ -217,7 +217,9 @@ fn a_good_head_acknowledges_whatever_becomes_of_its_body() {
             Box::new(openfaas(server.url(""), true)),
         ];
         for (place, sender) in senders.iter().enumerate() {
-            assert_eq!(verdict(&**sender), Verdict::delivered(), "body {number}, processor {place}");
+            // Who acknowledged is named where there are several.
+            let verdict = Verdict { accepted: Vec::new(), ..verdict(&**sender) };
+            assert_eq!(verdict, Verdict::delivered(), "body {number}, processor {place}");
             assert_eq!(posted.load(Ordering::SeqCst), place as u16 + 1, "body {number}: sent once");
         }
         drop(senders);
