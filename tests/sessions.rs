@@ -197,7 +197,10 @@ fn two_hundred_reconnects_leave_neither_session_nor_collector_behind() {
     for _ in 0..=32 / ROUTES {
         let (router, _) = routes.start();
         let log = routes.end(router);
-        assert!(!log.contains("WARN"), "{log}");
+        // vcsim does not know the events that this test posts.
+        let is_other =
+            |line: &str| line.contains("WARN") && !line.contains("vCenter has no events of the name");
+        assert!(!log.lines().any(is_other), "{log}");
     }
     assert_eq!(routes.vcsim.occupy_collectors(), 32, "collectors were left behind");
 }
