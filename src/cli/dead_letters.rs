@@ -109,7 +109,7 @@ fn counted(letters: &[Letter]) -> String {
         *counts.entry((&letter.reason, &letter.target)).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     let kind = |((reason, target), number): &((&str, &str), usize)| match *target {
         "" => format!("{number} by {reason}"),
         target => format!("{number} by {reason} for {target}"),

@@ -102,9 +102,10 @@ impl<'a> Document<'a> {
 
     /// The problems and the warnings, each in the order of the file.
     pub(crate) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
-        let in_order = |mut list: Vec<(usize, Problem)>| {
-            list.sort_by_key(|(offset, _)| *offset);
-            list.into_iter().map(|(_, problem)| problem).collect()
+        let in_order = |list: Vec<(usize, Problem)>| {
+            let mut list: Vec<_> = list.into_iter().enumerate().collect();
+            list.sort_unstable_by_key(|(number, (offset, _))| (*offset, *number));
+            list.into_iter().map(|(_, (_, problem))| problem).collect()
         };
         (in_order(self.problems.into_inner()), in_order(self.warnings.into_inner()))
     }
@@ -166,7 +167,7 @@ impl<'a> Table<'a> {
                 value: value.get_ref(),
             })
             .collect();
-        entries.sort_by_key(|entry| entry.offset);
+        entries.sort_unstable_by_key(|entry| entry.offset);
         let (asked, missing) = (RefCell::default(), RefCell::default());
         Table { document, path, offset, entries, asked, missing, open: Cell::new(false) }
     }

@@ -84,7 +84,7 @@ pub(super) fn check_duplicates(routes: &[(RouteConfig, Value<'_>)]) {
         let same = |other: &RouteConfig| {
             let sorted = |route: &RouteConfig| {
                 let mut types = route.types.clone();
-                types.sort();
+                types.sort_unstable();
                 types
             };
             let pattern =

@@ -18,7 +18,7 @@ pub(super) fn explain<'e>(
     errors: impl IntoIterator<Item = (usize, &'e str)>,
 ) -> Vec<(usize, String)> {
     let mut errors: Vec<_> = errors.into_iter().collect();
-    errors.sort_by_key(|(offset, _)| *offset);
+    errors.sort_unstable();
     let open = unclosed(text);
     let mut told: Vec<(usize, String)> = Vec::new();
     // The end of a section that is there twice: all its keys are, too.

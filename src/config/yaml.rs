@@ -261,7 +261,7 @@ mod tests {
                     .iter()
                     .map(|(key, value)| (key.span().start, key.get_ref(), show(value.get_ref())))
                     .collect();
-                entries.sort();
+                entries.sort_unstable();
                 let entries = entries.iter().map(|(_, key, value)| format!("{key}:{value}"));
                 format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
             }

@@ -81,7 +81,7 @@ impl Drop for Flood {
 // `12,622 more dead letters (400: 12,600, encode: 22)`, the most frequent reason first; none of nothing.
 fn summary(reasons: &BTreeMap<String, u64>, what: &str) -> Option<String> {
     let mut sorted: Vec<_> = reasons.iter().collect();
-    sorted.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+    sorted.sort_unstable_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     let parts: Vec<String> = sorted.iter().map(|(reason, number)| format!("{reason}: {number}")).collect();
     let all = count(reasons.values().sum(), &format!("more {what}"));
     (!parts.is_empty()).then(|| format!("{all} ({})", parts.join(", ")))

@@ -64,8 +64,8 @@ pub(crate) fn html(snapshot: &Snapshot, all: bool) -> String {
         let _ = writeln!(out, "<div class=\"trouble bad\">{}</div>", escaped(&line));
     }
     // Whoever comes because something is wrong sees it first.
-    let mut routes: Vec<&RouteSnapshot> = snapshot.routes.iter().collect();
-    routes.sort_by_key(|route| Tone::of(route));
+    let of = |tone| snapshot.routes.iter().filter(move |route| Tone::of(route) == tone);
+    let routes: Vec<&RouteSnapshot> = [Tone::Bad, Tone::Wait, Tone::Good].into_iter().flat_map(of).collect();
     if PAGE_ROUTES_SHORT < routes.len() {
         overview(&mut out, &routes);
     }
@@ -250,7 +250,8 @@ fn table(out: &mut String, what: &str, outcomes: &[(String, Outcome)], all: bool
         return;
     }
     let mut sorted: Vec<_> = outcomes.iter().collect();
-    sorted.sort_by_key(|(_, outcome)| std::cmp::Reverse(outcome.delivered + outcome.failed));
+    let calls = |outcome: &Outcome| outcome.delivered + outcome.failed;
+    sorted.sort_unstable_by(|a, b| calls(&b.1).cmp(&calls(&a.1)).then(a.0.cmp(&b.0)));
     let shown = if all { PAGE_NAMES_MAX } else { PAGE_NAMES_SHORT };
     let _ = write!(out, "<table><tr><th>{what}</th><th>delivered</th><th>failed</th></tr>",);
     for (name, outcome) in sorted.iter().take(shown) {

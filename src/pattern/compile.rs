@@ -90,7 +90,9 @@ impl<'a> Compiler<'a> {
         self.object(&mut branches, false)?;
         let leaves = std::mem::take(&mut self.leaves);
         for branch in &mut branches {
-            branch.sort_by(|&a: &usize, &b: &usize| leaves[a].path.cmp(&leaves[b].path));
+            branch.sort_unstable_by(|&a: &usize, &b: &usize| {
+                leaves[a].path.cmp(&leaves[b].path).then(a.cmp(&b))
+            });
         }
         Ok(Compiled { leaves, branches })
     }

@@ -50,14 +50,15 @@ impl Members {
             return Err(XmlError(format!("an object has more than {OBJECT_MEMBERS_MAX} unusual members")));
         }
         let array = known.is_some_and(|m| m.array);
-        self.members.push(Member { place, name: name.to_owned(), array, values: value.to_vec() });
+        // In the order of places, and at one place in that of their coming.
+        let at = self.members.partition_point(|m| m.place <= place);
+        self.members.insert(at, Member { place, name: name.to_owned(), array, values: value.to_vec() });
         Ok(false)
     }
 
     /// Ends the object that began at `begin` of `out` and has its members before the place `next`
     /// printed: adds these, and those that are absent but always printed.
-    pub(super) fn finish(mut self, out: &mut Vec<u8>, begin: usize, class: &Class, mut next: usize) {
-        self.members.sort_by_key(|m| m.place);
+    pub(super) fn finish(self, out: &mut Vec<u8>, begin: usize, class: &Class, mut next: usize) {
         for member in &self.members {
             let place = member.place.min(class.always);
             out.extend_from_slice(class.absent(next, place));

@@ -50,7 +50,7 @@ fn value<'a>(text: &'a str, raw: &'a RawValue, depth: usize) -> Result<Option<Pl
             let mut table = DeTable::new();
             let members = serde_json::from_str::<BTreeMap<String, &RawValue>>(part).map_err(inner)?;
             let mut members: Vec<(String, &RawValue)> = members.into_iter().collect();
-            members.sort_by_key(|(_, raw)| place(raw.get()));
+            members.sort_unstable_by_key(|(_, raw)| place(raw.get()));
             for (name, raw) in members {
                 let name = name.to_lowercase();
                 table.remove(name.as_str());

@@ -82,7 +82,7 @@ impl Access {
             }
         }
         hidden.retain(|text| !text.is_empty());
-        hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        hidden.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
         Ok(Access { shown: shown(&config.address), url, headers, signing, hidden })
     }
 

@@ -132,7 +132,7 @@ impl Horizon {
                 scan.narrow(span, entries.iter().filter_map(|entry| entry.time).min());
                 continue;
             }
-            entries.sort_by_key(|entry| (entry.time, entry.id));
+            entries.sort_unstable_by_key(|entry| (entry.time, entry.id));
             entries.retain(|entry| scan.is_new(entry.time, entry.id));
             let ids: Vec<i64> = entries.iter().filter_map(|entry| entry.id).collect();
             let mut items = Vec::with_capacity(entries.len());

@@ -48,7 +48,9 @@ pub(super) fn read(session: &Session) -> Result<Vec<EventType>, SourceError> {
 fn parse(answer: &Node) -> Result<Vec<EventType>, AnswerError> {
     let Some(details) = soap::property(answer)? else { return Ok(Vec::new()) };
     let mut types: Vec<EventType> = details.children.iter().filter_map(event_type).collect();
-    types.sort_by(|a, b| a.id.cmp(&b.id));
+    types.sort_unstable_by(|a, b| {
+        (&a.id, &a.category, &a.description).cmp(&(&b.id, &b.category, &b.description))
+    });
     types.dedup_by(|a, b| a.id == b.id);
     Ok(types)
 }

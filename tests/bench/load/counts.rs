@@ -39,7 +39,7 @@ const COUNTS: [Count; 4] = [
     Count { name: "bytes of the program", budget: 4 << 20, count: bytes },
     Count { name: "system calls per event", budget: 4, count: system_calls },
     Count { name: "allocations per event", budget: 58, count: allocations },
-    Count { name: "instructions per event", budget: 143_000, count: instructions },
+    Count { name: "instructions per event", budget: 148_000, count: instructions },
 ];
 
 /// Counts and prints all; fails when one is over its budget.
