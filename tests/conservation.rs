@@ -257,8 +257,9 @@ fn every_event_is_acknowledged_in_dirty_time() {
     let Line { test, simulator, sink, _server } = Line::new("dirty-time", Kind::Endpoint, &mut random);
     let mut router = Line::begin(&test);
     let mut dirty = Dirty { offset: SignedDuration::ZERO, pushed: Vec::new() };
-    // What is dated before the first start of the route is not wanted.
-    dirty.offset += SignedDuration::from_secs(LATE_SECONDS as i64 + 10);
+    // What is dated before the first start of the route is not wanted, and the route may not have seen this
+    // clock before the first step back.
+    dirty.offset += SignedDuration::from_secs((LATE_SECONDS + DAY_SECONDS) as i64 + 10);
     simulator.set_clock_offset(dirty.offset);
     dirty.push(&simulator, &mut random, 10, false);
     dirty.wait(&sink, "the first events");
