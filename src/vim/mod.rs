@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`json`] | one page: finds the events, converts each, isolates a broken one |
 //! | `object` | one event, by the schema or by its structure |
-//! | [`paths`] | what an event can hold at a path of names |
+//! | `paths` | what an event can hold at a path of names |
 //! | `members` | members of one object that cannot be printed as they come |
 //! | `scalar` | the text of a value to JSON |
 //! | `schema` | the classes, their members and what absent members look like |
