@@ -95,12 +95,12 @@ gets anything and no position is changed.
 Usage: router tail [-c FILE] [--source NAME] [--pattern JSON] [--template TEXT]
 
 Options:
-      --source NAME   Only this source
-      --pattern JSON  Only events that match this event pattern, such as
-                      '{\"subject\": [{\"prefix\": \"Vm\"}]}'
-      --template TEXT Print what this template makes of each event, such as
-                      '<$.data.Vm.Name> by <$.data.UserName>', or what the
-                      `transform` of the processor of this name does
+      --source NAME    Only this source
+      --pattern JSON   Only events that match this event pattern, such as
+                       '{\"subject\": [{\"prefix\": \"Vm\"}]}'
+      --template TEXT  Print what this template makes of each event, such as
+                       '<$.data.Vm.Name> by <$.data.UserName>', or what the
+                       `transform` of the processor of this name does
 ";
 
 /// `router replay --help`.
