@@ -119,6 +119,22 @@ pub(crate) fn class_of(status: u16) -> StatusClass {
     }
 }
 
+/// The status that an answer is judged by: that of its head, but for what nginx says of the connection
+/// before anybody has seen the event. It sends 400 for that (ngx_http_ssl_module, "Error Processing"), and
+/// means our certificate or the scheme.
+pub(crate) fn status_of(response: &Response) -> u16 {
+    judged(response.status, &response.body)
+}
+
+fn judged(status: u16, body: &[u8]) -> u16 {
+    let says = |text: &str| memchr::memmem::find(body, text.as_bytes()).is_some();
+    match status {
+        400 if says("No required SSL certificate was sent") || says("The SSL certificate error") => 401,
+        400 if says("The plain HTTP request was sent to HTTPS port") => 426,
+        status => status,
+    }
+}
+
 /// What to do about a refusal of the sender or the address, for the end of a message.
 pub(crate) fn sender_cure(status: u16) -> &'static str {
     match status {
@@ -176,6 +192,22 @@ pub(crate) fn status_reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nginx_says_of_the_connection_is_no_refusal_of_an_event() {
+        let page = |text: &str| format!("<html><body><center>{text}</center><hr>nginx/1.26</body></html>");
+        for (status, text, expected) in [
+            (400, "No required SSL certificate was sent", 401),
+            (400, "The SSL certificate error", 401),
+            (400, "The plain HTTP request was sent to HTTPS port", 426),
+            (400, "Request Header Or Cookie Too Large", 400),
+            (500, "No required SSL certificate was sent", 500),
+        ] {
+            let found = judged(status, page(text).as_bytes());
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(class_of(found) == StatusClass::Sender, [401, 426].contains(&expected), "{text}");
+        }
+    }
 
     #[test]
     fn retry_after_in_all_its_forms() {

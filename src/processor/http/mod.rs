@@ -188,7 +188,7 @@ impl Http {
                 return Judged::All(verdict, Parting::Never);
             }
         };
-        let status = response.status;
+        let status = answer::status_of(&response);
         let class = self.config.rules.class(status);
         if class == Class::Delivered {
             return self.read(access, &response, count);

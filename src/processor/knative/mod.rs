@@ -164,7 +164,8 @@ impl Knative {
                 return failed(retry_of(&error), error.kind.reason(), error.to_string());
             }
         };
-        let retry = match classify_status(response.status) {
+        let status = answer::status_of(&response);
+        let retry = match classify_status(status) {
             Class::Delivered => return Verdict::delivered(),
             Class::Later => Retry::Later { after: answer::retry_after_of(&response), unsent: false },
             // A token that has just been replaced.
@@ -186,7 +187,7 @@ impl Knative {
         };
         let mut detail = answer::refusal("POST", &target.url, &response);
         if matches!(retry, Retry::Sender { .. }) {
-            detail = format!("{detail}: {}", answer::sender_cure(response.status));
+            detail = format!("{detail}: {}", answer::sender_cure(status));
         }
         failed(retry, answer::status_reason(response.status), detail)
     }

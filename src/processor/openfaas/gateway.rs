@@ -195,13 +195,14 @@ impl Gateway {
             Ok(response) => response,
             Err(error) => return failed(retry_of(error), error.kind.reason(), error.to_string()),
         };
-        let mut retry = retry_of_status(response.status)?;
+        let status = answer::status_of(response);
+        let mut retry = retry_of_status(status)?;
         let mut detail = answer::refusal("POST", &self.function_url(target), response);
         match &mut retry {
             Retry::Later { after, .. } => *after = answer::retry_after_of(response),
             Retry::Sender { after } => {
                 *after = answer::retry_after_of(response);
-                detail = format!("{detail}: {}", answer::sender_cure(response.status));
+                detail = format!("{detail}: {}", answer::sender_cure(status));
             }
             _ => {}
         }
