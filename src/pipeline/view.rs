@@ -63,8 +63,10 @@ impl View {
         if is_blind || !stats.link().connected {
             return None;
         }
-        let is_current = stats.is_read_up()? && gauge.outstanding == 0;
-        Some(if is_current { 0.0 } else { stats.seconds_behind(gauge.time) })
+        if stats.is_read_up()? && gauge.outstanding == 0 {
+            return Some(0.0);
+        }
+        self.mark(gauge).map(|mark| stats.seconds_behind(mark.time))
     }
 
     fn catching_up(&self, gauge: &Gauge, lag_seconds: Option<f64>) -> Option<CatchingUp> {
