@@ -130,7 +130,6 @@ fn judged(status: u16, body: &[u8]) -> u16 {
     let says = |text: &str| memchr::memmem::find(body, text.as_bytes()).is_some();
     match status {
         400 if says("No required SSL certificate was sent") || says("The SSL certificate error") => 401,
-        400 if says("The plain HTTP request was sent to HTTPS port") => 426,
         status => status,
     }
 }
@@ -199,13 +198,12 @@ mod tests {
         for (status, text, expected) in [
             (400, "No required SSL certificate was sent", 401),
             (400, "The SSL certificate error", 401),
-            (400, "The plain HTTP request was sent to HTTPS port", 426),
             (400, "Request Header Or Cookie Too Large", 400),
             (500, "No required SSL certificate was sent", 500),
         ] {
             let found = judged(status, page(text).as_bytes());
             assert_eq!(found, expected, "{text}");
-            assert_eq!(class_of(found) == StatusClass::Sender, [401, 426].contains(&expected), "{text}");
+            assert_eq!(class_of(found) == StatusClass::Sender, expected == 401, "{text}");
         }
     }
 

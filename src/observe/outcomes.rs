@@ -34,14 +34,15 @@ impl Outcomes {
     /// One attempt more.
     pub(crate) fn add(&self, name: &str, delivered: bool) {
         let mut names = self.lock();
-        let name = if names.contains_key(name) || names.len() < self.names_max { name } else { OTHERS };
-        if !names.contains_key(name) {
-            names.insert(name.into(), Outcome::default());
-        }
-        if let Some(outcome) = names.get_mut(name) {
+        let count = |outcome: &mut Outcome| {
             outcome.delivered += u64::from(delivered);
             outcome.failed += u64::from(!delivered);
+        };
+        if let Some(outcome) = names.get_mut(name) {
+            return count(outcome);
         }
+        let name = if names.len() < self.names_max { name } else { OTHERS };
+        count(names.entry(name.into()).or_default());
     }
 
     /// All counters, by name.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Order;
 use crate::event::{Carried, Event, Lane, Sequence};
+use crate::pipeline::mixed::Mixing;
 use crate::processor::{Delivery, Ticket};
 
 /// Emptied lanes whose memory is kept.
@@ -30,7 +31,7 @@ const SPARE_EVENTS_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Lanes {
     order: Order,
-    lanes: HashMap<Lane, Waiting>,
+    lanes: HashMap<Lane, Waiting, Mixing>,
     // Memory of lanes that are gone, for those to come: most lanes live for one event.
     spare: Vec<VecDeque<Delivery>>,
     // Lanes whose first event may be taken now, in the order in which they became free.
@@ -65,7 +66,7 @@ impl Lanes {
     pub(crate) fn new(order: Order) -> Lanes {
         Lanes {
             order,
-            lanes: HashMap::new(),
+            lanes: HashMap::default(),
             spare: Vec::new(),
             ready: VecDeque::new(),
             parked: BinaryHeap::new(),

@@ -44,6 +44,7 @@ mod failing;
 pub(crate) mod filter;
 pub(crate) mod lanes;
 pub(crate) mod ledger;
+pub(crate) mod mixed;
 mod poller;
 pub(crate) mod queue;
 mod recent;

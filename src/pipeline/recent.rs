@@ -5,48 +5,16 @@
 //! again and again.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::event::Position;
 use crate::limits::RECENT_EVENTS_MAX;
+use crate::pipeline::mixed::Mixing;
 
 /// What tells one event from all others, in the order of reading.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    known: HashSet<(Position, u32), BuildHasherDefault<Mixed>>,
+    known: HashSet<(Position, u32), Mixing>,
     order: VecDeque<(Position, u32)>,
-}
-
-/// A hash of a few numbers. A source that makes them collide only slows down its own reading, as there are
-/// never more than `RECENT_EVENTS_MAX`; the standard hasher is a hundredth of the work for an event.
-#[derive(Debug, Default)]
-struct Mixed(u64);
-
-impl Hasher for Mixed {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_i32(&mut self, number: i32) {
-        self.write_u64(u64::from(number.cast_unsigned()));
-    }
-
-    fn write_i64(&mut self, number: i64) {
-        self.write_u64(number.cast_unsigned());
-    }
-
-    // Multiplied by 2^64 over the golden ratio, so that neighbours are far apart in the upper bits.
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
-    }
 }
 
 impl Recent {
