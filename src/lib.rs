@@ -47,6 +47,7 @@ pub mod source;
 mod stop;
 mod sync;
 pub mod template;
+mod temporary;
 #[cfg(test)]
 mod testing;
 mod text_file;

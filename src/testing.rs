@@ -1,6 +1,7 @@
 //! Seeded random numbers for tests: the seed is printed, and `EVENT_ROUTER_SEED` repeats a run.
 
 pub(crate) use crate::demo::random::Random;
+use crate::temporary::TemporaryFolder;
 
 impl Random {
     /// Starts from `EVENT_ROUTER_SEED`, else from a fixed seed, and prints it for the case of
@@ -52,29 +53,7 @@ pub(crate) fn settings<T: std::any::Any>(settings: &dyn std::any::Any) -> &T {
     settings.downcast_ref().expect("settings of another kind")
 }
 
-/// A folder of its own, removed at the end.
-pub(crate) struct Folder {
-    path: std::path::PathBuf,
-}
-
-/// A new empty folder whose name holds `name`.
-pub(crate) fn folder(name: &str) -> Folder {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("event-router-{name}-{}-{count}", std::process::id()));
-    std::fs::create_dir_all(&path).unwrap();
-    Folder { path }
-}
-
-impl Folder {
-    pub(crate) fn path(&self) -> &std::path::Path {
-        &self.path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
+/// A new empty folder whose name holds `name`, removed at the end.
+pub(crate) fn folder(name: &str) -> TemporaryFolder {
+    TemporaryFolder::new(name).unwrap()
 }

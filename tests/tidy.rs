@@ -20,6 +20,8 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("print!(", &["src/cli/", "src/processor/stdout.rs"], "log, or write to the given output"),
     ("thread::sleep", &[], "wait on a Stop"),
     ("static mut", &[], "pass it"),
+    ("temp_dir(", &["src/temporary.rs"], "a TemporaryFolder"),
+    ("poisoned", &["src/sync.rs"], "sync::lock or sync::unpoisoned"),
 ];
 
 /// Code that is pure, so that it can be tested without a harness, and what it must not name. So is

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use crate::cli::args::DemoOptions;
 use crate::cli::checkpoint::{self, Action};
-use crate::cli::folder::Folder;
 use crate::cli::run::{self, run_with};
 use crate::cli::{Failure, printing};
 use crate::config::file::Overrides;
@@ -22,6 +21,7 @@ use crate::observe;
 use crate::pipeline::view::View;
 use crate::router::Router;
 use crate::stop::{Stop, stop_signal};
+use crate::temporary::TemporaryFolder;
 
 /// Events per second, where nothing else is asked for.
 const RATE: f64 = 2.0;
@@ -49,7 +49,7 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
     let records = stream.backlog(backlog, SignedDuration::from_secs(10), now);
     let begin = records.first().map_or(now, |record| record.time) - SignedDuration::from_secs(1);
     let simulator = Simulator::start(Settings { history: History::of(records), ..Settings::default() })?;
-    let folder = Folder::new("demo")?;
+    let folder = TemporaryFolder::new("demo")?;
     let mut config = configure(&simulator, folder.path(), overrides)?;
     config.processors = vec![kinds::screen(SCREEN, None)];
     observe::log::init(&config.log);

@@ -21,7 +21,6 @@ mod checkpoint;
 mod dead_letters;
 mod demo;
 mod events;
-mod folder;
 mod help;
 mod printing;
 mod replay;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::cli::checkpoint::refuse_future;
-use crate::cli::folder::Folder;
 use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, dead_letters, printing};
 use crate::config::{Order, RouteConfig};
@@ -20,6 +19,7 @@ use crate::processor::stdout::Stdout;
 use crate::router::{Router, parts};
 use crate::source::span::Span;
 use crate::stop::stop_signal;
+use crate::temporary::TemporaryFolder;
 
 /// What is replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) fn replay(
     if options.dry_run {
         route.order = Order::Strict;
     }
-    let folder = Folder::new("replay")?;
+    let folder = TemporaryFolder::new("replay")?;
     config.state_dir = folder.path().to_path_buf();
     // A replay delivers everything, whatever its source promises: it can be repeated.
     config.sources.iter_mut().for_each(|source| source.checkpoint = true);

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::cli::folder::Folder;
 use crate::cli::run::{self, run_with};
 use crate::cli::{Exit, Failure, printing};
 use crate::config::{Format, Order, RetryConfig, RouteConfig};
@@ -15,6 +14,7 @@ use crate::pipeline::RouteParts;
 use crate::router::{Router, parts};
 use crate::stop::stop_signal;
 use crate::template::{Syntax, Template};
+use crate::temporary::TemporaryFolder;
 
 /// The name of the processor that prints.
 const SCREEN: &str = "screen";
@@ -51,7 +51,7 @@ pub(super) fn tail(
             }
         }
     }
-    let folder = Folder::new("tail")?;
+    let folder = TemporaryFolder::new("tail")?;
     config.routes = config.sources.iter().map(|source| route(source, pattern.as_ref())).collect();
     config.processors = vec![kinds::screen(SCREEN, template)];
     config.state_dir = folder.path().to_path_buf();

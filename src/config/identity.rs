@@ -88,10 +88,11 @@ mod tests {
     use crate::processor::knative::settings::KnativeConfig;
     use crate::processor::openfaas::settings::OpenfaasConfig;
     use crate::source::vcenter::settings::VcenterConfig;
-    use crate::testing::{Folder, folder, settings};
+    use crate::temporary::TemporaryFolder;
+    use crate::testing::{folder, settings};
 
     /// A folder with `own.pem`, its `own.key`, and another certificate and key.
-    fn files() -> Folder {
+    fn files() -> TemporaryFolder {
         let folder = folder("identity");
         for name in ["own", "other"] {
             let key = KeyPair::generate().unwrap();
@@ -113,14 +114,14 @@ mod tests {
         [processor.e]\ntype = 'eventbridge'\nregion = 'eu-central-1'\nTLS\n\
         [processor.h]\ntype = 'http'\nuri = 'https://a'\nTLS\n";
 
-    fn read(folder: &Folder, text: &str, secrets: SecretUse) -> Result<Config, Vec<String>> {
+    fn read(folder: &TemporaryFolder, text: &str, secrets: SecretUse) -> Result<Config, Vec<String>> {
         let overrides = Overrides { secrets, ..Overrides::default() };
         let parsed = parse(text, &folder.path().join("router.toml"), &overrides, &|_| None);
         parsed.map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 
     /// What is said about one source with these keys, without the folder's name.
-    fn said(folder: &Folder, tls: &str, secrets: SecretUse) -> String {
+    fn said(folder: &TemporaryFolder, tls: &str, secrets: SecretUse) -> String {
         let text = FILE.replacen("TLS", tls, 1).replace("TLS\n", "");
         let place = format!("{}/", folder.path().display());
         let said = match read(folder, &text, secrets) {

@@ -13,6 +13,7 @@ use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Lead, Step};
 use crate::pipeline::ledger::Ledger;
 use crate::position::checkpointer::Unsaved;
 use crate::processor::Delivery;
+use crate::sync::{lock, unpoisoned};
 
 // How often the checkpointer looks again while the last workers finish.
 const ENDING_TICK: Duration = Duration::from_millis(20);
@@ -258,8 +259,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A thread that panics ends the process; until then the others must not pile up panics.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 }
 
@@ -269,9 +269,7 @@ fn wait<'a>(
     longest: Option<Duration>,
 ) -> MutexGuard<'a, State> {
     match longest {
-        None => condvar.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
-        Some(longest) => {
-            condvar.wait_timeout(state, longest).unwrap_or_else(|poisoned| poisoned.into_inner()).0
-        }
+        None => unpoisoned(condvar.wait(state)),
+        Some(longest) => unpoisoned(condvar.wait_timeout(state, longest)).0,
     }
 }

@@ -18,7 +18,8 @@ use crate::position::record::Checkpoint;
 use crate::position::tenure::Unshared;
 use crate::processor::{Delivery, Failure, Retry, Verdict};
 use crate::source::{Item, Opened, Page, SourceError};
-use crate::testing::{Folder, event, folder, route_config};
+use crate::temporary::TemporaryFolder;
+use crate::testing::{event, folder, route_config};
 use crate::vim::json::BrokenEvent;
 
 pub(crate) const START: i64 = 1_700_000_000;
@@ -128,7 +129,7 @@ impl Processor for Sink {
 }
 
 pub(crate) struct Bench {
-    pub(crate) folder: Folder,
+    pub(crate) folder: TemporaryFolder,
     pub(crate) opened: Arc<Mutex<Vec<Option<Timestamp>>>>,
     pub(crate) history: History,
     pub(crate) config: RouteConfig,

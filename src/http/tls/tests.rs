@@ -21,7 +21,8 @@ use crate::config::secret::Secret;
 use crate::config::{ConnectionConfig, TlsIdentity};
 use crate::http::client::{Client, ClientSettings, Request, Response, SendError, SendErrorKind};
 use crate::http::testing::{TestServer, read_request, serve, serve_tls, until_closed};
-use crate::testing::{Folder, folder};
+use crate::temporary::TemporaryFolder;
+use crate::testing::folder;
 
 const OK: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -168,7 +169,7 @@ const PIN_CURE: &str = "set tls.pin_sha256 to this SHA-256 once you have compare
 
 /// A CA file in a folder of its own.
 struct Bundle {
-    _folder: Folder,
+    _folder: TemporaryFolder,
     path: PathBuf,
 }
 

@@ -13,6 +13,7 @@ use crate::demo::script::{Effect, LatestEvent, Rule};
 use crate::demo::simulator::{Settings, Simulator};
 use crate::source::{Item, SourceFailure};
 use crate::stop::stop_signal;
+use crate::testing::folder;
 
 mod answers;
 mod filter;
@@ -198,7 +199,8 @@ fn a_failed_opening_leaves_nothing_behind() {
 #[test]
 fn a_wrong_password_is_refused_until_the_secret_changes() {
     let simulator = simulator();
-    let file = std::env::temp_dir().join(format!("vcenter-password-{}", std::process::id()));
+    let folder = folder("vcenter-password");
+    let file = folder.path().join("password");
     std::fs::write(&file, "wrong\n").unwrap();
     let mut config = config(&simulator);
     config.password = Secret::File(file.clone());

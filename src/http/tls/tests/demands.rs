@@ -35,7 +35,7 @@ fn demanding(
 
 /// The files of a client certificate.
 struct Own {
-    folder: Folder,
+    folder: TemporaryFolder,
     ours: String,
 }
 

@@ -11,14 +11,15 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::super::*;
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};
-use crate::testing::{Folder, folder};
+use crate::temporary::TemporaryFolder;
+use crate::testing::folder;
 
 /// A proxy, what it was asked, and the authority in a file.
 struct House {
     proxy: TestServer,
     /// The heads of CONNECT.
     tunnels: Arc<Mutex<Vec<String>>>,
-    folder: Folder,
+    folder: TemporaryFolder,
 }
 
 impl House {
