@@ -14,6 +14,7 @@ use crate::limits::{
     CHECKPOINTER_END_MAX, LOCK_CHECK_INTERVAL, PACE_INTERVAL, SHUTDOWN_PROGRESS_INTERVAL, SUMMARY_INTERVAL,
 };
 use crate::observe::log::ROUTER;
+use crate::observe::logger::Logger;
 use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::PageServer;
 use crate::observe::snapshot::About;
@@ -244,7 +245,7 @@ impl Router {
             view.remind();
             let route = view.snapshot();
             let line = status::summary(&route, Timestamp::now());
-            log::info!(target: &format!("route {}", route.about.route), "{line}");
+            log::info!(target: &Logger::route(&route.about.route), "{line}");
         }
     }
 }

@@ -8,6 +8,7 @@ use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::http::client::Response;
+use crate::observe::logger::Logger;
 
 /// Differences of clocks below this are no reason for a refusal.
 const SKEW_SECONDS_MIN: i64 = 5;
@@ -15,15 +16,14 @@ const SKEW_SECONDS_MIN: i64 = 5;
 /// Seconds that the clock of AWS is ahead of ours, once it has complained. Whoever signs shares it.
 #[derive(Debug)]
 pub(crate) struct AwsClock {
-    // The name of its logger.
-    who: String,
+    logger: Logger,
     skew: AtomicI64,
 }
 
 impl AwsClock {
     /// Nothing is known against ours.
-    pub(crate) fn new(who: impl Into<String>) -> AwsClock {
-        AwsClock { who: who.into(), skew: AtomicI64::new(0) }
+    pub(crate) fn new(logger: &Logger) -> AwsClock {
+        AwsClock { logger: logger.clone(), skew: AtomicI64::new(0) }
     }
 
     /// Seconds that it is ahead of ours, as far as is known.
@@ -46,7 +46,7 @@ impl AwsClock {
         let before = self.skew.swap(skew, Ordering::Relaxed);
         // Another thread may have been told the same a moment ago.
         if SKEW_SECONDS_MIN <= (skew - before).abs() {
-            log::warn!(target: self.who.as_str(), "this machine's clock differs from that of AWS by {skew} s: requests are signed with theirs; correct the clock");
+            log::warn!(target: &self.logger, "this machine's clock differs from that of AWS by {skew} s: requests are signed with theirs; correct the clock");
         }
         SKEW_SECONDS_MIN <= (skew - signed_with).abs()
     }

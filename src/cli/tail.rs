@@ -9,6 +9,7 @@ use crate::config::{Format, Order, RetryConfig, RouteConfig};
 use crate::error::{Context, Error, Result};
 use crate::kinds::{self, Config, SourceConfig};
 use crate::limits;
+use crate::observe::logger::Logger;
 use crate::pattern::Pattern;
 use crate::pipeline::RouteParts;
 use crate::router::{Router, parts};
@@ -47,7 +48,7 @@ pub(super) fn tail(
     if let Some(pattern) = &pattern {
         for source in &config.sources {
             for mistake in pattern.paths().filter_map(|path| source.settings.missing_path(path)) {
-                log::warn!(target: &format!("source {}", source.name), "--pattern: {mistake}");
+                log::warn!(target: &Logger::source(&source.name), "--pattern: {mistake}");
             }
         }
     }

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use log::Level;
 
+use super::logger::Logger;
 use super::words::count;
 use crate::limits::{FLOOD_REASONS_MAX, TROUBLE_REMINDER};
 
 /// What may come in thousands in one place.
 #[derive(Debug)]
 pub(crate) struct Flood {
-    // The name of its logger.
-    who: String,
+    logger: Logger,
     level: Level,
     // What comes, in the singular.
     what: &'static str,
@@ -30,18 +30,18 @@ struct State {
 
 impl Flood {
     /// Nothing came so far.
-    pub(crate) fn new(who: impl Into<String>, level: Level, what: &'static str) -> Flood {
-        Flood { who: who.into(), level, what, state: Mutex::default() }
+    pub(crate) fn new(logger: &Logger, level: Level, what: &'static str) -> Flood {
+        Flood { logger: logger.clone(), level, what, state: Mutex::default() }
     }
 
     /// Another one came, for a reason of which there are few.
     pub(crate) fn came(&self, reason: &str, line: String) {
-        log::debug!(target: self.who.as_str(), "{line}");
+        log::debug!(target: &self.logger, "{line}");
         let mut state = crate::sync::lock(&self.state);
         if state.said.is_none_or(|said| TROUBLE_REMINDER <= said.elapsed()) && state.unsaid.is_empty() {
             state.said = Some(Instant::now());
             drop(state);
-            log::log!(target: self.who.as_str(), self.level, "{line}");
+            log::log!(target: &self.logger, self.level, "{line}");
             return;
         }
         let is_room = state.unsaid.len() < FLOOD_REASONS_MAX || state.unsaid.contains_key(reason);
@@ -66,7 +66,7 @@ impl Flood {
         state.said = Some(Instant::now());
         let seconds = said.elapsed().as_secs_f64();
         let last = std::mem::take(&mut state.last);
-        log::log!(target: self.who.as_str(), self.level, "{line} in {seconds:.0} s; the last: {last}");
+        log::log!(target: &self.logger, self.level, "{line} in {seconds:.0} s; the last: {last}");
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_first_is_said_then_one_a_minute() {
-        let flood = Flood::new("route power", Level::Error, "dead letter");
+        let flood = Flood::new(&Logger::route("power"), Level::Error, "dead letter");
         flood.came("400", "first".to_string());
         assert_eq!(unsaid(&flood), 0);
         for number in 1..=1000_u64 {
@@ -131,7 +131,7 @@ mod tests {
         let line = summary(&reasons, "dead letter");
         assert_eq!(line.as_deref(), Some("12,622 more dead letters (400: 12600, encode: 22)"));
         assert_eq!(summary(&BTreeMap::new(), "dead letter"), None);
-        let flood = Flood::new("route power", Level::Error, "dead letter");
+        let flood = Flood::new(&Logger::route("power"), Level::Error, "dead letter");
         for number in 0..2 * FLOOD_REASONS_MAX {
             flood.came(&number.to_string(), String::new());
         }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use log::Level;
 
+use super::logger::Logger;
 use super::words::count;
 use crate::limits::{CAUSES_SAID_MAX, TROUBLE_FLAPPING, TROUBLE_REMINDER};
 
@@ -22,8 +23,7 @@ pub(crate) const LOGIN_REFUSED: &str = "login refused";
 /// What one part of a route suffers from.
 #[derive(Debug)]
 pub(crate) struct Incident {
-    // "route power", the start of every line.
-    who: String,
+    logger: Logger,
     // Lets the many successes pass without a lock.
     lasting: AtomicBool,
     state: Mutex<State>,
@@ -83,8 +83,12 @@ impl State {
 
 impl Incident {
     /// No incident so far.
-    pub(crate) fn new(who: impl Into<String>) -> Incident {
-        Incident { who: who.into(), lasting: AtomicBool::new(false), state: Mutex::new(State::default()) }
+    pub(crate) fn new(logger: &Logger) -> Incident {
+        Incident {
+            logger: logger.clone(),
+            lasting: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+        }
     }
 
     /// It happened (again), and may pass by itself. `reason` is a short word that stays the same while the
@@ -134,7 +138,7 @@ impl Incident {
         } else if 0 < unsaid {
             counted = format!("; {} since the last message", count(unsaid, "more failure"));
         }
-        log::log!(target: self.who.as_str(), level, "{detail}{counted}; {consequence}");
+        log::log!(target: &self.logger, level, "{detail}{counted}; {consequence}");
     }
 
     /// It works again.
@@ -156,7 +160,7 @@ impl Incident {
             let (seconds, proof) = (report.since.elapsed().as_secs_f64(), proof());
             let separator = if proof.is_empty() { "" } else { ": " };
             let (times, last) = (count(report.times, "failure"), report.detail);
-            log::info!(target: self.who.as_str(), "works again after {seconds:.1} s{separator}{proof} ({times}; the last: {last})");
+            log::info!(target: &self.logger, "works again after {seconds:.1} s{separator}{proof} ({times}; the last: {last})");
         }
     }
 
@@ -202,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_incident_begins_changes_and_ends() {
-        let incident = Incident::new("route power");
+        let incident = Incident::new(&Logger::route("power"));
         incident.over();
         incident.happened("connect", "POST http://a: refused", "retrying");
         incident.happened("connect", "POST http://a: refused again", "retrying");
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_quickly_is_counted_until_it_is_said_again() {
-        let incident = Incident::new("route power");
+        let incident = Incident::new(&Logger::route("power"));
         for _ in 0..100 {
             incident.happened("503", "POST http://a: status 503", "retrying");
             incident.over();
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn another_cause_is_said_at_once_and_the_same_one_not_again() {
-        let incident = Incident::new("route power");
+        let incident = Incident::new(&Logger::route("power"));
         let unsaid = |reason, detail| {
             incident.happened(reason, detail, "retrying");
             std::mem::take(&mut incident.lock().unsaid)
@@ -262,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_says_something_else_each_time_is_no_flood() {
-        let incident = Incident::new("route power");
+        let incident = Incident::new(&Logger::route("power"));
         for word in "a b c d e f g h i j k l m n o p q r s t u v w x y z".split(' ') {
             incident.happened("500", word, "retrying");
         }
@@ -272,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_proof_that_it_works_is_asked_for_only_when_it_is_said() {
-        let incident = Incident::new("route power");
+        let incident = Incident::new(&Logger::route("power"));
         incident.over_by(|| unreachable!("nothing was wrong"));
         incident.demands("401", "POST http://a: status 401", "the route holds");
         let mut asked = false;

@@ -4,6 +4,7 @@ pub mod expvar;
 pub(crate) mod flood;
 pub(crate) mod incident;
 pub(crate) mod log;
+pub(crate) mod logger;
 pub(crate) mod metrics;
 pub(crate) mod outcomes;
 pub(crate) mod pace;

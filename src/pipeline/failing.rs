@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::limits::TARGET_TROUBLE_AGE_MAX;
 use crate::observe::incident::{Incident, Report};
+use crate::observe::logger::Logger;
 use crate::processor::{Failure, Retry, Target};
 
 /// The incident of deliveries.
@@ -22,8 +23,8 @@ pub(crate) struct Failing {
 
 impl Failing {
     /// Nothing failed so far.
-    pub(crate) fn new(who: &str) -> Failing {
-        Failing { incident: Incident::new(who), is_any: AtomicBool::new(false), targets: Mutex::default() }
+    pub(crate) fn new(logger: &Logger) -> Failing {
+        Failing { incident: Incident::new(logger), is_any: AtomicBool::new(false), targets: Mutex::default() }
     }
 
     /// A target failed; without a name where there is one only.
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn it_lasts_until_each_of_those_that_failed_took_something() {
-        let failing = Failing::new("route power");
+        let failing = Failing::new(&Logger::route("power"));
         let works = |target: &str| {
             failing.works(&[target.into()], |_| true, String::new);
             failing.current().is_none()

@@ -25,6 +25,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::Event;
 use crate::observe::flood::Flood;
 use crate::observe::incident::Incident;
+use crate::observe::logger::Logger;
 use crate::observe::snapshot::About;
 use crate::observe::stats::{Pulse, RouteStats};
 use crate::position::checkpointer::{self, Moving, Unsaved};
@@ -153,7 +154,7 @@ pub struct Route {
 
 // What the threads of a route share.
 struct Shared {
-    who: String,
+    logger: Logger,
     config: RouteConfig,
     filter: Filter,
     queue: Queue,
@@ -199,9 +200,9 @@ impl Route {
             tenure,
             letters_dir,
         } = parts;
-        let who = format!("route {}", config.name);
-        let standing = positions.as_deref_mut().map(|positions| positions.load(&who)).transpose();
-        let start = Start::at(standing.context(|| who.as_str())?.flatten(), overlap);
+        let logger = Logger::route(&config.name);
+        let standing = positions.as_deref_mut().map(|positions| positions.load(&logger)).transpose();
+        let start = Start::at(standing.context(|| logger.to_string())?.flatten(), overlap);
         let (stop, stop_seen) = stop_signal();
         let (end_checkpointer, end_seen) = stop_signal();
         let (queue, feed) = Queue::new(&config);
@@ -218,20 +219,20 @@ impl Route {
             overlap,
             dead_letters: letters_dir
                 .map(|folder| DeadLetters::new(&folder, &config.name, config.dead_letter_bytes_max)),
-            source_incident: Incident::new(who.as_str()),
-            delivery_incident: Failing::new(&who),
-            room_incident: Incident::new(who.as_str()),
-            dead_letter_incident: Incident::new(who.as_str()),
-            checkpoint_incident: Incident::new(who.as_str()),
-            filter_incident: Incident::new(who.as_str()),
-            clock_incident: Incident::new(who.as_str()),
-            repeat_incident: Incident::new(who.as_str()),
-            given_up: Flood::new(who.as_str(), Level::Error, given_up),
-            keys_back: Flood::new(who.as_str(), Level::Warn, "step back of keys"),
+            source_incident: Incident::new(&logger),
+            delivery_incident: Failing::new(&logger),
+            room_incident: Incident::new(&logger),
+            dead_letter_incident: Incident::new(&logger),
+            checkpoint_incident: Incident::new(&logger),
+            filter_incident: Incident::new(&logger),
+            clock_incident: Incident::new(&logger),
+            repeat_incident: Incident::new(&logger),
+            given_up: Flood::new(&logger, Level::Error, given_up),
+            keys_back: Flood::new(&logger, Level::Warn, "step back of keys"),
             filter: Filter::new(&config.types, config.pattern.clone()),
             tenure,
             stop: stop_seen,
-            who,
+            logger,
             config,
         });
         let view = View {
@@ -298,7 +299,7 @@ impl Route {
         let shared = self.shared.clone();
         let body = move |pulse: &Pulse| {
             let (positions, tenure) = (positions.as_mut(), shared.tenure.as_ref());
-            match checkpointer::run(shared.as_ref(), &shared.who, positions, tenure, &end, pulse) {
+            match checkpointer::run(shared.as_ref(), &shared.logger, positions, tenure, &end, pulse) {
                 Ok(()) => ExitCause::Told,
                 Err(SaveError::Lost) => ExitCause::TenureLost,
                 Err(SaveError::Later(error) | SaveError::Broken(error)) => ExitCause::Failed(error),
@@ -343,7 +344,7 @@ impl Route {
                 let mut notice = Notice { exits, role, cause: None };
                 notice.cause = Some(body(&pulse));
             })
-            .context(|| format!("{}: start a thread", self.shared.who))?;
+            .context(|| format!("{}: start a thread", self.shared.logger))?;
         self.view.pulses.push((role, watched));
         Ok(())
     }

@@ -185,7 +185,7 @@ impl Poller<'_> {
         self.shared.stats.connected(&opened.description);
         let disabled = if self.shared.keeps_checkpoint { "" } else { "checkpointing disabled, " };
         log::info!(
-            target: self.shared.who.as_str(),
+            target: &self.shared.logger,
             beginTimestamp:% = opened.begin;
             "{disabled}setting begin of event stream, reading {}", opened.description
         );
@@ -206,10 +206,10 @@ impl Poller<'_> {
             self.shared.source_incident.over();
             self.shared.stats.page(page.items.is_empty() || !page.more);
             for notice in &page.notices {
-                log::warn!(target: self.shared.who.as_str(), "{notice}");
+                log::warn!(target: &self.shared.logger, "{notice}");
             }
             let empty = page.items.is_empty();
-            log::debug!(target: self.shared.who.as_str(), "page of {} events", page.items.len());
+            log::debug!(target: &self.shared.logger, "page of {} events", page.items.len());
             let (events, mut repeats) = (page.items.len(), 0);
             for item in page.items {
                 match self.hand_over(item) {
@@ -282,7 +282,7 @@ impl Poller<'_> {
         // An empty identity was not known when the position was set by hand.
         let changed = known.is_some_and(|known| !known.is_empty() && known != opened.identity);
         if changed {
-            log::warn!(target: self.shared.who.as_str(), "the source's identity changed to {}: it was rebuilt or replaced; going on by time, some \
+            log::warn!(target: &self.shared.logger, "the source's identity changed to {}: it was rebuilt or replaced; going on by time, some \
                  events may be repeated", opened.identity);
         }
         self.identity = Some(opened.identity.clone());
@@ -329,7 +329,7 @@ impl Poller<'_> {
         if oldest <= position {
             return start;
         }
-        log::error!(target: self.shared.who.as_str(), "events from {position} to {oldest} are skipped: they are older than replay_max");
+        log::error!(target: &self.shared.logger, "events from {position} to {oldest} are skipped: they are older than replay_max");
         *window = Window::default().with_overlap(self.shared.overlap);
         oldest
     }
@@ -378,7 +378,7 @@ impl Poller<'_> {
         self.tell_gap(position);
         self.tell_anomalies(&event);
         self.warn_about_key(position);
-        log::trace!(target: self.shared.who.as_str(), "read event {} {:?}", position.key, event.ce.subject);
+        log::trace!(target: &self.shared.logger, "read event {} {:?}", position.key, event.ce.subject);
         let sent = if self.shared.wants(&event) {
             if std::mem::take(&mut self.is_back) {
                 self.shared.awaited.reconnect();
@@ -481,7 +481,7 @@ impl Poller<'_> {
         let until = Instant::now() + wait;
         while Instant::now() < until && !shared.stop.wait((until - Instant::now()).min(CREDENTIALS_TICK)) {
             if refused && source.has_new_credentials() {
-                log::info!(target: shared.who.as_str(), "the credentials have changed: logging in again");
+                log::info!(target: &shared.logger, "the credentials have changed: logging in again");
                 return;
             }
         }

@@ -65,7 +65,7 @@ fn has_new_credentials(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &
     pulse.resting();
     let is_new = shared.credential_changes.swap(changes, Ordering::Relaxed) != changes;
     if is_new {
-        log::info!(target: shared.who.as_str(), "the credentials have changed: trying again at once");
+        log::info!(target: &shared.logger, "the credentials have changed: trying again at once");
     }
     is_new
 }
@@ -116,7 +116,7 @@ fn succeed(shared: &Shared, delivery: Delivery, verdict: Verdict) -> Done {
     if !verdict.unmatched {
         shared.stats.names.add(ce.name(), true);
         if let Some(since) = shared.awaited.take() {
-            log::info!(target: shared.who.as_str(), "delivered {}, the first event since the {since}", text_of(&delivery.event));
+            log::info!(target: &shared.logger, "delivered {}, the first event since the {since}", text_of(&delivery.event));
         }
     }
     match verdict.unmatched {
@@ -130,7 +130,7 @@ fn succeed(shared: &Shared, delivery: Delivery, verdict: Verdict) -> Done {
         false => shared.stats.delivered.add(1),
     }
     let said = if verdict.unmatched { "nobody wants event" } else { "successfully sent event" };
-    log::trace!(target: shared.who.as_str(), eventID = ce.id, subject = ce.name(); "{said}");
+    log::trace!(target: &shared.logger, eventID = ce.id, subject = ce.name(); "{said}");
     let mut answers = Answers { accepted: verdict.accepted, ..Answers::default() };
     if let Some(gone) = delivery.owing().filter(|_| verdict.unmatched) {
         answers.accepted.push(gone.clone());
@@ -228,7 +228,7 @@ fn report(shared: &Shared, delivery: &Delivery, again: &[(Failure, Instant)], no
         if failure.retry != Retry::NotReady {
             shared.stats.retried.add(failure.reason);
         }
-        log::debug!(target: shared.who.as_str(), "event {} attempt {}: {}; again in {wait:.1} s", delivery.event.position.key, delivery.attempts,
+        log::debug!(target: &shared.logger, "event {} attempt {}: {}; again in {wait:.1} s", delivery.event.position.key, delivery.attempts,
             failure.detail);
     }
 }

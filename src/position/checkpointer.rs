@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 use crate::limits::CHECKPOINT_HOLD;
+use crate::observe::logger::Logger;
 use crate::observe::stats::Pulse;
 use crate::position::tenure::Tenure;
 use crate::position::{Positions, SaveError, Standing};
@@ -37,7 +38,7 @@ pub(crate) struct Unsaved {
 /// What the last record that could not be saved means.
 pub(crate) fn run(
     route: &impl Moving,
-    who: &str,
+    logger: &Logger,
     positions: &mut dyn Positions,
     tenure: &dyn Tenure,
     end: &Stop,
@@ -64,7 +65,7 @@ pub(crate) fn run(
                     Err(error) => return Err(error),
                 }
                 route.saved(version, time);
-                log::debug!(target: who, path = positions.place(); "created checkpoint");
+                log::debug!(target: logger, path = positions.place(); "created checkpoint");
                 end.wait(positions.interval());
             }
             None if ending => return Ok(()),

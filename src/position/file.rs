@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result, io_text};
 use crate::limits::{CHECKPOINT_BYTES_MAX, CHECKPOINT_INTERVAL};
+use crate::observe::logger::Logger;
 use crate::owned;
 use crate::plain_file;
 use crate::position::go::GoCheckpoint;
@@ -38,21 +39,21 @@ impl FilePositions {
     }
 
     // The first start: where the Go router stood, if it ran here.
-    fn take_over(&self, who: &str) -> Option<Standing> {
+    fn take_over(&self, logger: &Logger) -> Option<Standing> {
         let path = self.older.path().display();
         match self.older.read() {
             Ok(None) => {
                 let path = self.file.path().display();
-                log::info!(target: who, path:%; "no valid checkpoint found");
+                log::info!(target: logger, path:%; "no valid checkpoint found");
                 None
             }
             Ok(Some(time)) => {
-                log::info!(target: who, path:%; "taking over the position of the Go router, resuming at {time}");
+                log::info!(target: logger, path:%; "taking over the position of the Go router, resuming at {time}");
                 Some(Standing { identity: String::new(), progress: Progress::from_start(time) })
             }
             Err(error) => {
                 log::warn!(
-                    target: who, path:%;
+                    target: logger, path:%;
                     "{error}; starting at the source's present: if events are missing, stop the router, set the \
                      position with `router checkpoint set -c FILE --route NAME TIME` and start it again"
                 );
@@ -63,14 +64,14 @@ impl FilePositions {
 }
 
 impl Positions for FilePositions {
-    fn load(&mut self, who: &str) -> Result<Option<Standing>> {
-        let Some(found) = self.file.read()? else { return Ok(self.take_over(who)) };
+    fn load(&mut self, logger: &Logger) -> Result<Option<Standing>> {
+        let Some(found) = self.file.read()? else { return Ok(self.take_over(logger)) };
         if let Some(error) = found.fallback {
-            log::warn!(target: who, "{error}; going on from the previous record, some events will be repeated");
+            log::warn!(target: logger, "{error}; going on from the previous record, some events will be repeated");
         }
         let Checkpoint { identity, progress, .. } = found.checkpoint;
         let path = self.file.path().display();
-        log::info!(target: who, path:%; "found existing and valid checkpoint, resuming at {}", progress.resume());
+        log::info!(target: logger, path:%; "found existing and valid checkpoint, resuming at {}", progress.resume());
         Ok(Some(Standing { identity, progress }))
     }
 

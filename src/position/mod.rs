@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::observe::logger::Logger;
 use crate::position::progress::Progress;
 
 pub(crate) mod checkpointer;
@@ -27,11 +28,11 @@ pub mod window;
 
 /// What keeps where one route stands. Only one process at a time may have it.
 pub trait Positions: Send {
-    /// Where the route stood, or none when it never ran. What was found is logged for `who`.
+    /// Where the route stood, or none when it never ran. What was found is logged.
     ///
     /// # Errors
     /// When there is a record and none can be used: nothing is guessed.
-    fn load(&mut self, who: &str) -> Result<Option<Standing>>;
+    fn load(&mut self, logger: &Logger) -> Result<Option<Standing>>;
 
     /// Replaces the record; when this returns it survives a crash.
     ///

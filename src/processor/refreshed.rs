@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Context, Result};
 use crate::limits::{CREDENTIALS_TICK, REFRESH_INTERVAL_MIN, REFRESH_RETRY_WAIT_MAX, THREAD_STACK_BYTES};
 use crate::observe::incident::{Incident, Report};
+use crate::observe::logger::Logger;
 
 /// How a value is made.
 pub(crate) trait Refresh: Send + 'static {
@@ -80,15 +81,19 @@ struct State<T> {
 }
 
 impl<T: Send + Sync + 'static> Refreshed<T> {
-    /// Starts the thread, which makes the first value at once. `who` begins its log lines.
+    /// Starts the thread, which makes the first value at once.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(thread: String, who: &str, renew: impl Refresh<Value = T>) -> Result<Refreshed<T>> {
+    pub(crate) fn start(
+        thread: String,
+        logger: &Logger,
+        renew: impl Refresh<Value = T>,
+    ) -> Result<Refreshed<T>> {
         let state =
             State { value: None, made: None, failure: None, asked: None, wanted: false, stopped: false };
         let shared = Arc::new(Shared {
-            incident: Incident::new(who),
+            incident: Incident::new(logger),
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
@@ -278,7 +283,8 @@ mod tests {
     fn values_stay_until_they_are_gone() {
         let (answers, script) = mpsc::channel();
         let (asked, asks) = mpsc::channel();
-        let refreshed = Refreshed::start("test".into(), "test", Script(script, asked)).unwrap();
+        let refreshed =
+            Refreshed::start("test".into(), &Logger::processor("test"), Script(script, asked)).unwrap();
         assert_eq!(asks.recv_timeout(WAIT).unwrap(), None);
         assert_eq!(refreshed.current(Duration::ZERO).unwrap_err(), "no answer yet");
         answers.send(Ok((1, LONG))).unwrap();

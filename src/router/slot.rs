@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 
 use crate::error::{Error, Result};
 use crate::limits::CHECKPOINTER_END_MAX;
+use crate::observe::logger::Logger;
 use crate::observe::snapshot::About;
 use crate::observe::words::count;
 use crate::pipeline::view::View;
@@ -21,7 +22,7 @@ use crate::pipeline::{Exit, ExitCause, Exits, Role, Route, RouteParts};
 /// The place of one route.
 pub(super) struct Slot {
     index: usize,
-    name: String,
+    logger: Logger,
     // Of the route that runs, or ran last.
     generation: u64,
     stage: Stage,
@@ -47,7 +48,7 @@ struct Running {
 impl Slot {
     /// A place where nothing runs.
     pub(super) fn new(index: usize, name: &str) -> Slot {
-        Slot { index, name: name.to_string(), generation: 0, stage: Stage::Standby, next: None }
+        Slot { index, logger: Logger::route(name), generation: 0, stage: Stage::Standby, next: None }
     }
 
     /// Starts a route here, at once or as soon as the one that runs here has ended.
@@ -106,9 +107,9 @@ impl Slot {
         }
         let role = format!("{:?}", exit.role).to_lowercase();
         match exit.cause {
-            ExitCause::Failed(error) => Err(error.context(format!("route {}: {role}", self.name))),
+            ExitCause::Failed(error) => Err(error.context(format!("{}: {role}", self.logger))),
             ExitCause::Told if is_running => {
-                Err(Error::new(format!("route {}: {role}: it ended without being told to", self.name)))
+                Err(Error::new(format!("{}: {role}: it ended without being told to", self.logger)))
             }
             ExitCause::Told => Ok(()),
             ExitCause::TenureLost => {
@@ -116,7 +117,7 @@ impl Slot {
                 running.route.close();
                 if is_running {
                     log::warn!(
-                        target: &format!("route {}", self.name),
+                        target: &self.logger,
                         "the right to it is lost: it stops, and what it has not delivered is left to whoever holds \
                          the right now"
                     );
@@ -139,7 +140,7 @@ impl Slot {
             Stage::Draining(running, _) => {
                 if running.is_busy() {
                     log::warn!(
-                        target: &format!("route {}", self.name),
+                        target: &self.logger,
                         "the time of grace is over: what is still in flight is given up"
                     );
                 }
@@ -157,7 +158,7 @@ impl Slot {
         self.stage = Stage::Standby;
         if is_writing {
             let text = "the last checkpoint could not be written in time: events may be repeated";
-            return Err(Error::new(format!("route {}: {text}", self.name)));
+            return Err(Error::new(format!("{}: {text}", self.logger)));
         }
         Ok(true)
     }
@@ -192,7 +193,7 @@ impl Slot {
         let number = |wanted| running.left.iter().filter(|role| **role == wanted).count();
         let (workers, pollers) = (number(Role::Worker), number(Role::Poller));
         log::info!(
-            target: &format!("route {}", self.name),
+            target: &self.logger,
             "stopping; waiting for {} and {} to the source",
             count(workers as u64, "delivery"),
             count(pollers as u64, "call")
@@ -220,10 +221,10 @@ impl Running {
 
 /// Says where a route comes from and goes to, in the words of the Go router.
 fn announce(about: &About) {
-    let who = format!("route {}", about.route);
+    let logger = Logger::route(&about.route);
     let (address, sink) = (about.source_address.as_str(), about.processor_address.as_str());
-    log::info!(target: who.as_str(), address; "connecting to {}", about.source_product);
+    log::info!(target: &logger, address; "connecting to {}", about.source_product);
     if let Some(product) = about.processor_product {
-        log::info!(target: who.as_str(), sink; "created {product} processor");
+        log::info!(target: &logger, sink; "created {product} processor");
     }
 }

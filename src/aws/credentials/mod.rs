@@ -22,6 +22,7 @@ use crate::limits::{
     THREAD_STACK_BYTES,
 };
 use crate::observe::incident::Incident;
+use crate::observe::logger::Logger;
 
 pub(crate) mod chain;
 pub(crate) mod environment;
@@ -39,7 +40,7 @@ pub(crate) struct Store {
 }
 
 struct Shared {
-    who: String,
+    logger: Logger,
     chain: Chain,
     state: Mutex<State>,
     changed: Condvar,
@@ -67,10 +68,10 @@ impl Store {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(name: &str, chain: Chain) -> Result<Store> {
-        let who = format!("processor {name}");
+        let logger = Logger::processor(name);
         let shared = Arc::new(Shared {
-            incident: Incident::new(who.as_str()),
-            who,
+            incident: Incident::new(&logger),
+            logger,
             chain,
             refused: Refused::default(),
             state: Mutex::default(),
@@ -194,7 +195,7 @@ impl Shared {
             Ok(credentials) => {
                 let credentials = Arc::new(credentials);
                 if state.current.as_ref().is_none_or(|before| before.origin != credentials.origin) {
-                    log::info!(target: self.who.as_str(), "AWS credentials come from {}", credentials.origin);
+                    log::info!(target: &self.logger, "AWS credentials come from {}", credentials.origin);
                 }
                 state.current = Some(credentials.clone());
                 state.failure = None;

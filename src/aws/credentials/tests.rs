@@ -11,6 +11,7 @@ use crate::config::ConnectionConfig;
 use crate::config::secret::Secret;
 use crate::http::client::{Client, ClientSettings};
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};
+use crate::observe::logger::Logger;
 use crate::testing::folder;
 
 /// A chain that finds these variables, and a token service at `sts`.
@@ -24,7 +25,7 @@ fn chain(variables: &[(&'static str, String)], sts: &str) -> Chain {
         keys: None,
         profile: None,
         environment: Environment::new(find),
-        clock: Arc::new(AwsClock::new("processor bus")),
+        clock: Arc::new(AwsClock::new(&Logger::processor("bus"))),
         region: "eu-central-1".to_string(),
         sts_url: sts.to_string(),
         sts: client().unwrap(),

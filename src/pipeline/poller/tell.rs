@@ -16,7 +16,7 @@ impl Poller<'_> {
             }
             self.anomalies_told.insert(anomalies.name.clone());
             log::info!(
-                target: self.shared.who.as_str(),
+                target: &self.shared.logger,
                 "unknown {} {} in {}: delivered as it came, by its structure", anomalies.kind.label(), anomalies.name, event.ce.name()
             );
         }
@@ -27,12 +27,12 @@ impl Poller<'_> {
         let end = first.time;
         // The first key that a source gives, or another source: its history began there.
         if self.has_changed || (0..=1).contains(&first.key) {
-            log::warn!(target: self.shared.who.as_str(), "the source is younger than the position {begin}: its history begins at {end}, and \
+            log::warn!(target: &self.shared.logger, "the source is younger than the position {begin}: its history begins at {end}, and \
                  nothing of it is missing");
             return;
         }
         self.shared.stats.gaps.add(1);
-        log::error!(target: self.shared.who.as_str(), "gap: the source no longer has its events from {begin} to {end}: its retention is \
+        log::error!(target: &self.shared.logger, "gap: the source no longer has its events from {begin} to {end}: its retention is \
              shorter than the time that this route was away; they are lost");
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::testing::Running;
 use super::*;
+use crate::observe::logger::Logger;
 use crate::position::{SaveError, Standing};
 
 /// Starts a route whose sink refuses these keys until the gate is opened.
@@ -136,8 +137,8 @@ struct Disk {
 }
 
 impl Positions for Disk {
-    fn load(&mut self, who: &str) -> Result<Option<Standing>> {
-        self.positions.load(who)
+    fn load(&mut self, logger: &Logger) -> Result<Option<Standing>> {
+        self.positions.load(logger)
     }
 
     fn save(&mut self, standing: Standing) -> std::result::Result<(), SaveError> {

@@ -14,11 +14,12 @@ use crate::error::Result;
 use crate::http::answer::{self, StatusClass, class_of, sender_cure};
 use crate::http::client::{Client, Request, Response, SendErrorKind, url_text};
 use crate::limits::LISTING_BODY_BYTES_MAX;
+use crate::observe::logger::Logger;
 
 /// Calls EventBridge in one region.
 pub(crate) struct Api {
     /// Who speaks in the log.
-    pub(crate) who: String,
+    pub(crate) logger: Logger,
     /// Reaches the endpoint.
     pub(crate) client: Client,
     /// The endpoint.

@@ -40,6 +40,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{RULE_FIRST_WAIT, WORKERS_MAX};
+use crate::observe::logger::Logger;
 use crate::pattern::{Part, Pattern, cloud_event};
 use crate::processor::refreshed::Refreshed;
 use crate::processor::{Delivery, Failure, Processor, Retry, Verdict, batches};
@@ -155,7 +156,7 @@ impl Eventbridge {
                 Ok(true) => {}
                 // EventBridge judges once more: an event that cannot be judged here is sent.
                 Err(error) => {
-                    log::warn!(target: self.api.who.as_str(), "event {}: {error}; it is sent", event.ce.id);
+                    log::warn!(target: &self.api.logger, "event {}: {error}; it is sent", event.ce.id);
                 }
             }
         }
@@ -186,7 +187,7 @@ impl Processor for Eventbridge {
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         // Rule or keys would grow old unnoticed. A panic is a fault of the program, so let it end.
         let dead = self.api.credentials.is_dead() || self.rule.as_ref().is_some_and(Refreshed::is_dead);
-        assert!(!dead, "{}: a thread that keeps the rule or the keys current has ended", self.api.who);
+        assert!(!dead, "{}: a thread that keeps the rule or the keys current has ended", self.api.logger);
         let deadline = Instant::now() + self.timeout;
         let rule = match self.rule.as_ref().map(|rule| rule.current(RULE_FIRST_WAIT)) {
             None => None,
@@ -267,7 +268,8 @@ pub(crate) fn api(
     let tls = TlsConfig { ca_files: config.connection.tls.ca_files.clone(), ..TlsConfig::default() };
     let network = ConnectionConfig { proxy: config.connection.proxy.clone(), tls };
     let from_environment = |name: &str| environment.get(name).or_else(|| environment.get("AWS_ENDPOINT_URL"));
-    let clock = Arc::new(AwsClock::new(format!("processor {name}")));
+    let logger = Logger::processor(name);
+    let clock = Arc::new(AwsClock::new(&logger));
     let chain = Chain {
         clock: clock.clone(),
         keys: config.keys.clone(),
@@ -281,7 +283,7 @@ pub(crate) fn api(
     };
     let configured = config.endpoint.clone().or_else(|| from_environment("AWS_ENDPOINT_URL_EVENTBRIDGE"));
     Ok(Api {
-        who: format!("processor {name}"),
+        logger,
         client: client(&config.connection, WORKERS_MAX)?,
         url: configured.map_or_else(|| endpoint::events_url(&config.region, variant), with_slash),
         region: config.region.clone(),

@@ -11,6 +11,7 @@ use super::failure::Class;
 use crate::aws::arn::RuleArn;
 use crate::error::{Error, Result};
 use crate::limits::RULE_PAGES_MAX;
+use crate::observe::logger::Logger;
 use crate::pattern::Pattern;
 use crate::processor::refreshed::{Refresh, RefreshError, Refreshed};
 
@@ -126,8 +127,12 @@ pub(crate) fn follow(
     bus: String,
     refresh: Duration,
 ) -> Result<Refreshed<Followed>> {
-    let who = format!("processor {name}");
-    Refreshed::start(format!("aws-rule:{name}"), &who, Follower { who: who.clone(), api, arn, bus, refresh })
+    let logger = Logger::processor(name);
+    Refreshed::start(
+        format!("aws-rule:{name}"),
+        &logger,
+        Follower { logger: logger.clone(), api, arn, bus, refresh },
+    )
 }
 
 /// What of a rule decides about events.
@@ -139,7 +144,7 @@ pub(crate) struct Followed {
 }
 
 struct Follower {
-    who: String,
+    logger: Logger,
     api: Arc<Api>,
     arn: RuleArn,
     bus: String,
@@ -177,15 +182,15 @@ impl Refresh for Follower {
 
 impl Follower {
     fn say_change(&self, before: Option<&Followed>, now: &Followed) {
-        let (who, arn) = (self.who.as_str(), &self.arn.text);
+        let (logger, arn) = (&self.logger, &self.arn.text);
         if before.is_none_or(|before| before.pattern.text() != now.pattern.text()) {
-            log::info!(target: who, "rule {arn} forwards what matches {}", now.pattern.text());
+            log::info!(target: logger, "rule {arn} forwards what matches {}", now.pattern.text());
         }
         match (before.is_none_or(|before| before.is_enabled), now.is_enabled) {
             (true, false) => {
-                log::warn!(target: who, "rule {arn} is disabled: its targets get nothing; what matches it is sent to the bus all the same")
+                log::warn!(target: logger, "rule {arn} is disabled: its targets get nothing; what matches it is sent to the bus all the same")
             }
-            (false, true) => log::info!(target: who, "rule {arn} is enabled again"),
+            (false, true) => log::info!(target: logger, "rule {arn} is enabled again"),
             _ => {}
         }
     }

@@ -78,8 +78,8 @@ impl Knative {
     pub fn new(name: &str, config: &KnativeConfig, at_least_once: bool) -> Result<Knative> {
         let finder = Finder::new(name, config)?;
         let targets = if finder.asks() {
-            let who = finder.who().to_string();
-            Targets::Found(Refreshed::start(format!("kn-ref:{name}"), &who, finder)?)
+            let logger = finder.logger().clone();
+            Targets::Found(Refreshed::start(format!("kn-ref:{name}"), &logger, finder)?)
         } else {
             Targets::Fixed(Arc::new(finder.find(None).map_err(|failure| Error::new(failure.text))?))
         };

@@ -15,6 +15,7 @@ use crate::kubernetes::{Cluster, Token};
 use crate::limits::{
     REFRESH_INTERVAL_MIN, SINK_TOKEN_AHEAD, SINK_TOKEN_REFUSED_AGE_MIN, TOKEN_FILE_AGE_MAX, WORKERS_MAX,
 };
+use crate::observe::logger::Logger;
 use crate::processor::refreshed::{Refresh, RefreshError};
 
 /// All that it takes to send.
@@ -113,7 +114,7 @@ impl Target {
 /// Finds the target of a configuration.
 #[derive(Debug)]
 pub(crate) struct Finder {
-    who: String,
+    logger: Logger,
     config: KnativeConfig,
     cluster: Option<Cluster>,
 }
@@ -125,12 +126,12 @@ impl Finder {
     /// Settings of the cluster that cannot be used.
     pub(crate) fn new(name: &str, config: &KnativeConfig) -> Result<Finder> {
         let cluster = config.cluster.as_deref().map(Cluster::new).transpose()?;
-        Ok(Finder { who: format!("processor {name}"), config: config.clone(), cluster })
+        Ok(Finder { logger: Logger::processor(name), config: config.clone(), cluster })
     }
 
     /// The name under which it logs.
-    pub(crate) fn who(&self) -> &str {
-        &self.who
+    pub(crate) fn logger(&self) -> &Logger {
+        &self.logger
     }
 
     /// Whether the cluster must be asked.
@@ -230,7 +231,7 @@ impl Refresh for Finder {
     ) -> Result<(Target, Duration), RefreshError> {
         let found = self.find(last)?;
         if last.is_none_or(|last| last.url != found.url || last.ca_certs != found.ca_certs) {
-            log::info!(target: &self.who, "events go to {}", found.text());
+            log::info!(target: &self.logger, "events go to {}", found.text());
         }
         let mut wait = self.config.refresh;
         if let Bearer::Made { token, made, .. } = &found.bearer {

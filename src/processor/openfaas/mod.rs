@@ -33,13 +33,14 @@ use crate::limits::{
     FANOUT_CALLS_MAX, FANOUT_THREADS_MAX, LISTING_FIRST_WAIT, LISTING_NEWER_WAIT, REFRESH_INTERVAL_MIN,
     TARGETS_COUNTED_MAX, THREAD_STACK_BYTES,
 };
+use crate::observe::logger::Logger;
 use crate::observe::outcomes::{Outcome, Outcomes};
 use crate::processor::refreshed::Refreshed;
 use crate::processor::{Aim, Delivery, Failure, Processor, Retry, Target, Verdict};
 
 /// Invokes the functions of one gateway.
 pub(crate) struct Openfaas {
-    who: String,
+    logger: Logger,
     gateway: Arc<Gateway>,
     functions: Refreshed<TopicMap>,
     counts: Outcomes,
@@ -55,11 +56,11 @@ impl Openfaas {
     /// # Errors
     /// A proxy or TLS setting that cannot be used, or no thread.
     pub(crate) fn new(name: &str, config: &OpenfaasConfig, at_least_once: bool) -> Result<Openfaas> {
-        let who = format!("processor {name}");
+        let logger = Logger::processor(name);
         let gateway = Arc::new(Gateway::new(config, at_least_once)?);
         let functions = watch::start(name, gateway.clone(), config.refresh)?;
         Ok(Openfaas {
-            who,
+            logger,
             gateway,
             functions,
             counts: Outcomes::new(TARGETS_COUNTED_MAX),
@@ -119,7 +120,7 @@ impl Openfaas {
         if let Aim::Owing(gone) = &delivery.aim
             && targets.is_empty()
         {
-            log::info!(target: self.who.as_str(), "{topic} {}: {gone} no longer subscribes, not tried again", delivery.event.ce.id);
+            log::info!(target: &self.logger, "{topic} {}: {gone} no longer subscribes, not tried again", delivery.event.ce.id);
         }
         Ok(Aimed { targets, withheld })
     }
@@ -166,7 +167,7 @@ impl Openfaas {
         match self.functions.newer(since, LISTING_NEWER_WAIT).map(subscribes) {
             Some(false) => {
                 self.note(&failure.target, |seen| seen.missing_since = None);
-                log::info!(target: self.who.as_str(), "{} was removed, {topic} is not for it any more", failure.target);
+                log::info!(target: &self.logger, "{} was removed, {topic} is not for it any more", failure.target);
                 None
             }
             Some(true) => Some(failure),
@@ -219,9 +220,9 @@ impl Openfaas {
 impl Processor for Openfaas {
     fn deliver(&self, batch: &[Delivery], verdicts: &mut Vec<Verdict>) {
         // The map would grow old unnoticed. A panic is a fault of the program, so let it end.
-        assert!(!self.functions.is_dead(), "{}: the thread that lists functions has ended", self.who);
+        assert!(!self.functions.is_dead(), "{}: the thread that lists functions has ended", self.logger);
         let said = &mut |target: &Target, answer: &Answer| {
-            log::debug!(target: self.who.as_str(), "{target}: {}", answer.text());
+            log::debug!(target: &self.logger, "{target}: {}", answer.text());
         };
         verdicts.extend(batch.iter().map(|delivery| self.deliver_one(delivery, said)));
     }

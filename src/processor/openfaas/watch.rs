@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::gateway::{Gateway, ListingError};
 use super::topics::TopicMap;
 use crate::error::Result;
+use crate::observe::logger::Logger;
 use crate::observe::words::count;
 use crate::processor::refreshed::{Refresh, RefreshError, Refreshed};
 
@@ -14,12 +15,16 @@ use crate::processor::refreshed::{Refresh, RefreshError, Refreshed};
 /// # Errors
 /// When the system gives no thread.
 pub(crate) fn start(name: &str, gateway: Arc<Gateway>, refresh: Duration) -> Result<Refreshed<TopicMap>> {
-    let who = format!("processor {name}");
-    Refreshed::start(format!("of-topics:{name}"), &who, Listing { who: who.clone(), gateway, refresh })
+    let logger = Logger::processor(name);
+    Refreshed::start(
+        format!("of-topics:{name}"),
+        &logger,
+        Listing { logger: logger.clone(), gateway, refresh },
+    )
 }
 
 struct Listing {
-    who: String,
+    logger: Logger,
     gateway: Arc<Gateway>,
     refresh: Duration,
 }
@@ -62,28 +67,28 @@ impl Listing {
             return;
         }
         let (functions, topics) = (now.functions(), now.topics());
-        let (who, of) = (self.who.as_str(), self.gateway.text());
+        let (logger, of) = (&self.logger, self.gateway.text());
         let counted =
             format!("{}, {}", count(functions as u64, "function"), count(topics.len() as u64, "topic"));
         match before {
             Some(_) => {
-                log::info!(target: who, "subscriptions at {of} changed: {counted}")
+                log::info!(target: logger, "subscriptions at {of} changed: {counted}")
             }
             None => {
-                log::info!(target: who, "connected to OpenFaaS gateway {of}, subscriptions: {counted}")
+                log::info!(target: logger, "connected to OpenFaaS gateway {of}, subscriptions: {counted}")
             }
         }
         if before.map_or(0, TopicMap::unconfirmed) < now.unconfirmed() {
-            log::warn!(target: who, "{of} does not show {} any more that it showed before: kept until another list in {:.0} s confirms it", count(now.unconfirmed() as u64, "subscription"), self.refresh.as_secs_f64());
+            log::warn!(target: logger, "{of} does not show {} any more that it showed before: kept until another list in {:.0} s confirms it", count(now.unconfirmed() as u64, "subscription"), self.refresh.as_secs_f64());
         }
         for anomaly in now.anomalies() {
             if before.is_none_or(|before| !before.anomalies().contains(anomaly)) {
-                log::warn!(target: who, "{anomaly}; left out");
+                log::warn!(target: logger, "{anomaly}; left out");
             }
         }
         if log::log_enabled!(log::Level::Debug) {
             for topic in topics {
-                log::debug!(target: who, "topic {topic}: {}", now.targets(topic).join(", "));
+                log::debug!(target: logger, "topic {topic}: {}", now.targets(topic).join(", "));
             }
         }
     }

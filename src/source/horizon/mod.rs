@@ -17,6 +17,7 @@ use crate::limits::{
     HORIZON_AHEAD, HORIZON_DETAILS_MAX, HORIZON_LOOKBACK, HORIZON_NARROWINGS_MAX, HORIZON_PAGE_EVENTS,
     HORIZON_PAGES_MAX, HORIZON_POLL_WAIT_MAX, HORIZON_POLL_WAIT_MIN, PURGE_CHECK_AGE,
 };
+use crate::observe::logger::Logger;
 use crate::source::{Opened, Page, Source, SourceError, SourceFailure};
 use crate::stop::Stop;
 
@@ -31,7 +32,7 @@ use settings::HorizonConfig;
 
 /// The audit events of one pod.
 struct Horizon {
-    who: String,
+    logger: Logger,
     config: HorizonConfig,
     client: Client,
     shape: Shape,
@@ -65,7 +66,7 @@ impl Horizon {
     fn new(name: &str, config: &HorizonConfig, format: Format) -> Result<Horizon> {
         let client = Client::new(&ClientSettings { connection: &config.connection, connections_max: 1 })?;
         Ok(Horizon {
-            who: format!("source {name}"),
+            logger: Logger::source(name),
             shape: Shape { source: config.address.as_str().into(), format },
             config: config.clone(),
             client,
@@ -87,7 +88,7 @@ impl Horizon {
             match Session::login(&self.client, &addresses[place], &self.config) {
                 Ok(session) => {
                     if place != self.preferred {
-                        log::warn!(target: self.who.as_str(), "{}; going on with {}", failures.join("; "), addresses[place]);
+                        log::warn!(target: &self.logger, "{}; going on with {}", failures.join("; "), addresses[place]);
                         self.preferred = place;
                     }
                     return Ok(session);

@@ -30,13 +30,13 @@ use crate::limits::{
     LONG_POLL_JOIN_WAIT_MAX, LONG_POLL_RETRY_WAIT_MAX, LONG_POLL_RETRY_WAIT_MIN, LONG_POLL_SECONDS_MAX,
     LONG_POLL_SECONDS_MIN, LONG_POLL_USELESS_MAX, THREAD_STACK_BYTES,
 };
+use crate::observe::logger::Logger;
 use crate::stop::{Stop, StopSource, stop_signal};
 use crate::sync;
 
 /// The poller's side of the long poll.
 pub(crate) struct LongPoll {
-    // The name of its logger.
-    who: String,
+    logger: Logger,
     /// One token for any number of changes since the last look.
     pub(crate) signal: Receiver<()>,
     shared: Arc<Shared>,
@@ -58,7 +58,7 @@ struct Shared {
 
 /// What the thread works with.
 struct Waiter {
-    who: String,
+    logger: Logger,
     connection: Arc<Connection>,
     root_property_collector: Reference,
     event_collector: Reference,
@@ -88,7 +88,7 @@ impl LongPoll {
             latest: Mutex::new(None),
         });
         let mut waiter = Waiter {
-            who: format!("source {name}"),
+            logger: Logger::source(name),
             connection,
             root_property_collector,
             event_collector,
@@ -107,11 +107,11 @@ impl LongPoll {
                 waiter.run();
             });
         if let Err(error) = thread {
-            log::warn!(target: &format!("source {name}"), "start the long poll's thread: {error}; polling instead");
+            log::warn!(target: &Logger::source(name), "start the long poll's thread: {error}; polling instead");
             return None;
         }
-        let who = format!("source {name}");
-        Some(LongPoll { who, signal, shared, stop: stop_source, ended: Ended(ended) })
+        let logger = Logger::source(name);
+        Some(LongPoll { logger, signal, shared, stop: stop_source, ended: Ended(ended) })
     }
 
     /// Whether the next change will be reported. Otherwise the poller must look by itself.
@@ -142,7 +142,7 @@ impl LongPoll {
                     && let Err(error) =
                         connection.ask(&soap::call(method, &property_collector), CallOptions::CLOSE)
                 {
-                    log::debug!(target: &self.who, "{method}: {error}");
+                    log::debug!(target: &self.logger, "{method}: {error}");
                     reachable = !error.ends_session();
                 }
             }
@@ -186,7 +186,7 @@ impl Waiter {
             // A lost server or session fails here first; the poller says so in a moment.
             if !self.complained && (1 < failures || self.is_lasting(&error)) {
                 log::info!(
-                    target: self.who.as_str(),
+                    target: &self.logger,
                     "the long poll failed: {}; polling every second meanwhile",
                     self.connection.explain(&error)
                 );
@@ -242,7 +242,7 @@ impl Waiter {
                 Worth::Prompt => {}
                 Worth::Waited => {
                     if std::mem::take(&mut self.complained) {
-                        log::info!(target: self.who.as_str(), "the long poll works again");
+                        log::info!(target: &self.logger, "the long poll works again");
                     }
                 }
                 Worth::Useless => return Err(useless()),
@@ -283,7 +283,7 @@ impl Waiter {
             && LONG_POLL_SECONDS_MIN < self.seconds
         {
             self.seconds = (self.seconds / 2).max(LONG_POLL_SECONDS_MIN);
-            log::info!(target: self.who.as_str(), "long polls last at most {} s from now on", self.seconds);
+            log::info!(target: &self.logger, "long polls last at most {} s from now on", self.seconds);
         }
     }
 
@@ -295,7 +295,7 @@ impl Waiter {
                 .connection
                 .ask(&soap::call("DestroyPropertyCollector", &property_collector), CallOptions::CLOSE)
         {
-            log::debug!(target: self.who.as_str(), "DestroyPropertyCollector: {error}");
+            log::debug!(target: &self.logger, "DestroyPropertyCollector: {error}");
         }
     }
 }

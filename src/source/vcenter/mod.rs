@@ -17,6 +17,7 @@ use crate::limits::{
     POLL_WAIT_MAX, POLL_WAIT_MIN, PURGE_CHECK_AGE, RESUME_OVERLAP, VCENTER_CALL_WAIT_MAX,
     VCENTER_CONNECTIONS_MAX,
 };
+use crate::observe::logger::Logger;
 use crate::source::watch::SourceWatch;
 use crate::source::{Opened, Page, Source, SourceError};
 use crate::stop::Stop;
@@ -55,8 +56,7 @@ const INSECURE_WARN_INTERVAL: Duration = Duration::from_secs(3600);
 /// The event history of one vCenter.
 pub struct Vcenter {
     name: String,
-    // The name of its logger.
-    who: String,
+    logger: Logger,
     config: VcenterConfig,
     client: Client,
     // Names of the events that are wanted; empty means all.
@@ -91,11 +91,11 @@ impl Vcenter {
     pub fn new(name: &str, config: &VcenterConfig, format: Format) -> Result<Vcenter> {
         let settings =
             ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
-        let who = format!("source {name}");
+        let logger = Logger::source(name);
         Ok(Vcenter {
             name: name.to_string(),
             recovery: Recovery::new(name),
-            who,
+            logger,
             config: config.clone(),
             client: Client::new(&settings)?,
             types: Vec::new(),
@@ -151,12 +151,12 @@ impl Vcenter {
             self.open_past(session, identity, begin)?
         };
         if let Some(refused) = open.refused() {
-            log::warn!(target: self.who.as_str(), "vCenter does not take the route's types as a filter: {refused}; is each of them \
+            log::warn!(target: &self.logger, "vCenter does not take the route's types as a filter: {refused}; is each of them \
                  an event of this vCenter? Filtering here");
         }
         if let Some(stranger) = open.session.stranger().filter(|_| !self.stranger_named) {
             self.stranger_named = true;
-            log::warn!(target: self.who.as_str(), "{}: {stranger}", self.config.address);
+            log::warn!(target: &self.logger, "{}: {stranger}", self.config.address);
         }
         let content = &open.session.content;
         let description = format!("{}, API {}", content.full_name, open.session.version);
@@ -183,7 +183,7 @@ impl Vcenter {
                 self.notices.extend(notices);
             }
             // If the session is lost, the next opening compares.
-            Err(error) => log::debug!(target: self.who.as_str(), "compare types: {error}"),
+            Err(error) => log::debug!(target: &self.logger, "compare types: {error}"),
         }
     }
 
@@ -238,7 +238,7 @@ impl Vcenter {
         }
         self.insecure_warned = Some(Instant::now());
         log::warn!(
-            target: self.who.as_str(),
+            target: &self.logger,
             "insecure = true: whoever answers at {} is believed and is sent the password; use ca_file or \
              pin_sha256 instead",
             self.config.address

@@ -11,6 +11,7 @@ use super::soap::{self, EventFilter, Newest, Reference, ServiceContent};
 use crate::config::secret::Secret;
 use crate::error::Error;
 use crate::http::client::Client;
+use crate::observe::logger::Logger;
 use crate::source::{SourceError, SourceFailure};
 
 /// The API version to ask for where the server names none: every vCenter in support speaks it.
@@ -284,7 +285,7 @@ impl Open {
             return;
         }
         if self.abandoned.as_ref().is_some_and(|thread| !thread.is_over()) {
-            log::debug!(target: &format!("source {name}"), "an earlier long poll still hangs; polling meanwhile");
+            log::debug!(target: &Logger::source(name), "an earlier long poll still hangs; polling meanwhile");
             return;
         }
         self.abandoned = None;

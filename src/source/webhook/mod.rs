@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use crate::event::{Event, Lane, Position};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
+use crate::observe::logger::Logger;
 use crate::source::{Item, Opened, Page, Source, SourceError};
 use crate::stop::Stop;
 
@@ -31,7 +32,7 @@ use settings::WebhookConfig;
 
 /// What one route reads of a webhook.
 struct Webhook {
-    who: String,
+    logger: Logger,
     config: WebhookConfig,
     hub: Arc<Hub>,
     inbox: Arc<Inbox>,
@@ -45,7 +46,7 @@ struct Webhook {
 impl Webhook {
     fn new(name: &str, config: &WebhookConfig) -> Webhook {
         Webhook {
-            who: format!("source {name}"),
+            logger: Logger::source(name),
             config: config.clone(),
             hub: config.hub.clone(),
             inbox: config.hub.join(),
@@ -82,7 +83,7 @@ impl Source for Webhook {
             self.is_open = true;
             let WebhookConfig { bind, path, .. } = &self.config;
             let (address, scheme) = (bind.as_str(), self.config.scheme());
-            log::info!(target: self.who.as_str(), address; "starting webhook listener on {scheme}://{bound}{path}");
+            log::info!(target: &self.logger, address; "starting webhook listener on {scheme}://{bound}{path}");
         }
         let (begin, now) = (Timestamp::now(), Timestamp::now());
         let description = format!("what is posted to {}{}", self.config.bind, self.config.path);

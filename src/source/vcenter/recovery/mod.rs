@@ -10,6 +10,7 @@ use super::soap::{Latest, Newest};
 use crate::error::Error;
 use crate::event::Position;
 use crate::limits::{DOUBT_PAGES_MAX, PAGE_EVENTS_MAX, STALL_COMPARE_INTERVAL};
+use crate::observe::logger::Logger;
 use crate::source::watch::SourceWatch;
 use crate::source::{Item, Page, SourceError, SourceFailure};
 
@@ -25,8 +26,7 @@ use stall::{Seen, Stall, StallTiming, Step, Verdict};
 pub(super) struct Recovery {
     // Of the source.
     name: String,
-    // The name of its logger.
-    who: String,
+    logger: Logger,
     stall: Stall,
     seen: Seen,
     // Where a new collector has to begin to miss nothing, and the key of the event there.
@@ -53,7 +53,7 @@ impl Recovery {
     pub(super) fn new(name: &str) -> Recovery {
         Recovery {
             name: name.to_string(),
-            who: format!("source {name}"),
+            logger: Logger::source(name),
             stall: Stall::new(StallTiming::default(), Instant::now()),
             seen: Seen::from(Timestamp::UNIX_EPOCH),
             resume: Timestamp::UNIX_EPOCH,
@@ -214,7 +214,7 @@ impl Recovery {
                 self.replace_collector(open, begin, None)?;
                 open.start_long_poll(&self.name);
                 self.resume = begin;
-                log::debug!(target: self.who.as_str(), "the time slices are through, reading from {begin}");
+                log::debug!(target: &self.logger, "the time slices are through, reading from {begin}");
             }
         }
         Ok(Page { more: true, items, ..Page::default() })
@@ -238,7 +238,7 @@ impl Recovery {
         }
         if let Some((step, since)) = self.stall.flowed(Instant::now()) {
             let seconds = since.as_secs_f64();
-            log::info!(target: self.who.as_str(), "events come again after {seconds:.0} s, by {}", step.name());
+            log::info!(target: &self.logger, "events come again after {seconds:.0} s, by {}", step.name());
             reader.restore_pages();
         }
     }
@@ -278,7 +278,7 @@ impl Recovery {
         match self.stall.compared(missed.is_some(), larger_page, Instant::now(), Timestamp::now()) {
             Verdict::Nothing => {}
             Verdict::Settled => {
-                log::info!(target: self.who.as_str(), "nothing is missing any more");
+                log::info!(target: &self.logger, "nothing is missing any more");
                 reader.restore_pages();
             }
             Verdict::Try(step, declare) => {
@@ -299,7 +299,7 @@ impl Recovery {
     fn latest_event(&self, open: &Open) -> Result<Option<Newest>, SourceError> {
         match open.session.latest_event() {
             Err(error) if error.failure == SourceFailure::Misconfigured => {
-                log::debug!(target: self.who.as_str(), "{error}");
+                log::debug!(target: &self.logger, "{error}");
                 Ok(None)
             }
             newest => newest,
@@ -359,10 +359,10 @@ impl Recovery {
                  inventory (give it on the root folder, propagated), or vCenter's event counter has \
                  overflowed (event keys below 0 or near 2147483647: open a support request)"
             );
-            log::warn!(target: self.who.as_str(), "{detail}; still trying");
+            log::warn!(target: &self.logger, "{detail}; still trying");
             self.stall.explain(&detail);
         } else {
-            log::info!(target: self.who.as_str(), "vCenter has {known}, {last}; trying: {}", step.name());
+            log::info!(target: &self.logger, "vCenter has {known}, {last}; trying: {}", step.name());
         }
     }
 
