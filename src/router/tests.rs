@@ -183,7 +183,8 @@ fn a_thread_of_an_older_generation_is_not_taken_for_one_of_the_new() {
 
 #[test]
 fn only_the_end_of_a_thread_of_the_running_generation_is_unexpected() {
-    let (parts, _) = bench("a", 0).parts(delivered);
+    let bench = bench("a", 0);
+    let (parts, _) = bench.parts(delivered);
     let mut router = Router::of(vec![parts], Duration::from_secs(30)).unwrap();
     let ended = |generation| Exit { slot: 0, generation, role: Role::Worker, cause: ExitCause::Told };
     router.exited(ended(0)).unwrap();
