@@ -98,6 +98,8 @@ mod template;
 mod types;
 // Events that others post, whatever they and the sink do.
 mod webhook;
+// Plain JSON of tools.
+mod webhook_plain;
 // The same with CloudEvents SDKs, with senders that repeat, with strangers, and in the Go router's place.
 mod webhook_senders;
 // House rules of the source code.

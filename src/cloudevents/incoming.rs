@@ -14,6 +14,8 @@ use crate::error::{Context, Error, Result};
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// Nothing says that it is a CloudEvent: status 415.
+    NoEvent(String),
     /// It holds no CloudEvent, nor anything else that is known: status 415.
     Unknown(String),
     /// It should hold one, and does not: status 400.
@@ -51,7 +53,7 @@ pub(crate) fn read(
             let event = binary(headers, content_type, body).context(|| "the CloudEvent");
             Ok(vec![event.map_err(Refusal::Broken)?])
         }
-        None => Err(Refusal::Unknown(
+        None => Err(Refusal::NoEvent(
             "this is no CloudEvent: send the fields ce-specversion, ce-id, ce-source and ce-type, or \
              content-type application/cloudevents+json"
                 .to_string(),
@@ -114,18 +116,24 @@ fn binary(headers: &[(String, String)], content_type: Option<&str>, body: &[u8])
         ce.datacontenttype = content_type.map(|ty| Cow::Owned(ty.to_string()));
         return Ok(ce);
     }
-    let is_valid = || serde_json::from_slice::<IgnoredAny>(body).context(|| "the data is not JSON");
+    let valid = || checked_json(body);
     ce.datacontenttype = Some(match content_type {
         Some(ty) => Cow::Owned(ty.to_string()),
-        None if is_valid().is_ok() => Cow::Borrowed("application/json"),
+        None if valid().is_ok() => Cow::Borrowed("application/json"),
         None => Cow::Borrowed("application/octet-stream"),
     });
-    ce.data = body.to_vec();
-    if ce.datacontenttype.as_deref().is_some_and(is_json) {
-        is_valid().and(text_of(body))?;
-        ce.data = on_one_line(ce.data);
-    }
+    ce.data = match ce.datacontenttype.as_deref().is_some_and(is_json) {
+        true => valid()?,
+        false => body.to_vec(),
+    };
     Ok(ce)
+}
+
+/// A body that must be one JSON value, on one line.
+pub(crate) fn checked_json(body: &[u8]) -> Result<Vec<u8>> {
+    serde_json::from_slice::<IgnoredAny>(body).context(|| "the data is not JSON")?;
+    text_of(body)?;
+    Ok(on_one_line(body.to_vec()))
 }
 
 fn prefixed(name: &str) -> Option<String> {
@@ -258,12 +266,13 @@ mod tests {
             assert!(error.to_string().contains(said), "{body}: {error}");
         }
         for headers in [
-            &[("content-type", "application/json")][..],
-            &[],
-            &[("content-type", "application/cloudevents+avro")],
+            &[("content-type", "application/cloudevents+avro")][..],
             &[("ce-specversion", "1.0"), ("content-encoding", "gzip")],
         ] {
             assert!(matches!(read(&fields(headers), b"{}", 1), Err(Refusal::Unknown(_))), "{headers:?}");
+        }
+        for headers in [&[("content-type", "application/json")][..], &[]] {
+            assert!(matches!(read(&fields(headers), b"{}", 1), Err(Refusal::NoEvent(_))), "{headers:?}");
         }
     }
 

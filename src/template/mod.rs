@@ -232,14 +232,21 @@ impl Lookup {
 
     /// The text of the first path that leads to a string, a number or a boolean.
     pub(crate) fn text<'a>(&self, ce: &'a CloudEvent) -> Option<Cow<'a, str>> {
-        let members = cloud_event(ce);
-        let found = self.paths.find(&members).ok()?;
-        found.into_iter().find_map(|found| match found {
-            Found::Text(text) => Some(Cow::Borrowed(text)),
-            Found::Json(json) => scalar(json),
-            Found::Missing | Found::Many(_) => None,
-        })
+        first(self.paths.find(&cloud_event(ce)).ok()?)
     }
+
+    /// The same in the text of a JSON object that is no event.
+    pub(crate) fn text_in<'a>(&self, json: &'a [u8]) -> Option<Cow<'a, str>> {
+        first(self.paths.find_in(json).ok()?)
+    }
+}
+
+fn first(found: Vec<Found<'_>>) -> Option<Cow<'_, str>> {
+    found.into_iter().find_map(|found| match found {
+        Found::Text(text) => Some(Cow::Borrowed(text)),
+        Found::Json(json) => scalar(json),
+        Found::Missing | Found::Many(_) => None,
+    })
 }
 
 fn scalar(json: &[u8]) -> Option<Cow<'_, str>> {

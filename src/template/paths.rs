@@ -116,6 +116,17 @@ impl Paths {
         }
         Ok(search.found)
     }
+
+    /// The same where the root is a JSON value.
+    ///
+    /// # Errors
+    /// Where it is not JSON, as far as it was read.
+    pub(super) fn find_in<'a>(&self, json: &'a [u8]) -> Result<Vec<Found<'a>>, Malformed> {
+        let mut search = Search { paths: self, left: self.count, found: Vec::new() };
+        search.found.resize_with(self.count, || Found::Missing);
+        search.value(&mut Scan::new(json), 0)?;
+        Ok(search.found)
+    }
 }
 
 struct Search<'p, 'a> {

@@ -165,7 +165,7 @@ pub(super) fn listen(hub: Arc<Hub>, config: &WebhookConfig) -> Result<Server> {
         tls: config.tls.as_ref().map(ServerTls::new).transpose()?.map(Arc::new),
         ..ServerSettings::default()
     };
-    let desk = Desk { hub, access, path: config.path.clone(), timeout: config.timeout };
+    let desk = Desk { hub, access, config: config.clone() };
     Server::start(&config.bind, settings, move |request| Reply::Answer(desk.answer(request)))
         .map_err(|error| Error::new(format!("{error}: set another `bind`, or stop what uses this one")))
 }
@@ -174,13 +174,12 @@ pub(super) fn listen(hub: Arc<Hub>, config: &WebhookConfig) -> Result<Server> {
 struct Desk {
     hub: Arc<Hub>,
     access: Access,
-    path: String,
-    timeout: Duration,
+    config: WebhookConfig,
 }
 
 impl Desk {
     fn answer(&self, request: &InRequest) -> Answer {
-        if request.path() != self.path {
+        if request.path() != self.config.path {
             return Answer::text(404, "nothing takes events here");
         }
         if let Some(refusal) = self.access.refuses(request) {
@@ -194,12 +193,16 @@ impl Desk {
     }
 
     fn take(&self, request: &InRequest) -> Answer {
-        let until = Instant::now() + self.timeout;
+        let until = Instant::now() + self.config.timeout;
         let events =
             crate::cloudevents::incoming::read(&request.headers, &request.body, WEBHOOK_BATCH_EVENTS_MAX);
+        let events = match (events, &self.config.event) {
+            (Err(Refusal::NoEvent(_)), Some(event)) => event.event(request).map(|ce| vec![ce]),
+            (events, _) => events,
+        };
         let events = match events {
             Ok(events) => events,
-            Err(Refusal::Unknown(why)) => return Answer::text(415, &why),
+            Err(Refusal::NoEvent(why) | Refusal::Unknown(why)) => return Answer::text(415, &why),
             Err(Refusal::Broken(error)) => return Answer::text(400, &error.to_string()),
             Err(Refusal::TooMany(why)) => return Answer::text(413, &why),
         };

@@ -24,6 +24,7 @@ use crate::stop::Stop;
 mod access;
 mod hub;
 pub(crate) mod kind;
+mod plain;
 pub(crate) mod settings;
 mod window;
 

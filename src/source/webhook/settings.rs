@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::access::AccessConfig;
 use super::hub::Hub;
+use super::plain::{self, PlainConfig};
 use crate::config::BasicAuth;
 use crate::config::reader::{Table, Value};
 use crate::config::secret::SecretUse;
@@ -29,6 +30,8 @@ pub(crate) struct WebhookConfig {
     pub(super) timeout: Duration,
     /// Bytes of the body of a request.
     pub(super) body_bytes_max: usize,
+    /// How JSON that is no CloudEvent becomes one, if it may.
+    pub(super) event: Option<PlainConfig>,
     /// The certificate that is shown to senders, if they speak TLS.
     pub(super) tls: Option<ServerTlsConfig>,
     /// What all routes from it share.
@@ -48,6 +51,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<WebhookConfig> {
     let path = table.get("path", path);
     let access = access(table);
     let timeout = table.get("timeout", |value| value.duration(WAIT_MIN));
+    let event = table.get("event", |value| value.table(plain::read));
     let tls = table.get("tls", |value| value.table(tls));
     let body_max = table.get("body_max", |value| value.size(WEBHOOK_BODY_BYTES_MIN));
     let body_bytes_max = match body_max.map(usize::try_from) {
@@ -61,6 +65,7 @@ pub(crate) fn read(table: &Table<'_>) -> Option<WebhookConfig> {
         access: access?,
         timeout: timeout.unwrap_or(WEBHOOK_TIMEOUT_DEFAULT),
         body_bytes_max,
+        event: if table.has("event") { Some(event?) } else { None },
         tls: if table.has("tls") { Some(tls?) } else { None },
         hub: Arc::default(),
     })

@@ -17,14 +17,20 @@ pub(super) struct Key([u8; 16]);
 
 impl Key {
     /// Of the event with these attributes.
-    pub(super) fn of(source: &str, id: &str) -> Key {
+    pub(super) fn of(source: &str, id: impl AsRef<[u8]>) -> Key {
         let mut digest = Context::new(&SHA256);
         digest.update(&(source.len() as u64).to_le_bytes());
         digest.update(source.as_bytes());
-        digest.update(id.as_bytes());
+        digest.update(id.as_ref());
         let mut key = [0; 16];
         key.copy_from_slice(&digest.finish().as_ref()[..16]);
         Key(key)
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -210,7 +216,7 @@ mod tests {
     #[test]
     fn what_was_settled_long_ago_or_is_too_much_is_forgotten() {
         let window = Window::new(2, LONG);
-        let keys: Vec<Key> = (0..5).map(|id| Key::of("/s", &id.to_string())).collect();
+        let keys: Vec<Key> = (0..5).map(|id| Key::of("/s", id.to_string())).collect();
         let (waiter, _done) = Waiter::new();
         for key in &keys {
             assert!(window.enter(*key, &waiter));
