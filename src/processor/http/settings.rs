@@ -248,7 +248,10 @@ fn refuse_contradictions(table: &Table<'_>, headers: &[(String, HeaderText)], au
 }
 
 fn address(value: &Value<'_>) -> Option<Address> {
-    if let DeValue::String(_) = value.get_ref() {
+    if let DeValue::String(text) = value.get_ref() {
+        if text.contains('<') {
+            return value.refuse("is the same for all events: placeholders go in `transform` and `headers`");
+        }
         return value.http_url().map(Address::Plain);
     }
     let secret = value.secret()?;

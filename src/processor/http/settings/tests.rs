@@ -44,6 +44,7 @@ fn each_mistake_is_one_clear_line() {
         ("", "processor.b.uri: is missing"),
         ("uri = 'h/path'", "not an absolute URL"),
         ("uri = 'https://u:p@h/'", "must not hold a user or password"),
+        ("uri = 'https://h/_create/<id>'", "the same for all events: placeholders go in `transform`"),
         ("uri = { env = 'NONE' }", "environment variable NONE is not set"),
         ("uri = 'http://h'\nmethod = 'GET'", "\"GET\" is not known"),
         ("uri = 'http://h'\nmethod = 'Post'", "did you mean \"POST\"?"),
