@@ -26,6 +26,8 @@ pub(crate) struct Document<'a> {
     problems: RefCell<Vec<(usize, Problem)>>,
     warnings: RefCell<Vec<(usize, Problem)>>,
     secrets: RefCell<Vec<(String, LiveSecret)>>,
+    // The addresses that are listened on, each with its key and place.
+    listeners: RefCell<Vec<(String, String, usize)>>,
     secret_use: SecretUse,
     // Whether it is TOML: what to write is told in its words only where it is.
     is_toml: bool,
@@ -42,6 +44,7 @@ impl<'a> Document<'a> {
             problems,
             warnings,
             secrets,
+            listeners: RefCell::default(),
             secret_use: SecretUse::Needed,
             is_toml: false,
         }
@@ -285,6 +288,18 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Whether two addresses `HOST:PORT` cannot be listened on at a time.
+fn overlap(one: &str, other: &str) -> bool {
+    let parts = |text: &'_ str| {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host };
+        Some((host.to_ascii_lowercase(), port.parse::<u16>().ok().filter(|port| *port != 0)?))
+    };
+    let is_any = |host: &str| host == "0.0.0.0" || host == "[::]";
+    let (Some(one), Some(other)) = (parts(one), parts(other)) else { return false };
+    one.1 == other.1 && (one.0 == other.0 || is_any(&one.0) || is_any(&other.0))
+}
+
 /// Where a key belongs that stands in the wrong section.
 fn elsewhere(path: &str, name: &str, asked: &[&str]) -> Option<String> {
     match name {
@@ -360,6 +375,19 @@ impl<'a> Value<'a> {
     /// Notes something odd that does not keep the router from running.
     pub(crate) fn warning(&self, text: impl Into<String>) {
         self.document.warning(self.offset, &self.path, text.into());
+    }
+
+    /// Notes that this address is listened on.
+    pub(crate) fn listens(&self, address: &str) -> Option<String> {
+        let mut listeners = self.document.listeners.borrow_mut();
+        if let Some((_, key, at)) = listeners.iter().find(|(other, ..)| overlap(other, address)) {
+            let line = line_of(self.document.text.as_bytes(), *at);
+            return self.refuse(format!(
+                "{address:?} is listened on by {key} in line {line} too: write another port"
+            ));
+        }
+        listeners.push((address.to_string(), self.path.clone(), self.offset));
+        Some(address.to_string())
     }
 
     /// The secret as the running router is to hold it: under the key it can be replaced.

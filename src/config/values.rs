@@ -209,7 +209,7 @@ impl<'a> Value<'a> {
         }
         let text = self.string()?;
         if is_bind_address(text) {
-            return Some(text.to_string());
+            return self.listens(text);
         }
         match meant_bind_address(text).filter(|meant| is_bind_address(meant)) {
             Some(meant) if meant.starts_with("0.0.0.0:") => self.refuse(format!(
