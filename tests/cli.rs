@@ -251,10 +251,14 @@ fn check_of_a_real_vcsim_tells_each_step_and_the_cure() {
             "ok   source vc01: clock: vCenter's is 0.0 s".to_string(),
             "ok   source vc01: events: readable".to_string(),
             "ok   source vc01: event counter: ".to_string(),
+            "ok   source vc01: retention: events are kept 30 days: what a route".to_string(),
+            "ok   source vc01: burst filter: not told by this server".to_string(),
+            "ok   source vc01: collectors: a session may hold ".to_string(),
+            "ok   source vc01: rights: System.View and System.Read on the root folder".to_string(),
         ]) {
             assert!(line.starts_with(&beginning), "{beginning}: {lines:?}");
         }
-        assert_eq!(lines.len(), 5);
+        assert_eq!(lines.len(), 9);
     }
 
     let (code, lines) = check("wrong", "insecure = true");

@@ -87,6 +87,8 @@ fn answer(state: &mut State, call: &Call, context: &Context<'_>) -> Result<Strin
             session(state, context)?.property_collectors.insert(id.clone(), PropertyCollector::default());
             soap::reference("returnval", "PropertyCollector", &id)
         }
+        "QueryOptions" => options(state, call)?,
+        "HasPrivilegeOnEntities" => privileges(state, call),
         "CreateFilter" => create_filter(state, call, context)?,
         "DestroyPropertyFilter" => {
             let collectors = &mut session(state, context)?.property_collectors;
@@ -103,6 +105,47 @@ fn answer(state: &mut State, call: &Call, context: &Context<'_>) -> Result<Strin
         }
         _ => return Err(Fault::InvalidRequest),
     })
+}
+
+/// The settings that a client of events may look at, as vCenter 8 comes.
+const OPTIONS: [(&str, &str); 6] = [
+    ("event.maxAge", "30"),
+    ("event.maxAgeEnabled", "true"),
+    ("task.maxAge", "30"),
+    ("task.maxAgeEnabled", "true"),
+    ("vpxd.event.burstFilter.compressToDb", "true"),
+    ("vpxd.event.burstFilter.compressToSyslog", "false"),
+];
+
+/// The settings whose keys begin with the name.
+fn options(state: &State, call: &Call) -> Result<String, Fault> {
+    let name = call.arguments.child_text("name");
+    let mut out = String::new();
+    for (key, common) in OPTIONS.iter().filter(|(key, _)| key.starts_with(name)) {
+        let value = state.script.option(key).unwrap_or(common);
+        if !value.is_empty() {
+            let _ = write!(
+                out,
+                "<returnval xsi:type=\"OptionValue\"><key>{key}</key><value xsi:type=\"xsd:string\">{value}</value></returnval>"
+            );
+        }
+    }
+    match out.as_str() {
+        "" => Err(Fault::Other("InvalidName".into(), "The name is not valid.".into())),
+        _ => Ok(out),
+    }
+}
+
+/// Which of the privileges the account has on the first object that is named.
+fn privileges(state: &State, call: &Call) -> String {
+    let entity = call.arguments.child_text("entity");
+    let mut out = format!("<returnval>{}", soap::reference("entity", "Folder", entity));
+    for privilege in call.arguments.all("privId") {
+        let is_granted = !state.script.is_denied(privilege.text.trim());
+        let name = soap::text("privId", privilege.text.trim());
+        let _ = write!(out, "<privAvailability>{name}<isGranted>{is_granted}</isGranted></privAvailability>");
+    }
+    out + "</returnval>"
 }
 
 fn done(results: String) -> Result<Done, Fault> {

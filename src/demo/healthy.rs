@@ -29,6 +29,14 @@ impl Script {
         false
     }
 
+    pub(super) fn option(&self, _: &str) -> Option<&'static str> {
+        None
+    }
+
+    pub(super) fn is_denied(&self, _: &str) -> bool {
+        false
+    }
+
     pub(super) fn page_delay(&self) -> Duration {
         Duration::ZERO
     }

@@ -36,6 +36,10 @@ pub struct Script {
     pub(crate) key_gap: u32,
     /// Each page has its newest event first.
     pub(crate) newest_first: bool,
+    /// Settings of the vCenter in place of the common ones; an empty one it does not have.
+    pub(crate) options: Vec<(&'static str, &'static str)>,
+    /// Privileges that the account lacks.
+    pub(crate) denied: Vec<&'static str>,
 }
 
 impl Script {
@@ -60,6 +64,14 @@ impl Script {
                 .filter_map(|place| history.get(place))
                 .find(|record| record.key == key),
         }
+    }
+
+    pub(super) fn option(&self, key: &str) -> Option<&'static str> {
+        self.options.iter().find(|(own, _)| *own == key).map(|(_, value)| *value)
+    }
+
+    pub(super) fn is_denied(&self, privilege: &str) -> bool {
+        self.denied.contains(&privilege)
     }
 
     pub(super) fn newest_first(&self) -> bool {

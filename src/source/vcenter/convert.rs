@@ -137,6 +137,8 @@ pub(super) mod tests {
             property_collector: none.clone(),
             session_manager: none.clone(),
             event_manager: none,
+            setting: None,
+            authorization_manager: None,
             full_name: "VMware vCenter Server 8.0.3".into(),
             api_type: "VirtualCenter".into(),
             api_version: "8.0.3.0".into(),

@@ -30,6 +30,7 @@ mod fault;
 mod keys;
 pub(crate) mod kind;
 mod long_poll;
+mod options;
 mod pace;
 mod paths;
 mod probe;

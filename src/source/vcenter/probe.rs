@@ -4,9 +4,11 @@
 use jiff::Timestamp;
 
 use super::connection::Acquaintance;
+use super::options;
 use super::session::Session;
 use super::settings::VcenterConfig;
 use crate::error::{Error, Result};
+use crate::finding::Finding;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::{KEY_SUSPICIOUS, VCENTER_CONNECTIONS_MAX};
 use crate::source::SourceError;
@@ -38,7 +40,7 @@ pub(crate) fn present(config: &VcenterConfig) -> Result<Timestamp> {
 /// One line of a diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// What was looked at: `server`, `login`, `clock`, `events`, `event counter`.
+    /// What was looked at: `server`, `login`, `clock`, `events`, `event counter`, and vCenter's settings.
     pub(crate) what: &'static str,
     /// How it went.
     pub(crate) outcome: Outcome,
@@ -120,6 +122,16 @@ fn inside(
             return false;
         }
     }
+    options::look(session, &mut |what, finding| {
+        tell(
+            what,
+            match finding {
+                Finding::Good(text) => Outcome::Good(text),
+                Finding::Doubtful(text) => Outcome::Doubtful(text),
+                Finding::Failed(text) => Outcome::Failed(Error::new(text)),
+            },
+        );
+    });
     true
 }
 

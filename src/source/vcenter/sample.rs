@@ -64,6 +64,8 @@ fn identity(address: &str) -> ServerIdentity {
         property_collector: none.clone(),
         session_manager: none.clone(),
         event_manager: none,
+        setting: None,
+        authorization_manager: None,
         full_name: String::new(),
         api_type: String::new(),
         api_version: "8.0.3.0".to_string(),

@@ -26,6 +26,10 @@ pub(crate) struct ServiceContent {
     pub(crate) property_collector: Reference,
     pub(crate) session_manager: Reference,
     pub(crate) event_manager: Reference,
+    /// Its own settings; a server of another kind may lack it.
+    pub(crate) setting: Option<Reference>,
+    /// Who may do what; likewise.
+    pub(crate) authorization_manager: Option<Reference>,
     /// `about.fullName`.
     pub(crate) full_name: String,
     /// `about.apiType`: `VirtualCenter`, or `HostAgent` of a host; empty if it does not say.
@@ -230,6 +234,27 @@ pub(crate) fn retrieve_property(
     request.finish()
 }
 
+/// `QueryOptions` of an OptionManager: the setting of this name, and perhaps those that begin with it.
+pub(crate) fn query_options(setting: &Reference, name: &str) -> Envelope {
+    let mut request = Request::new("QueryOptions", setting);
+    request.text("name", name);
+    request.finish()
+}
+
+/// `HasPrivilegeOnEntities` (vSphere API 5.5) for one object and the session of this key.
+pub(crate) fn has_privileges(
+    authorization_manager: &Reference,
+    object: &Reference,
+    session_key: &str,
+    privileges: &[&str],
+) -> Envelope {
+    let mut request = Request::new("HasPrivilegeOnEntities", authorization_manager);
+    request.reference("entity", object);
+    request.text("sessionId", session_key);
+    privileges.iter().for_each(|privilege| request.text("privId", privilege));
+    request.finish()
+}
+
 /// The body element of an answer to this method, such as `LoginResponse` to `Login`.
 ///
 /// # Errors
@@ -280,6 +305,8 @@ pub(crate) fn service_content(answer: &Node) -> Result<ServiceContent, AnswerErr
             property_collector: reference_member(content, "propertyCollector")?,
             session_manager: reference_member(content, "sessionManager")?,
             event_manager: reference_member(content, "eventManager")?,
+            setting: reference_member(content, "setting").ok(),
+            authorization_manager: reference_member(content, "authorizationManager").ok(),
             full_name: about.child_text("fullName").to_string(),
             api_type: about.child_text("apiType").to_string(),
             api_version: about.child_text("apiVersion").to_string(),

@@ -19,6 +19,7 @@ mod answers;
 mod filter;
 mod golden;
 mod long_poll;
+mod options;
 mod recovery;
 
 /// A bound on waiting for what comes at once when all is well.
@@ -413,7 +414,10 @@ fn a_probe_says_what_works_and_the_first_thing_that_does_not() {
     let (good, lines) = run(&config(&simulator));
     assert!(good, "{lines:?}");
     let words: Vec<&str> = lines.iter().map(|line| line.split(": ").next().unwrap()).collect();
-    assert_eq!(words, ["good server", "good login", "good clock", "good events", "good event counter"]);
+    let looks = ["server", "login", "clock", "events", "event counter"];
+    let settings = ["retention", "burst filter", "collectors", "rights"];
+    let expected: Vec<String> = looks.iter().chain(&settings).map(|what| format!("good {what}")).collect();
+    assert_eq!(words, expected);
     assert!(lines[3].contains("the first 3"), "{lines:?}");
 
     let mut wrong = config(&simulator);
