@@ -1,12 +1,19 @@
 //! What the router tells about itself, at a sink like a chat, by the sample that ships.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use event_router::demo::record::Draft;
+use event_router::demo::simulator::Simulator;
 use event_router::http::server::{Answer, Reply, Server, ServerSettings};
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
+use crate::support::api::{push, vcenter};
+use crate::support::forwarder::Forwarder;
 use crate::support::sender::Sender;
 use crate::support::{SOON, Test, closed_port, wait_for};
 use crate::webhook::Sink;
@@ -109,6 +116,153 @@ fn a_chat_hears_once_what_happens_also_when_the_router_is_killed() {
     assert_eq!(router.end_by("TERM").code, Some(0));
     let told = chat.messages.lock().unwrap().join("\n");
     assert!(!told.contains("route news"), "nothing about the route that carries it:\n{told}");
+}
+
+/// Keeps the router's own events, each once; what comes again has the same id.
+struct News {
+    server: Server,
+    status: Arc<AtomicU16>,
+    events: Arc<Mutex<BTreeMap<String, Value>>>,
+}
+
+impl News {
+    fn start() -> News {
+        let (status, events) =
+            (Arc::new(AtomicU16::new(202)), Arc::<Mutex<BTreeMap<String, Value>>>::default());
+        let (answers, keeps) = (status.clone(), events.clone());
+        let server = Server::start("127.0.0.1:0", ServerSettings::default(), move |request| {
+            let status = answers.load(Ordering::SeqCst);
+            if status == 202 {
+                let event: Value = serde_json::from_slice(&request.body).unwrap();
+                keeps.lock().unwrap().insert(event["id"].as_str().unwrap().to_string(), event);
+            }
+            Reply::Answer(Answer::text(status, "ok"))
+        });
+        News { server: server.unwrap(), status, events }
+    }
+
+    /// The data of the events with this subject.
+    fn all(&self, subject: &str) -> Vec<Value> {
+        let events = self.events.lock().unwrap();
+        events
+            .values()
+            .filter(|event| event["subject"] == subject)
+            .map(|event| event["data"].clone())
+            .collect()
+    }
+
+    /// The data of the only event with this subject, when it has come.
+    fn wait(&self, subject: &str, longest: Duration) -> Value {
+        let found = wait_for(subject, longest, || Some(self.all(subject)).filter(|found| !found.is_empty()));
+        assert_eq!(found.len(), 1, "told twice: {found:?}");
+        found.into_iter().next().unwrap()
+    }
+}
+
+/// A route from a vCenter at that address to a sink, and one that tells the news of it.
+fn watched(simulator: &Simulator, address: &str, sink: &Sink, news: &News) -> String {
+    format!(
+        "[source.vc]\ntype = \"vcenter\"\naddress = \"{address}\"\nusername = \"{}\"\npassword = \"{}\"\n\
+         [source.router]\ntype = \"self\"\n{}[processor.news]\ntype = \"http\"\nuri = \"http://{}/\"\n\
+         [route.events]\nfrom = \"vc\"\nto = \"sink\"\n[route.news]\nfrom = \"router\"\nto = \"news\"\n",
+        simulator.username(),
+        simulator.password(),
+        sink.processor("sink"),
+        news.server.address(),
+    )
+}
+
+#[test]
+fn a_lost_vcenter_is_told_once_and_its_return_once_though_the_router_is_killed_in_between() {
+    let (test, sink, news) = (Test::new("own-lost"), Sink::start(), News::start());
+    let (simulator, _) = vcenter();
+    let network = Forwarder::start(simulator.url().split('/').nth(2).unwrap());
+    let address = format!("http://{}/sdk", network.address);
+    test.write("router.toml", &watched(&simulator, &address, &sink, &news));
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    network.take_down();
+    let lost = news.wait("SourceLost", SOON);
+    assert_eq!(
+        (&lost["Route"], &lost["Source"], &lost["Processor"]),
+        (&json!("events"), &json!("vc"), &json!("sink"))
+    );
+    assert!(lost["Reason"].as_str().unwrap().contains(&network.address), "{lost}");
+    assert_eq!(router.end_by("KILL").code, None);
+    network.bring_up();
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    push(&simulator, 1);
+    let back = news.wait("SourceRecovered", SOON);
+    assert_eq!(back["Begin"], lost["Since"], "{back}");
+    assert!(back["End"].as_str().unwrap() > lost["Since"].as_str().unwrap(), "{back}");
+    wait_for("both starts", SOON, || (news.all("Started").len() == 2).then_some(()));
+    assert_eq!((news.all("SourceLost").len(), news.all("SourceStalled").len()), (1, 0));
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+#[test]
+fn a_gap_is_told_once_with_its_begin_and_end_though_the_router_is_killed_in_between() {
+    let (test, sink, news) = (Test::new("own-gap"), Sink::start(), News::start());
+    let (simulator, _) = vcenter();
+    test.write("router.toml", &watched(&simulator, &simulator.url(), &sink, &news));
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+    let ago = [0, 1, 2, 3, 4, 5].map(|hours| now - SignedDuration::from_hours(hours));
+    let machine = || Draft::vm("VmPoweredOnEvent", "web-1", "vm-1");
+    simulator.push(machine().at(ago[5]));
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    news.wait("Started", SOON);
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    let moved = test.router(&["checkpoint", "set", "--route", "events", &ago[5].to_string()]);
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    simulator.push_many([4, 2, 1].map(|hours| machine().at(ago[hours])));
+    simulator.forget_before(ago[3]);
+    // Nobody hears of it, and the router is killed.
+    news.status.store(503, Ordering::SeqCst);
+    let router = test.start(&["run"]);
+    wait_for("a gap in the journal", SOON, || {
+        let text = std::fs::read_to_string(test.path("state/self.events.jsonl")).unwrap();
+        text.contains("\"Gap\"").then_some(())
+    });
+    assert_eq!(router.end_by("KILL").code, None);
+    // As if it had been killed before the position was saved: the same gap is found again.
+    test.router(&["checkpoint", "set", "--route", "events", &ago[5].to_string()]);
+    news.status.store(202, Ordering::SeqCst);
+    let mut router = test.start(&["run"]);
+    router.log_line(&["gap: the source no longer has its events"]);
+    let gap = news.wait("Gap", SOON);
+    assert_eq!(
+        (&gap["Begin"], &gap["End"]),
+        (&json!(ago[5].to_string()), &json!(ago[2].to_string())),
+        "{gap}"
+    );
+    assert_eq!((&gap["Route"], &gap["Source"], &gap["Count"]), (&json!("events"), &json!("vc"), &json!(1)));
+    // What happens later comes behind it.
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    let router = test.start(&["run"]);
+    wait_for("both stops", SOON, || (news.all("Stopping").len() == 2).then_some(()));
+    assert_eq!(news.all("Gap").len(), 1);
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+#[test]
+fn a_vcenter_that_hides_events_is_told_once_and_its_return_once() {
+    let (test, sink, news) = (Test::new("own-stall"), Sink::start(), News::start());
+    let (simulator, _) = vcenter();
+    test.write("router.toml", &watched(&simulator, &simulator.url(), &sink, &news));
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading VMware"]);
+    simulator.script(|script| script.pages_stay_empty = true);
+    push(&simulator, 1);
+    // It is declared after two minutes.
+    let stalled = news.wait("SourceStalled", 8 * SOON);
+    assert!(stalled["Cure"].as_str().unwrap().contains("Read-only"), "{stalled}");
+    simulator.script(|script| script.pages_stay_empty = false);
+    let back = news.wait("SourceRecovered", 4 * SOON);
+    assert_eq!((&back["Begin"], &back["Route"]), (&stalled["Since"], &json!("events")), "{back}");
+    assert_eq!((news.all("SourceStalled").len(), news.all("SourceLost").len()), (1, 0));
+    assert_eq!(router.end_by("TERM").code, Some(0));
 }
 
 #[test]

@@ -109,6 +109,8 @@ pub struct RouteSnapshot {
     pub(crate) lag_seconds: Option<f64>,
     /// It is behind its source and comes nearer.
     pub(crate) catching_up: Option<CatchingUp>,
+    /// The last span of events that the source no longer had.
+    pub(crate) gap: Option<(Timestamp, Timestamp)>,
     /// What was counted since the start.
     pub(crate) counts: Counts,
 }

@@ -64,6 +64,7 @@ struct Times {
     last_read: Option<Position>,
     // All that the source has was read; none before its first page.
     is_read_up: Option<bool>,
+    gap: Option<(Timestamp, Timestamp)>,
 }
 
 /// Numbers that only grow, by a bounded word.
@@ -211,6 +212,17 @@ impl RouteStats {
     /// The event that was read last.
     pub(crate) fn last_read(&self) -> Option<Position> {
         self.lock().last_read
+    }
+
+    /// The source no longer had its events from `begin` to `end`.
+    pub(crate) fn gap_found(&self, begin: Timestamp, end: Timestamp) {
+        self.gaps.add(1);
+        self.lock().gap = Some((begin, end));
+    }
+
+    /// The last span of events that the source no longer had.
+    pub(crate) fn gap(&self) -> Option<(Timestamp, Timestamp)> {
+        self.lock().gap
     }
 
     /// The source was opened and called itself this.

@@ -63,6 +63,7 @@ pub(crate) fn route(name: &str) -> RouteSnapshot {
         last_read: Some(Position { key: 4711, time: at(1_700_000_002) }),
         lag_seconds: Some(1.5),
         catching_up: None,
+        gap: None,
         counts: Counts {
             read: 1000,
             delivered: 900,

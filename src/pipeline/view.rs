@@ -183,6 +183,7 @@ impl Watched for View {
             about: self.about.clone(),
             started: self.started,
             link: stats.link(),
+            gap: stats.gap(),
             incidents,
             incident_ended: self.incident_ended(now),
             stall_tried: self.source.stall().tried,

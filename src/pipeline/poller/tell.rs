@@ -31,7 +31,7 @@ impl Poller<'_> {
                  nothing of it is missing");
             return;
         }
-        self.shared.stats.gaps.add(1);
+        self.shared.stats.gap_found(begin, end);
         log::error!(target: &self.shared.logger, "gap: the source no longer has its events from {begin} to {end}: its retention is \
              shorter than the time that this route was away; they are lost");
     }

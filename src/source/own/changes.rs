@@ -37,9 +37,17 @@ pub(super) struct Watch(HashMap<String, Route>);
 
 #[derive(Debug, Default)]
 struct Route {
-    // Since when, by the place of the trouble in `TROUBLES`.
-    troubles: [Option<Timestamp>; TROUBLES.len()],
+    // By the place of the trouble in `TROUBLES`.
+    troubles: [Option<Told>; TROUBLES.len()],
     counts: [Count; COUNTS.len()],
+}
+
+/// Trouble that was told.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    since: Timestamp,
+    // In an earlier run: whether it lasts is known when the route shows that it works.
+    is_older: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,10 +67,28 @@ type CountOf = fn(&RouteSnapshot) -> u64;
 const COUNTS: [(CountOf, &str, &str); 3] = [
     (|route| route.counts.dead_lettered, "DeadLettered", "events were kept as dead letters"),
     (|route| route.counts.lost, "EventsLost", "events were given up and are lost"),
-    (|route| route.counts.gaps, "Gap", "the source no longer had all events: the log says from when to when"),
+    (|route| route.counts.gaps, GAP, "the source no longer had all events"),
 ];
+/// The name of a span of events that the source no longer had.
+pub(super) const GAP: &str = "Gap";
 
 impl Watch {
+    /// With what an earlier run told: subjects, their routes, and since when.
+    pub(super) fn resumed<'a>(told: impl Iterator<Item = (&'a str, &'a str, Option<Timestamp>)>) -> Watch {
+        let mut watch = Watch::default();
+        for (subject, route, since) in told {
+            let route = watch.0.entry(route.to_string()).or_default();
+            for ((_, begun, ended, _), trouble) in TROUBLES.iter().zip(&mut route.troubles) {
+                match since {
+                    Some(since) if subject == *begun => *trouble = Some(Told { since, is_older: true }),
+                    _ if subject == *ended => *trouble = None,
+                    _ => {}
+                }
+            }
+        }
+        watch
+    }
+
     /// What is new. Trouble that passes quickly is not told, and counts are told once a minute.
     pub(super) fn changes(&mut self, routes: &[RouteSnapshot], now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -82,13 +108,13 @@ impl Watch {
 fn troubled(
     route: &RouteSnapshot,
     (parts, begun, ended, words): &(&[Part], &'static str, &'static str, &str),
-    told: &mut Option<Timestamp>,
+    told: &mut Option<Told>,
     now: Timestamp,
 ) -> Option<Change> {
     let incident = route.incidents.iter().find(|incident| parts.contains(&incident.part));
-    match (incident, *told) {
+    match (incident, &mut *told) {
         (Some(incident), None) if age(incident.since, now) >= OWN_SETTLED_AGE => {
-            *told = Some(incident.since);
+            *told = Some(Told { since: incident.since, is_older: false });
             let message = format!("{words} since {}: {}", incident.since, incident.detail);
             let more = vec![
                 ("Since", json!(incident.since.to_string())),
@@ -98,7 +124,12 @@ fn troubled(
             ];
             Some(about(route, begun, &message, more))
         }
-        (None, Some(since)) => {
+        (Some(_), Some(told)) => {
+            told.is_older = false;
+            None
+        }
+        (None, Some(Told { since, is_older })) if !*is_older || works(route, parts) => {
+            let since = *since;
             *told = None;
             let seconds = age(since, now).as_secs();
             let message = format!("it works again after {seconds} s");
@@ -109,6 +140,14 @@ fn troubled(
     }
 }
 
+/// Whether a route has shown since its start that these parts work.
+fn works(route: &RouteSnapshot, parts: &[Part]) -> bool {
+    match parts {
+        [Part::Source | Part::Stall] => route.link.connected && route.last_read.is_some(),
+        _ => 0 < route.counts.delivered,
+    }
+}
+
 fn counted(
     route: &RouteSnapshot,
     (count, subject, words): &(CountOf, &'static str, &str),
@@ -116,12 +155,19 @@ fn counted(
     now: Timestamp,
 ) -> Option<Change> {
     let new = count(route).saturating_sub(told.told);
-    let is_due = told.at.is_none_or(|at| age(at, now) >= OWN_COUNT_INTERVAL);
+    let gap = route.gap.filter(|_| *subject == GAP);
+    let is_due = gap.is_some() || told.at.is_none_or(|at| age(at, now) >= OWN_COUNT_INTERVAL);
     if new == 0 || !is_due {
         return None;
     }
     *told = Count { told: count(route), at: Some(now) };
-    Some(about(route, subject, &format!("{words} ({new})"), vec![("Count", json!(new))]))
+    let count = ("Count", json!(new));
+    let Some((begin, end)) = gap else {
+        return Some(about(route, subject, &format!("{words} ({new})"), vec![count]));
+    };
+    let span = [("Begin", json!(begin.to_string())), ("End", json!(end.to_string()))];
+    let message = format!("{words}: those from {begin} to {end} are lost");
+    Some(about(route, subject, &message, [vec![count], span.to_vec()].concat()))
 }
 
 fn about(
@@ -184,6 +230,48 @@ mod tests {
         assert_eq!(look(&power, 41), []);
         power.incidents = Vec::new();
         assert_eq!(look(&power, 42), [], "what was not told does not end");
+    }
+
+    #[test]
+    fn what_an_earlier_run_told_is_told_again_only_when_it_is_over() {
+        let told = [
+            ("SourceLost", "power", Some(at(NOW - 50))),
+            ("RouteFailing", "power", Some(at(NOW - 40))),
+            ("RouteRecovered", "power", None),
+        ];
+        let mut watch = Watch::resumed(told.into_iter());
+        let mut power = route("power");
+        (power.link.connected, power.last_read) = (false, None);
+        (power.counts.dead_lettered, power.counts.lost, power.counts.gaps) = (0, 0, 0);
+        let mut look =
+            |power: &RouteSnapshot, second| watch.changes(std::slice::from_ref(power), at(NOW + second));
+        assert_eq!(look(&power, 1), [], "nothing is known yet");
+        power.incidents = vec![incident(Part::Source, NOW)];
+        assert_eq!(look(&power, 10), [], "it was told");
+        power.incidents = Vec::new();
+        let over = look(&power, 11);
+        assert_eq!(subjects(&over), ["SourceRecovered"]);
+        assert!(over[0].members.contains(&("Begin", json!(at(NOW - 50).to_string()))), "{over:?}");
+        let mut watch = Watch::resumed(told[..1].iter().copied());
+        assert_eq!(
+            subjects(&watch.changes(&[route("power")], at(NOW))),
+            ["SourceRecovered", "DeadLettered", "EventsLost", "Gap"]
+        );
+    }
+
+    #[test]
+    fn a_gap_is_told_at_once_with_its_begin_and_end() {
+        let (mut watch, mut power) = (Watch::default(), route("power"));
+        (power.counts.dead_lettered, power.counts.lost, power.counts.gaps) = (0, 0, 0);
+        for (count, begin) in [(1, 100), (2, 200)] {
+            (power.counts.gaps, power.gap) = (count, Some((at(begin), at(begin + 50))));
+            let told = watch.changes(std::slice::from_ref(&power), at(NOW));
+            assert_eq!(subjects(&told), ["Gap"]);
+            let value = |name| told[0].members.iter().find(|(own, _)| *own == name).unwrap().1.clone();
+            assert_eq!((value("Begin"), value("Count")), (json!(at(begin).to_string()), json!(1)));
+            assert_eq!(value("End"), json!(at(begin + 50).to_string()));
+            assert_eq!(watch.changes(std::slice::from_ref(&power), at(NOW)), []);
+        }
     }
 
     #[test]

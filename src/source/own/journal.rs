@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::changes::Change;
+use super::changes::{Change, GAP};
 use crate::error::{Context, Result};
 use crate::limits::OWN_EVENTS_MAX;
 use crate::owned;
@@ -60,6 +60,14 @@ pub(super) struct Journal {
     events: VecDeque<Told>,
 }
 
+impl Told {
+    /// Since when the trouble lasts that it tells of.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        // A quote of a text within has a backslash before it.
+        self.data.get().split("\"Since\":\"").nth(1)?.split('"').next()?.parse().ok()
+    }
+}
+
 impl Journal {
     /// Reads what an earlier run kept in the folder. What cannot be read is left out.
     pub(super) fn open(folder: &Path) -> Journal {
@@ -100,13 +108,17 @@ impl Journal {
         }
         let mut lines = Vec::new();
         for change in changes {
+            let data = data(change)?;
+            if change.subject == GAP && self.has(change, &data) {
+                continue;
+            }
             let told = Told {
                 history: self.history,
                 number: self.events.back().map_or(1, |last| last.number + 1),
                 time: now,
                 subject: change.subject.to_string(),
                 route: change.route.clone(),
-                data: data(change)?,
+                data,
             };
             write_line(&told, &mut lines)?;
             self.events.push_back(told);
@@ -120,6 +132,12 @@ impl Journal {
         self.write(&lines, is_full)
             .map_err(|error| owned::text_of(&error, &self.path))
             .context(|| format!("write {}", self.path.display()))
+    }
+
+    // After a crash before the position was saved, the same gap is found again.
+    fn has(&self, change: &Change, data: &RawValue) -> bool {
+        let mut own = self.events.iter().filter(|told| told.route == change.route && told.subject == GAP);
+        own.any(|told| told.data.get() == data.get())
     }
 
     // A file that was full is written anew beside the old one.

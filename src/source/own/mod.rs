@@ -155,7 +155,8 @@ fn begun(folder: &Path, now: Timestamp) -> Live {
         }
     };
     let looked = Instant::now().checked_sub(OWN_LOOK_INTERVAL).unwrap_or_else(Instant::now);
-    let (watch, noted) = (Watch::default(), None);
+    let told = journal.events().map(|told| (told.subject.as_str(), told.route.as_str(), told.since()));
+    let (watch, noted) = (Watch::resumed(told), None);
     let mut live = Live { journal, watch, started: now, looked, noted, is_stopping: false };
     live.keep(&[Change::of_process("Started", message, members)], now);
     live
