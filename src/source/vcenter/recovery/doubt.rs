@@ -35,6 +35,23 @@ pub(super) struct Suspicion {
     before: i64,
 }
 
+impl Suspicion {
+    /// Whether an event that was not read is one that was skipped.
+    pub(super) fn is_skipped(&self, key: i64) -> bool {
+        self.after.is_none_or(|after| after < key) && key < self.before
+    }
+
+    /// Whether so many events are all that can have been skipped.
+    fn is_all(&self, events: usize) -> bool {
+        self.after.is_some_and(|after| self.before.checked_sub(after) == Some(events as i64 + 1))
+    }
+
+    /// Where the skipped events belong in a page.
+    pub(super) fn place(&self, keys: impl Iterator<Item = Option<i64>>) -> usize {
+        keys.take_while(|key| *key != Some(self.before)).count()
+    }
+}
+
 /// What is known about the pages so far.
 #[derive(Debug)]
 pub(super) struct Doubt {
@@ -97,25 +114,21 @@ impl Doubt {
         })
     }
 
-    /// Whether an event that was not read is the one that was skipped.
-    pub(super) fn is_skipped(&self, suspicion: &Suspicion, position: Position) -> bool {
-        suspicion.after.is_none_or(|after| after < position.key)
-            && position.key < suspicion.before
-            && !self.found.contains(&position)
-    }
-
-    /// Somebody looked: an event was skipped, or nothing was.
-    pub(super) fn looked(&mut self, suspicion: &Suspicion, found: Option<Position>) {
+    /// Somebody looked: these events were skipped, or nothing was. The first of them for which reading has to
+    /// go back: there may be others.
+    pub(super) fn looked(&mut self, suspicion: &Suspicion, skipped: &[Position]) -> Option<Position> {
+        let found = skipped.iter().find(|position| !self.found.contains(position)).copied();
         match suspicion.reason {
-            Reason::Gap if found.is_some() => self.idle_gaps = 0,
+            Reason::Gap if !skipped.is_empty() => self.idle_gaps = 0,
             Reason::Gap => self.idle_gaps += 1,
-            Reason::Late(by) if found.is_none() => self.lateness = (by * 2).min(DOUBT_LATENESS_MAX),
+            Reason::Late(by) if skipped.is_empty() => self.lateness = (by * 2).min(DOUBT_LATENESS_MAX),
             Reason::Witness | Reason::Late(_) => {}
         }
         self.found.extend(found);
         if DOUBT_FOUND_MAX < self.found.len() {
             self.found.pop_front();
         }
+        found.filter(|_| !suspicion.is_all(skipped.len()))
     }
 
     /// These events were read.
@@ -154,7 +167,7 @@ mod tests {
         let late = SignedDuration::from_secs(10);
         let suspicion = doubt.judge(&[at(21_000, 5), at(10_000, 6)], true).unwrap();
         assert_eq!(suspicion.reason, Reason::Late(late));
-        doubt.looked(&suspicion, None);
+        doubt.looked(&suspicion, &[]);
         doubt.silent(time(20_000), false);
         assert_eq!(doubt.judge(&[at(10_000, 7)], true), None, "events of this server come that late");
         doubt.silent(time(40_000), false);
@@ -167,18 +180,20 @@ mod tests {
         let mut doubt = Doubt::default();
         doubt.silent(time(5000), true);
         let suspicion = doubt.judge(&[at(8000, 10)], true).unwrap();
-        let skipped = |doubt: &Doubt, suspicion, key| doubt.is_skipped(suspicion, at(1, key));
-        assert_eq!([3, 9, 10, 11].map(|key| skipped(&doubt, &suspicion, key)), [true, true, false, false]);
+        assert_eq!([3, 9, 10, 11].map(|key| suspicion.is_skipped(key)), [true, true, false, false]);
+        assert_eq!(doubt.looked(&suspicion, &[at(1, 9)]), Some(at(1, 9)), "how many they are is not known");
+        assert_eq!(doubt.looked(&suspicion, &[at(1, 9)]), None, "reading has gone back for it");
         doubt.note(Some(at(8000, 10)));
         let suspicion = doubt.judge(&[at(1, 11), at(1, 14)], true).unwrap();
-        let found = [9, 10, 11, 12, 13, 14, 20].map(|key| skipped(&doubt, &suspicion, key));
+        let found = [9, 10, 11, 12, 13, 14, 20].map(|key| suspicion.is_skipped(key));
         assert_eq!(
             found,
             [false, false, false, true, true, false, false],
             "what is recorded late comes later"
         );
-        doubt.looked(&suspicion, Some(at(1, 12)));
-        assert_eq!([12, 13].map(|key| skipped(&doubt, &suspicion, key)), [false, true]);
+        assert_eq!(suspicion.place([11, 14].map(Some).into_iter()), 1);
+        assert_eq!(doubt.looked(&suspicion, &[at(1, 13)]), Some(at(1, 13)), "where is 12?");
+        assert_eq!(doubt.looked(&suspicion, &[at(1, 12), at(1, 13)]), None, "they are all");
     }
 
     #[test]
@@ -197,7 +212,7 @@ mod tests {
         for _ in 0..DOUBT_IDLE_GAPS_MAX {
             key += 2;
             let suspicion = next(&mut doubt, key).unwrap();
-            doubt.looked(&suspicion, None);
+            doubt.looked(&suspicion, &[]);
         }
         assert_eq!(next(&mut doubt, key + 2), None, "not all events are for this account");
         assert_eq!(Doubt::default().judge(&[at(1, 1), at(9, 9)], false), None);

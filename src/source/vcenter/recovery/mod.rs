@@ -22,6 +22,9 @@ use doubt::{Doubt, Reason};
 use slices::{Look, TimeSlices};
 use stall::{Seen, Stall, StallTiming, Step, Verdict};
 
+/// What an event shows that was found where it had been passed.
+const NOT_IN_ITS_TURN: &str = "did not come in its turn: an answer of vCenter was lost on its way";
+
 /// What was read, what is known to be missing, and what is done about it.
 pub(super) struct Recovery {
     // Of the source.
@@ -126,10 +129,7 @@ impl Recovery {
                 self.doubt.silent(asked, true);
             }
             self.drop_repeats(&mut items);
-            if let Some(missing) = self.look_before(&items, open, reader)? {
-                // Nothing of this page was handed over: whoever opens the source again reads both.
-                return Err(lost(missing));
-            }
+            while self.look_before(&mut items, open, reader)? {}
             self.note(&mut items, reader);
         } else {
             let missed = self.judge_silence(open, reader)?;
@@ -144,36 +144,46 @@ impl Recovery {
         began.checked_add(at.elapsed()).unwrap_or(began)
     }
 
-    /// Where something may be missing before these events, a second collector looks. The first event that it
-    /// finds and that was skipped.
+    /// Where something may be missing before these events, a second collector looks. What it finds takes its
+    /// place among them; true when it did, and there may be another hole.
     fn look_before(
         &mut self,
-        items: &[Item],
+        items: &mut Vec<Item>,
         open: &Open,
         reader: &Reader,
-    ) -> Result<Option<Position>, SourceError> {
+    ) -> Result<bool, SourceError> {
         let page: Vec<Position> = items.iter().filter_map(Item::position).collect();
-        let Some(suspicion) = self.doubt.judge(&page, !open.is_filtered()) else { return Ok(None) };
-        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(None) };
+        let Some(suspicion) = self.doubt.judge(&page, !open.is_filtered()) else { return Ok(false) };
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(false) };
         // What is older than what is remembered cannot be told from what was read.
         let begin = self.resume.min(first.time).max(self.seen.whole_since());
         // Keys may be missing anywhere in the page.
         let end =
             self.resume.max(if suspicion.reason == Reason::Gap { last.time } else { first.time }).max(begin);
-        let (seen, doubt, asked) = (&self.seen, &self.doubt, reader.page_events_max());
-        let mut found = None;
+        let (seen, asked) = (&self.seen, reader.page_events_max());
+        let mut skipped = Vec::new();
         open.look_through((begin, end), asked, DOUBT_PAGES_MAX, &mut |body| {
             let shown = reader.convert(open, &body)?;
-            let mut positions = shown.iter().filter_map(Item::position);
-            found = positions.find(|position| {
-                doubt.is_skipped(&suspicion, *position)
-                    && !seen.contains(*position)
-                    && !page.contains(position)
-            });
-            Ok(found.is_none() && asked <= shown.len())
+            let is_full = asked <= shown.len();
+            skipped.extend(shown.into_iter().filter(|item| {
+                item.position().is_some_and(|position| {
+                    suspicion.is_skipped(position.key)
+                        && !seen.contains(position)
+                        && !page.contains(&position)
+                })
+            }));
+            Ok(is_full)
         })?;
-        self.doubt.looked(&suspicion, found);
-        Ok(found)
+        let positions: Vec<Position> = skipped.iter().filter_map(Item::position).collect();
+        if let Some(missing) = self.doubt.looked(&suspicion, &positions) {
+            // Nothing of this page was handed over: whoever opens the source again reads both.
+            return Err(lost(missing));
+        }
+        let Some(Position { key, time }) = positions.first() else { return Ok(false) };
+        log::warn!(target: &self.logger, "event {key} of {time} {NOT_IN_ITS_TURN}; it is read now, and what was lost with it");
+        let place = suspicion.place(items.iter().map(|item| Some(item.position()?.key)));
+        items.splice(place..place, skipped);
+        Ok(true)
     }
 
     /// One step of the time slices past a stall. It may hand over nothing: the next call goes on.
@@ -418,7 +428,7 @@ impl Recovery {
 /// An answer was lost that the server took for read.
 fn lost(missing: Position) -> SourceError {
     SourceError::lost(Error::new(format!(
-        "event {} of {} did not come in its turn: an answer of vCenter was lost on its way; reading it again",
+        "event {} of {} {NOT_IN_ITS_TURN}; reading it again",
         missing.key, missing.time
     )))
 }
