@@ -124,6 +124,11 @@ impl Event {
         self.ce.data.len() + 512
     }
 
+    /// What people call it: its name and its number.
+    pub(crate) fn title(&self) -> String {
+        format!("{} (key {})", self.ce.name(), self.position.key)
+    }
+
     /// Tells who waits for it that the event is settled.
     pub(crate) fn tell_settled(&self) {
         if let Some(receipt) = &self.receipt {

@@ -21,6 +21,7 @@ use event_router::source::vcenter::Vcenter;
 use event_router::source::vcenter::settings::VcenterConfig;
 use serde_json::Value;
 
+use crate::lag::assert_lag_unknown;
 use crate::support::peers::metrics_families;
 use crate::support::watcher::Watcher;
 use crate::support::{SOON, Test, wait_for};
@@ -217,6 +218,7 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
     let stalled = r#"router_source_stalled{route="power",source="vc01",processor=""}"#;
     assert!(watcher.get("/metrics").1.contains(&format!("{stalled} 1\n")));
     assert_eq!(watcher.status()["routes"][0]["state"], "stalled");
+    assert_lag_unknown(&watcher, "while it is stalled");
     simulator.script(|script| script.pages_stay_empty = false);
     watcher.wait_ready(200, &[]);
     assert!(watcher.get("/metrics").1.contains(&format!("{stalled} 0\n")));

@@ -48,6 +48,8 @@ mod knative;
 mod kubernetes;
 // Configurations of the Go router, of every release.
 mod legacy;
+// What is told of a route that is behind, or of which nobody can know.
+mod lag;
 // From the operation to the receiver, on an idle stream.
 mod latency;
 // What people write wrong, and what they are told.

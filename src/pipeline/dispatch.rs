@@ -63,6 +63,17 @@ pub(crate) struct Full {
     pub(crate) bytes: usize,
 }
 
+/// What holds the position: it fails and is tried again, while others go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// An event, or the target that owes it.
+    pub(crate) name: String,
+    /// When it failed first.
+    pub(crate) since: Instant,
+    /// Events that wait for that.
+    pub(crate) events: usize,
+}
+
 /// What a worker is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -373,9 +384,20 @@ impl Dispatch {
         Unsaved { standing, version: self.version }
     }
 
-    /// How many events are owed to a target.
-    pub(crate) fn owed_to(&self, target: &str) -> usize {
-        self.rooms.owed_to(target)
+    /// How many events are owed to a target, and since when one of them fails; of no target in particular,
+    /// since when an event does.
+    pub(crate) fn owed_to(&self, target: &str) -> (usize, Option<Instant>) {
+        match target {
+            "" => (0, self.lanes.longest_failing().map(|(_, since, _)| since)),
+            _ => self.rooms.owed_to(target),
+        }
+    }
+
+    /// What fails for the longest time.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        let failing = self.lanes.longest_failing().into_iter().chain(self.rooms.longest_failing());
+        let (name, since, events) = failing.min_by_key(|(_, since, _)| *since)?;
+        Some(Holder { name: name.to_string(), since, events })
     }
 
     /// Events that all targets took in the end, of those that some failed at first.

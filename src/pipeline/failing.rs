@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::limits::TARGET_TROUBLE_AGE_MAX;
+use crate::limits::{READY_TROUBLE_MAX, TARGET_TROUBLE_AGE_MAX};
 use crate::observe::incident::{Incident, Report};
 use crate::observe::logger::Logger;
 use crate::processor::{Failure, Retry, Target};
@@ -42,12 +42,13 @@ impl Failing {
         }
     }
 
-    /// The sink answered, and these of its targets took something, as `proof` tells. `is_owed` tells
-    /// whether a target still waits for what failed: else it is forgotten after a while.
+    /// The sink answered, and these of its targets took something, as `proof` tells. `owed_to` tells how
+    /// much a target still waits for, without which its failure is forgotten after a while, and since when
+    /// something fails: what has failed for long is no outage that any success ends.
     pub(crate) fn works(
         &self,
         accepted: &[Target],
-        is_owed: impl Fn(&str) -> bool,
+        owed_to: impl Fn(&str) -> (usize, Option<Instant>),
         proof: impl FnOnce() -> String,
     ) {
         if !self.is_any.load(Ordering::Relaxed) {
@@ -58,7 +59,9 @@ impl Failing {
         targets.retain(|target, failed_at| {
             let has_worked = target.is_empty() || accepted.iter().any(|accepted| **accepted == **target);
             let is_recent = now.duration_since(*failed_at) < TARGET_TROUBLE_AGE_MAX;
-            !has_worked && (is_recent || is_owed(target))
+            let (events, failing_since) = owed_to(target);
+            let is_held = failing_since.is_some_and(|since| READY_TROUBLE_MAX <= now.duration_since(since));
+            is_held || (!has_worked && (is_recent || 0 < events))
         });
         if targets.is_empty() {
             self.is_any.store(false, Ordering::Relaxed);
@@ -85,7 +88,7 @@ mod tests {
     fn it_lasts_until_each_of_those_that_failed_took_something() {
         let failing = Failing::new(&Logger::route("power"));
         let works = |target: &str| {
-            failing.works(&[target.into()], |_| true, String::new);
+            failing.works(&[target.into()], |_| (1, None), String::new);
             failing.current().is_none()
         };
         let fails = |target: &str| {
@@ -101,5 +104,14 @@ mod tests {
         assert!(works("a") && failing.ended().is_some());
         fails("");
         assert!(works("c"));
+        // One event that goes on failing is not mended by others.
+        fails("a");
+        let works_since = |since: Instant| {
+            failing.works(&["a".into()], |_| (1, Some(since)), String::new);
+            failing.current().is_none()
+        };
+        let long_ago = Instant::now().checked_sub(READY_TROUBLE_MAX).expect("a clock that has run");
+        assert!(!works_since(long_ago));
+        assert!(works_since(Instant::now()));
     }
 }

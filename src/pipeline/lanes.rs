@@ -14,12 +14,13 @@
 //! ```
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::config::Order;
 use crate::event::{Carried, Event, Lane, Sequence};
 use crate::pipeline::mixed::Mixing;
+use crate::processor::extensions::entity_of;
 use crate::processor::{Delivery, Ticket};
 
 /// Emptied lanes whose memory is kept.
@@ -37,6 +38,8 @@ pub(crate) struct Lanes {
     // Lanes whose first event may be taken now, in the order in which they became free.
     ready: VecDeque<Lane>,
     parked: BinaryHeap<Reverse<(Instant, u64, Lane)>>,
+    // Events that failed and are tried again, those on their way too, by when they failed first.
+    failing: BTreeMap<(Instant, Sequence), Lane>,
     events: usize,
     flowing_bytes: usize,
     held: Held,
@@ -59,6 +62,8 @@ struct Waiting {
     bytes: usize,
     // The lane failed since it was empty.
     held: bool,
+    // The event that failed last.
+    failing: String,
 }
 
 impl Lanes {
@@ -70,6 +75,7 @@ impl Lanes {
             spare: Vec::new(),
             ready: VecDeque::new(),
             parked: BinaryHeap::new(),
+            failing: BTreeMap::new(),
             events: 0,
             flowing_bytes: 0,
             held: Held::default(),
@@ -92,7 +98,7 @@ impl Lanes {
                 // Most lanes never hold a second event.
                 let mut events = self.spare.pop().unwrap_or_else(|| VecDeque::with_capacity(1));
                 events.push_back(delivery);
-                self.lanes.insert(lane, Waiting { events, bytes, held: false });
+                self.lanes.insert(lane, Waiting { events, bytes, ..Waiting::default() });
                 self.ready.push_back(lane);
             }
         }
@@ -150,7 +156,10 @@ impl Lanes {
 
     /// A taken event is settled: its lane goes on. Gives back its number and itself.
     pub(crate) fn finish(&mut self, delivery: Delivery) -> (Sequence, Carried) {
-        let Delivery { event, ticket: Ticket { sequence, lane, .. }, .. } = delivery;
+        let Delivery { event, ticket: Ticket { sequence, lane, failing_since, .. }, .. } = delivery;
+        if let Some(since) = failing_since {
+            self.failing.remove(&(since, sequence));
+        }
         match self.lanes.get(&lane) {
             Some(waiting) if waiting.events.is_empty() => {
                 let emptied = self.lanes.remove(&lane).map(|waiting| waiting.events);
@@ -177,6 +186,11 @@ impl Lanes {
             self.held.events += waiting.events.len();
             self.held.bytes += waiting.bytes;
         }
+        let first_failed = delivery.ticket.failing_since.map(|since| (since, delivery.ticket.sequence));
+        if first_failed.is_some_and(|failed| self.failing.insert(failed, lane).is_none()) {
+            let of = entity_of(&delivery.event.ce).map(|entity| format!(" of {entity}"));
+            waiting.failing = delivery.event.title() + &of.unwrap_or_default();
+        }
         waiting.events.push_front(delivery);
         waiting.bytes += bytes;
         self.count(lane, 1, bytes);
@@ -197,6 +211,14 @@ impl Lanes {
     /// When the next parked lane becomes free.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.parked.peek().map(|Reverse((due, _, _))| *due)
+    }
+
+    /// The event that fails for the longest time, since when, and how many wait for that, itself among them.
+    pub(crate) fn longest_failing(&self) -> Option<(&str, Instant, usize)> {
+        let ((since, sequence), lane) = self.failing.first_key_value()?;
+        let Waiting { events, failing, .. } = self.lanes.get(lane)?;
+        let is_away = events.front().is_none_or(|first| first.ticket.sequence != *sequence);
+        Some((failing, *since, events.len() + usize::from(is_away)))
     }
 
     /// Lanes that could be taken now.

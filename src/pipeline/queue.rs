@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 use crate::config::RouteConfig;
 use crate::limits::CREDENTIALS_TICK;
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
-use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Lead, Step};
+use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Holder, Lead, Step};
 use crate::pipeline::ledger::Ledger;
 use crate::position::checkpointer::Unsaved;
 use crate::processor::Delivery;
@@ -228,9 +228,15 @@ impl Queue {
         self.lock().dispatch.full_of()
     }
 
-    /// How many events are owed to a target.
-    pub(crate) fn owed_to(&self, target: &str) -> usize {
+    /// How many events are owed to a target, and since when one of them fails; of no target in particular,
+    /// since when an event does.
+    pub(crate) fn owed_to(&self, target: &str) -> (usize, Option<Instant>) {
         self.lock().dispatch.owed_to(target)
+    }
+
+    /// What fails for the longest time.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        self.lock().dispatch.holder()
     }
 
     /// Events that all targets took in the end, of those that some failed at first.

@@ -26,6 +26,8 @@ pub(crate) struct Failed {
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     lanes: HashMap<Lane, Parts>,
+    // Parts that were tried, those that are away too, by when they failed first.
+    failing: BTreeMap<(Instant, Sequence), Lane>,
     // The lanes of which the first part may be taken from then on.
     due: BTreeMap<(Instant, Sequence), Lane>,
     // All parts, those that are away too, and since when they are here.
@@ -63,6 +65,9 @@ impl Room {
         let due = if now < due { self.recovery.failed(due, now) } else { due };
         let (sequence, lane) = (part.ticket.sequence, part.ticket.lane);
         self.ages.insert(sequence, (now, lane));
+        if let Some(since) = part.ticket.failing_since {
+            self.failing.insert((since, sequence), lane);
+        }
         match self.lanes.get_mut(&lane) {
             Some(parts) => parts.waiting.push_back(part),
             None => {
@@ -125,6 +130,9 @@ impl Room {
         let (sequence, lane) = (part.ticket.sequence, part.ticket.lane);
         self.away -= 1;
         self.ages.remove(&sequence);
+        if let Some(since) = part.ticket.failing_since {
+            self.failing.remove(&(since, sequence));
+        }
         let Some(parts) = self.lanes.get_mut(&lane) else { return };
         match parts.waiting.front() {
             Some(next) => {
@@ -145,6 +153,9 @@ impl Room {
         }
         let due = self.recovery.failed(due, now);
         let (sequence, lane) = (part.ticket.sequence, part.ticket.lane);
+        if let Some(since) = part.ticket.failing_since {
+            self.failing.insert((since, sequence), lane);
+        }
         let parts = self.lanes.entry(lane).or_default();
         parts.waiting.push_front(part);
         parts.due = Some(due);
@@ -198,6 +209,11 @@ impl Room {
     // The target is down, and the last attempt showed it again.
     fn is_probed(&self) -> bool {
         self.health.is_down && self.health.is_failing
+    }
+
+    /// Since when the part fails that fails for the longest time.
+    pub(crate) fn failing_since(&self) -> Option<Instant> {
+        self.failing.first_key_value().map(|((since, _), _)| *since)
     }
 
     /// Parts that are owed, those that are away included.

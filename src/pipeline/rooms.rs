@@ -233,9 +233,18 @@ impl Rooms {
         self.completed
     }
 
-    /// How many events are owed to a target.
-    pub(crate) fn owed_to(&self, target: &str) -> usize {
-        self.rooms.get(target).map_or(0, Room::parts)
+    /// How many events are owed to a target, and since when one of them fails.
+    pub(crate) fn owed_to(&self, target: &str) -> (usize, Option<Instant>) {
+        self.rooms.get(target).map_or((0, None), |room| (room.parts(), room.failing_since()))
+    }
+
+    /// The target at which a part fails for the longest time, since when, and how many events wait for it.
+    pub(crate) fn longest_failing(&self) -> Option<(&str, Instant, usize)> {
+        let failing = self
+            .rooms
+            .iter()
+            .filter_map(|(target, room)| room.failing_since().map(|since| (&**target, since, room.parts())));
+        failing.min_by_key(|(_, since, _)| *since)
     }
 
     /// The target that is owed most, and how many events.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Role, Shared};
-use crate::limits::{BUSY_MARGIN, CATCHING_UP_LAG_MIN};
+use crate::limits::{BUSY_MARGIN, CATCHING_UP_LAG_MIN, READY_TROUBLE_MAX};
 use crate::observe::incident::Report;
 use crate::observe::pace::{Mark, Pace};
 use crate::observe::registry::Watched;
 use crate::observe::snapshot::{About, Busy, CatchingUp, Counts, IncidentSnapshot, Part, RouteSnapshot};
 use crate::observe::stats::{Pulse, RouteStats};
+use crate::observe::words::count;
 use crate::pipeline::dispatch::Gauge;
 use crate::processor::Processor;
 use crate::source::watch::SourceWatch;
@@ -122,18 +123,42 @@ impl View {
             since,
             times: 1,
         });
+        let delivery = shared.delivery_incident.current().or_else(|| self.processor.incident());
         let incidents = [
             of(Part::Source, shared.source_incident.current()),
             stalled,
             of(Part::Checkpoint, shared.checkpoint_incident.current()),
             of(Part::DeadLetters, shared.dead_letter_incident.current()),
             of(Part::Room, shared.room_incident.current()),
-            of(Part::Delivery, shared.delivery_incident.current().or_else(|| self.processor.incident())),
+            self.held(of(Part::Delivery, delivery), now),
             of(Part::Clock, shared.clock_incident.current()),
             of(Part::Repeats, shared.repeat_incident.current()),
             of(Part::Filter, shared.filter_incident.current()),
         ];
         incidents.into_iter().flatten().collect()
+    }
+
+    // Who looks at a growing lag must read what holds the position, also where others are delivered.
+    fn held(&self, delivery: Option<IncidentSnapshot>, now: Timestamp) -> Option<IncidentSnapshot> {
+        let holder = self.shared.queue.holder();
+        let Some(holder) = holder.filter(|holder| READY_TROUBLE_MAX <= holder.since.elapsed()) else {
+            return delivery;
+        };
+        let since = before(now, holder.since.elapsed());
+        let mut held = delivery.unwrap_or_else(|| IncidentSnapshot {
+            part: Part::Delivery,
+            reason: "held".to_string(),
+            detail: "it is tried again and again".to_string(),
+            consequence: String::new(),
+            cure: "",
+            since,
+            times: 1,
+        });
+        held.since = held.since.min(since);
+        let waiting = count(holder.events as u64, "event");
+        held.detail +=
+            &format!("; the position is held by {} since {since:.0}, waiting for it: {waiting}", holder.name);
+        Some(held)
     }
 
     fn incident_ended(&self, now: Timestamp) -> Option<Timestamp> {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::event::Event;
 use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
 use crate::observe::words::count;
@@ -78,12 +77,11 @@ fn newest_of(shared: &Shared, processor: &Arc<dyn Processor>, target: &str) -> O
 // `newest`: by target, the begin of the newest delivery that was acknowledged before this attempt.
 fn conclude(shared: &Shared, delivery: Delivery, verdict: Verdict, newest: &[(String, Instant)]) -> Done {
     if verdict.failures.iter().all(|failure| !failure.target.is_empty()) {
-        let is_owed = |target: &str| 0 < shared.queue.owed_to(target);
         let proof = || match verdict.unmatched {
             true => String::new(),
-            false => format!("the first event delivered since is {}", text_of(&delivery.event)),
+            false => format!("the first event delivered since is {}", delivery.event.title()),
         };
-        shared.delivery_incident.works(&verdict.accepted, is_owed, proof);
+        shared.delivery_incident.works(&verdict.accepted, |target| shared.queue.owed_to(target), proof);
     }
     if verdict.failures.is_empty() && verdict.withheld.is_empty() {
         return succeed(shared, delivery, verdict);
@@ -116,7 +114,7 @@ fn succeed(shared: &Shared, delivery: Delivery, verdict: Verdict) -> Done {
     if !verdict.unmatched {
         shared.stats.names.add(ce.name(), true);
         if let Some(since) = shared.awaited.take() {
-            log::info!(target: &shared.logger, "delivered {}, the first event since the {since}", text_of(&delivery.event));
+            log::info!(target: &shared.logger, "delivered {}, the first event since the {since}", delivery.event.title());
         }
     }
     match verdict.unmatched {
@@ -218,7 +216,7 @@ fn report(shared: &Shared, delivery: &Delivery, again: &[(Failure, Instant)], no
             consequence += &format!("; the route holds, as {}", waiting_text(full));
         } else if !failure.target.is_empty() {
             // This one is not counted yet if it fails for the first time.
-            let owed = count(shared.queue.owed_to(&failure.target).max(1) as u64, "event");
+            let owed = count(shared.queue.owed_to(&failure.target).0.max(1) as u64, "event");
             consequence += &format!("; {owed} for {} wait, the others go on", failure.target);
         }
         // The command that printed is about to end.
@@ -271,10 +269,6 @@ fn give_up(shared: &Shared, delivery: Delivery) -> Done {
     };
     say_if_full(shared);
     Done { delivery, then, answers }
-}
-
-fn text_of(event: &Event) -> String {
-    format!("{} (key {})", event.ce.name(), event.position.key)
 }
 
 // Failures that will not be tried again: a dead letter, or with at-most-once the log. False when

@@ -45,6 +45,11 @@ struct FromEvent {
     otherwise: Option<Arc<str>>,
 }
 
+/// The reference of the object that an event is about, if it is about one.
+pub(crate) fn entity_of(ce: &CloudEvent) -> Option<Cow<'_, str>> {
+    Lookup::first_of(&ENTITY).ok()?.text(ce)
+}
+
 impl Extensions {
     /// The attributes for an event. One without a value is left out, and so are characters that an
     /// attribute cannot hold.

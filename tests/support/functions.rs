@@ -18,6 +18,8 @@ pub enum Mood {
     Takes,
     /// It answers 500.
     Fails,
+    /// It answers 500 to what is about this machine, and takes the others.
+    Refuses(&'static str),
     /// It never answers.
     Hangs,
     /// The gateway does not show it, and answers 404.
@@ -120,7 +122,7 @@ fn call(function: &mut Function, request: &InRequest) -> Reply {
     let machine = event["data"]["Vm"]["Vm"]["Value"].as_str().unwrap_or_default().to_string();
     let taken = Taken { key, machine };
     let mood = function.mood.unwrap_or(Mood::Takes);
-    if mood == Mood::Takes {
+    if mood == Mood::Takes || matches!(mood, Mood::Refuses(machine) if machine != taken.machine) {
         function.taken.push(taken);
         return Reply::Answer(Answer::text(200, "done"));
     }
@@ -128,6 +130,6 @@ fn call(function: &mut Function, request: &InRequest) -> Reply {
     match mood {
         Mood::Hangs => faults::reply(vec![Step::Pause(None)]),
         Mood::Gone => Reply::Answer(Answer::text(404, "no such function")),
-        Mood::Takes | Mood::Fails => Reply::Answer(Answer::text(500, "out of memory")),
+        Mood::Takes | Mood::Fails | Mood::Refuses(_) => Reply::Answer(Answer::text(500, "out of memory")),
     }
 }
