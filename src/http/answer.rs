@@ -10,25 +10,34 @@ use crate::http::client::{Response, url_text};
 /// Characters of an answer that a message holds.
 const EXCERPT_CHARS_MAX: usize = 200;
 
-/// What `Retry-After` asks for: seconds, or a date in the form of HTTP (RFC 9110, section 10.2.3).
-/// None for anything else.
+/// What `Retry-After` asks for: seconds, or a date in the form of HTTP or in one of its old forms, which
+/// recipients must take (RFC 9110, sections 10.2.3 and 5.6.7). None for anything else.
 pub(crate) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-    match rfc2822::DateTimeParser::new().parse_timestamp(value) {
-        Ok(date) => Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO)),
-        // A year that is too far for a time is still an answer.
-        Err(_) => is_far_ahead(value).then_some(Duration::MAX),
-    }
-}
-
-// `Fri, 31 Dec 9999 23:59:59 GMT`: the year has its place among six words.
-fn is_far_ahead(date: &str) -> bool {
-    let words: Vec<&str> = date.split(' ').collect();
-    let is_year = |year: &str| 4 <= year.len() && year.bytes().all(|byte| byte.is_ascii_digit());
-    words.len() == 6 && is_year(words[3]) && words[3].trim_start_matches('0') >= "9999" && words[5] == "GMT"
+    let parsed = |text: &str| rfc2822::DateTimeParser::new().parse_timestamp(text).ok();
+    let date = match parsed(value) {
+        Some(date) => date,
+        None => {
+            let words: Vec<&str> = value.split([' ', '-']).filter(|word| !word.is_empty()).collect();
+            let (day, month, year, time) = match words[..] {
+                // `Fri, 31 Dec 2027 23:59:59 GMT`, `Friday, 31-Dec-27 23:59:59 GMT`
+                [_, day, month, year, time, "GMT"] => (day, month, year, time),
+                // `Fri Dec 31 23:59:59 2027`
+                [_, month, day, time, year] => (day, month, year, time),
+                _ => return None,
+            };
+            let is_year = 4 <= year.len() && year.bytes().all(|byte| byte.is_ascii_digit());
+            if is_year && "9999" <= year.trim_start_matches('0') {
+                // A year that is too far for a time is still an answer.
+                return Some(Duration::MAX);
+            }
+            parsed(&format!("{day} {month} {year} {time} GMT"))?
+        }
+    };
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
 /// What the answer says about the time of the next attempt, by this machine's clock.
@@ -220,6 +229,14 @@ mod tests {
             ("Wed, 21 Oct 2026 09:28:30 +0200", seconds(30)),
             ("Fri, 31 Dec 9999 23:59:59 GMT", Some(Duration::MAX)),
             ("Fri, 31 Dec 0000 23:59:59 GMT", None),
+            ("Wednesday, 21-Oct-26 07:28:30 GMT", seconds(30)),
+            ("Wednesday, 21-Oct-26 07:27:30 GMT", seconds(0)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", seconds(0)),
+            ("Wed Oct 21 07:28:30 2026", seconds(30)),
+            ("Sun Nov  1 07:28:00 2026", seconds(11 * 24 * 3600)),
+            ("Fri Dec 31 23:59:59 9999", Some(Duration::MAX)),
+            ("Wed Oct 21 07:28:30", None),
+            ("Wednesday, 21-Okt-26 07:28:30 GMT", None),
             ("-1", None),
             ("1.5", None),
             ("soon", None),

@@ -120,8 +120,13 @@ mod tests {
         assert_eq!(asked(1_000_000), RETRY_AFTER_MAX);
         // A date is no more than a number.
         let now = "2026-10-21T07:28:00Z".parse().unwrap();
-        for far in ["Fri, 31 Dec 9999 23:59:59 GMT", "Wed, 21 Oct 2037 07:28:00 GMT", "99999999999999999999"]
-        {
+        for far in [
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "Wed, 21 Oct 2037 07:28:00 GMT",
+            "Wednesday, 21-Oct-37 07:28:00 GMT",
+            "Wed Oct 21 07:28:00 2037",
+            "99999999999999999999",
+        ] {
             assert_eq!(wait(&CONFIG, 3, retry_after(far, now), 0.0), RETRY_AFTER_MAX, "{far}");
         }
     }
