@@ -1,6 +1,8 @@
 //! Addresses and accounts that are wrong: `check` says what is wrong and exits with 1; `run` says
 //! the same in one line and goes on trying.
 
+use std::time::{Duration, Instant};
+
 use event_router::demo::simulator::{Settings, Simulator};
 
 use crate::support::peers::{PASSWORD, USERNAME, Vcsim};
@@ -183,5 +185,40 @@ fn a_corrected_password_file_lets_the_router_in_at_once() {
     router.log_line(&["the credentials have changed"]);
     router.log_line(&["reading"]);
     assert_eq!(simulator.counts().logins_refused, 1, "the account must not be locked");
+    assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+#[test]
+fn a_password_file_that_can_be_read_again_lets_the_router_in_at_once() {
+    let simulator = Simulator::start(Settings::default()).unwrap();
+    let test = Test::new("readable-again");
+    let good = format!("{}\n", simulator.password());
+    test.write("password", &good);
+    test.write(
+        "router.toml",
+        &format!(
+            "[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = {{ file = \"password\" }}\n\
+             [processor.screen]\ntype = \"stdout\"\n",
+            simulator.url(),
+            simulator.username()
+        ),
+    );
+    let mut router = test.start(&["run"]);
+    router.log_line(&["reading"]);
+    for (spoilt, said) in [("", "is empty"), ("a\nb\n", "more than one line")] {
+        test.write("password", spoilt);
+        simulator.end_sessions();
+        router.log_line(&[said, "trying again in"]);
+        let before = router.stderr().iter().filter(|line| line.contains("reading VMware")).count();
+        let repaired = Instant::now();
+        test.write("password", &good);
+        wait_for("the login", SOON, || {
+            let lines = router.stderr();
+            (before < lines.iter().filter(|line| line.contains("reading VMware")).count()).then_some(())
+        });
+        assert!(repaired.elapsed() < Duration::from_secs(8), "{said}: {:?}", repaired.elapsed());
+    }
+    router.log_line(&["the credentials have changed: logging in again"]);
+    assert_eq!(simulator.counts().logins_refused, 0);
     assert_eq!(router.end_by("TERM").code, Some(0));
 }

@@ -480,7 +480,7 @@ impl Poller<'_> {
         }
         let until = Instant::now() + wait;
         while Instant::now() < until && !shared.stop.wait((until - Instant::now()).min(CREDENTIALS_TICK)) {
-            if refused && source.has_new_credentials() {
+            if source.has_new_credentials() {
                 log::info!(target: &shared.logger, "the credentials have changed: logging in again");
                 return;
             }

@@ -52,8 +52,8 @@ pub trait Source: Send {
         Ok(None)
     }
 
-    /// Whether the credentials are others than those of the last login, so that a refused login may
-    /// be tried again at once.
+    /// Whether the credentials are others than those of the last attempt to open it, or can be read again, so
+    /// that what failed may be tried again at once.
     fn has_new_credentials(&self) -> bool {
         false
     }

@@ -80,7 +80,7 @@ pub struct Vcenter {
     stranger_named: bool,
     poll_wait: Duration,
     insecure_warned: Option<Instant>,
-    // Fingerprint of the credentials of the last login.
+    // Fingerprint of the credentials of the last attempt.
     tried: Option<u64>,
 }
 
@@ -251,11 +251,11 @@ impl Source for Vcenter {
     fn open(&mut self, begin: Option<Timestamp>) -> Result<Opened, SourceError> {
         self.warn_if_insecure();
         self.retire();
+        self.tried = self.credentials();
         // First find out whether the server can be reached at all: if not, what was open before is
         // kept, to be given back as soon as it can be.
         let mut session = Session::greet(&self.client, &self.config.address, &self.known)?;
         self.close();
-        self.tried = self.credentials();
         session.login(&self.config.username, &self.config.password)?;
         self.begin_reading(session, begin)
     }
