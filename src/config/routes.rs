@@ -1,5 +1,7 @@
 //! The routes of a file: those it names, or every source to every processor.
 
+use toml::de::DeValue;
+
 use super::nearest::nearest;
 use super::reader::{Document, Table, Value};
 use super::sections::WAIT_MIN;
@@ -23,8 +25,21 @@ pub(super) fn route(
     sources: &Names<'_>,
     processors: &Names<'_>,
 ) -> Option<RouteConfig> {
-    let from = table.required("from", |value| reference(value, sources));
-    let to = table.required("to", |value| reference(value, processors));
+    let is_of = |key: &str, names: &Names<'_>| {
+        let entry = table.entries().iter().find(|entry| entry.name() == key);
+        entry.is_some_and(
+            |entry| matches!(entry.get_ref(), DeValue::String(text) if names.names.contains(&text.as_ref())),
+        )
+    };
+    let is_swapped = is_of("from", processors)
+        && is_of("to", sources)
+        && !is_of("from", sources)
+        && !is_of("to", processors);
+    let from = table.required("from", |value| match is_swapped {
+        true => value.refuse("names a processor, and `to` a source: write each in the other's place"),
+        false => reference(value, sources),
+    });
+    let to = table.required("to", |value| if is_swapped { None } else { reference(value, processors) });
     let types = table.get("types", event_names);
     let pattern = table.get("pattern", Value::pattern);
     let order = table.get("order", |value| {
