@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use event_router::demo::simulator::{Settings, Simulator};
 
@@ -37,7 +38,31 @@ fn write(test: &Test, name: &str, bytes: &[u8]) {
 /// Runs `check --offline` on a file.
 fn check(test: &Test, text: &[u8], variables: &[(&str, &str)]) -> Exit {
     write(test, "router.toml", text);
-    test.start_with(&["check", "--offline", "-c", "router.toml"], variables).wait_exit(SOON)
+    check_file(test, "router.toml", variables)
+}
+
+fn check_file(test: &Test, path: &str, variables: &[(&str, &str)]) -> Exit {
+    let exit = test.start_with(&["check", "--offline", "-c", path], variables).wait_exit(SOON);
+    if let Some(folder) = std::env::var_os("ROUTER_MISTAKES") {
+        keep(Path::new(&folder), test, path, variables, &exit);
+    }
+    exit
+}
+
+/// For `packaging/check-unit`, which tries the installed program: each row is a folder with its files, what
+/// runs it, and what was said.
+fn keep(folder: &Path, test: &Test, path: &str, variables: &[(&str, &str)], exit: &Exit) {
+    static ROWS: AtomicUsize = AtomicUsize::new(0);
+    let row = folder.join(format!("{:04}", ROWS.fetch_add(1, Ordering::Relaxed)));
+    assert!(Command::new("cp").arg("-a").arg(test.path(".")).arg(&row).status().unwrap().success());
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let variables: Vec<String> =
+        variables.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+    let run =
+        format!("exec env -i {} /usr/bin/router check --offline -c {}\n", variables.join(" "), quoted(path));
+    for (name, text) in [("run", &run), ("said", &exit.stdout), ("code", &exit.code.unwrap().to_string())] {
+        std::fs::write(row.join(name), text).unwrap();
+    }
 }
 
 /// The exit code, and the one line that is said behind the name of the file.
@@ -223,7 +248,7 @@ fn a_secret_file_that_is_none_is_told_in_one_line() {
     write(&test, "router.toml", with_line(7, "password = 'Top5ecret'").as_bytes());
     std::fs::set_permissions(test.path("router.toml"), readable).unwrap();
     assert_eq!(
-        said(&test.router(&["check", "--offline", "-c", "router.toml"])),
+        said(&check_file(&test, "router.toml", &[])),
         "0 :7: source.vc01.password: stands in a file that every user can read (mode 644): chmod o= router.toml"
     );
 }
@@ -320,7 +345,7 @@ fn what_is_no_file_is_named_and_not_waited_for() {
         let line = format!("2 :8: source.vc01.tls.ca_file: read ca_file {path}: {told}");
         assert_eq!(said(&check(&test, bundle.as_bytes(), &[])), line);
         let told = told.split(';').next().unwrap();
-        let exit = test.router(&["check", "--offline", "-c", path]);
+        let exit = check_file(&test, path, &[]);
         assert_eq!(exit.stdout, format!("FAIL config: {path}: cannot be read: {told}\n"));
         assert_eq!(exit.code, Some(2));
     }
