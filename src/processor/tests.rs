@@ -5,9 +5,7 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::*;
-use crate::aws::keys::AwsKeys;
 use crate::config::ConnectionConfig;
-use crate::config::secret::Secret;
 use crate::config::sections::SinkAuth;
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};
 use crate::processor::eventbridge::Eventbridge;
@@ -95,25 +93,7 @@ fn http(url: String) -> Http {
 }
 
 fn eventbridge(url: String) -> Eventbridge {
-    let config = EventbridgeConfig {
-        region: "eu-central-1".to_string(),
-        event_bus: None,
-        rule: None,
-        refresh: Duration::from_secs(300),
-        keys: Some(AwsKeys {
-            access_key_id: Secret::Literal("AKID".to_string()),
-            secret_access_key: Secret::Literal("s3cret".to_string()),
-            session_token: None,
-        }),
-        profile: None,
-        endpoint: Some(url),
-        fips: false,
-        dual_stack: false,
-        bytes_max: 10_000,
-        timeout: Duration::from_secs(20),
-        connection: ConnectionConfig::default(),
-    };
-    Eventbridge::new("bus", &config, true).unwrap()
+    Eventbridge::new("bus", &EventbridgeConfig::to(url), true).unwrap()
 }
 
 /// The verdict about an event, once the processor is ready for any.

@@ -5,12 +5,13 @@
 //! made as vcsim writes them when virtual machines are created and switched on (1.4 KB an event);
 //! more pages, recorded from a vCenter, can be given as files.
 
+mod scan;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use event_router::vim::json::{PageEntry, convert_page};
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use scan::scan;
 
 // As the program ships: musl's own allocator would be measured otherwise.
 #[cfg(target_env = "musl")]
@@ -58,18 +59,6 @@ fn row(name: &str, page: &[u8]) {
         page.len() / entries.len(),
         conversion / scan
     );
-}
-
-/// Reads all of it and looks at nothing.
-fn scan(page: &[u8]) -> usize {
-    let mut reader = Reader::from_reader(page);
-    let mut steps = 0;
-    loop {
-        match black_box(reader.read_event().expect("XML")) {
-            Event::Eof => return steps,
-            _ => steps += 1,
-        }
-    }
 }
 
 /// Processor time of one run, from enough of them.

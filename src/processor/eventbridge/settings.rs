@@ -7,6 +7,8 @@ use crate::aws::credentials::profile;
 use crate::aws::keys::AwsKeys;
 use crate::config::ConnectionConfig;
 use crate::config::reader::{Table, Value};
+#[cfg(test)]
+use crate::config::secret::Secret;
 use crate::config::sections::{WAIT_MIN, connection};
 use crate::config::values::refuse_table;
 use crate::limits;
@@ -38,6 +40,31 @@ pub(crate) struct EventbridgeConfig {
     pub(crate) timeout: Duration,
     /// How the connection is made.
     pub(crate) connection: ConnectionConfig,
+}
+
+#[cfg(test)]
+impl EventbridgeConfig {
+    /// A bus at this endpoint in place of the region's, with keys, and nothing else set.
+    pub(crate) fn to(url: String) -> EventbridgeConfig {
+        EventbridgeConfig {
+            region: "eu-central-1".to_string(),
+            event_bus: None,
+            rule: None,
+            refresh: Duration::from_secs(300),
+            keys: Some(AwsKeys {
+                access_key_id: Secret::Literal("AKID".to_string()),
+                secret_access_key: Secret::Literal("s3cret".to_string()),
+                session_token: None,
+            }),
+            profile: None,
+            endpoint: Some(url),
+            fips: false,
+            dual_stack: false,
+            bytes_max: 10_000,
+            timeout: Duration::from_secs(20),
+            connection: ConnectionConfig::default(),
+        }
+    }
 }
 
 /// Reads the keys of a section.

@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::aws::arn::RuleArn;
-use crate::aws::keys::AwsKeys;
-use crate::config::secret::Secret;
 use crate::http::testing::{RawRequest, TestServer, read_request, serve};
 use crate::limits::{DENIED_WAIT, THROTTLED_WAIT_MIN};
 use crate::testing::event;
@@ -46,24 +44,7 @@ impl Aws {
     }
 
     fn config(&self) -> EventbridgeConfig {
-        EventbridgeConfig {
-            region: "eu-central-1".to_string(),
-            event_bus: Some("vm".to_string()),
-            rule: None,
-            refresh: Duration::from_secs(300),
-            keys: Some(AwsKeys {
-                access_key_id: Secret::Literal("AKID".to_string()),
-                secret_access_key: Secret::Literal("s3cret".to_string()),
-                session_token: None,
-            }),
-            profile: None,
-            endpoint: Some(self.server.url("")),
-            fips: false,
-            dual_stack: false,
-            bytes_max: 10_000,
-            timeout: Duration::from_secs(20),
-            connection: ConnectionConfig::default(),
-        }
+        EventbridgeConfig { event_bus: Some("vm".to_string()), ..EventbridgeConfig::to(self.server.url("")) }
     }
 
     fn sender(&self) -> Eventbridge {

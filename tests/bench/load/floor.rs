@@ -9,11 +9,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use event_router::vim::json::convert_page;
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
 use crate::load::Load;
 use crate::process::{Role, processor_time, thread_time};
+use crate::scan::scan;
 
 /// Scans and conversions of a page, of which the mean counts.
 const ROUNDS: u32 = 30;
@@ -147,18 +146,6 @@ impl Vcenter {
             if head + 4 + length <= answer.len() {
                 return String::from_utf8(answer.split_off(head + 4)).expect("UTF-8");
             }
-        }
-    }
-}
-
-/// Reads all of the page and looks at nothing.
-fn scan(page: &[u8]) -> usize {
-    let mut reader = Reader::from_reader(page);
-    let mut steps = 0;
-    loop {
-        match black_box(reader.read_event().expect("XML")) {
-            Event::Eof => return steps,
-            _ => steps += 1,
         }
     }
 }

@@ -9,6 +9,8 @@ mod idle;
 mod load;
 mod process;
 mod run;
+#[path = "../scan.rs"]
+mod scan;
 mod sink;
 mod source;
 mod table;

@@ -53,20 +53,8 @@ impl House {
         let ca_files = Vec::from_iter(trusted.then(|| self.folder.path().join("ca.pem")));
         let tls = TlsConfig { ca_files, ..TlsConfig::default() };
         let proxy = Some(format!("http://me:pr0xy@{}", self.proxy.address));
-        EventbridgeConfig {
-            region: "eu-central-1".to_string(),
-            event_bus: None,
-            rule: None,
-            refresh: Duration::from_secs(300),
-            keys: None,
-            profile: None,
-            endpoint: None,
-            fips: false,
-            dual_stack: false,
-            bytes_max: 10_000,
-            timeout: Duration::from_secs(20),
-            connection: ConnectionConfig { proxy, tls },
-        }
+        let connection = ConnectionConfig { proxy, tls };
+        EventbridgeConfig { keys: None, endpoint: None, connection, ..EventbridgeConfig::to(String::new()) }
     }
 
     /// The hosts that were asked for.
