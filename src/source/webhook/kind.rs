@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::settings::WebhookConfig;
-use super::{Webhook, hub};
+use super::{Webhook, desk};
 use crate::config::RouteConfig;
 use crate::error::Result;
 use crate::finding::{Finding, Tell};
@@ -25,7 +25,7 @@ impl SourceSettings for WebhookConfig {
     fn probe(&self, tell: Tell<'_>) {
         // Nobody reads: whoever sends at this moment is told to send again.
         let unread = WebhookConfig { timeout: std::time::Duration::ZERO, ..self.clone() };
-        tell(match hub::listen(Arc::default(), &unread) {
+        tell(match desk::listen(Arc::default(), &unread) {
             Ok(server) => {
                 Finding::Good(format!("can listen on {}://{}{}", self.scheme(), server.address(), self.path))
             }

@@ -22,6 +22,7 @@ use crate::source::{Item, Opened, Page, Source, SourceError};
 use crate::stop::Stop;
 
 mod access;
+mod desk;
 mod hub;
 pub(crate) mod kind;
 mod plain;
@@ -80,7 +81,8 @@ impl Drop for Webhook {
 impl Source for Webhook {
     fn open(&mut self, _: Option<Timestamp>) -> Result<Opened, SourceError> {
         if !self.is_open {
-            let bound = self.hub.open(&self.config).map_err(SourceError::lost)?;
+            let bound =
+                self.hub.open(|| desk::listen(self.hub.clone(), &self.config)).map_err(SourceError::lost)?;
             self.is_open = true;
             let WebhookConfig { bind, path, .. } = &self.config;
             let (address, scheme) = (bind.as_str(), self.config.scheme());
