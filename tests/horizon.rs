@@ -154,6 +154,41 @@ fn tokens_end_and_servers_fail_and_nothing_is_missing() {
     assert_eq!(accepted.0.lock().unwrap()[&98_000][0]["source"], Value::from(test_source(&test)));
 }
 
+#[test]
+fn a_server_that_accepts_and_never_answers_is_left_for_the_next() {
+    let (test, pod, accepted) = (Test::new("horizon-mute"), Pod::default(), Accepted::default());
+    let (first, second, sink) = (pod.serve(), pod.serve(), accepted.sink());
+    write(&test, &[&first.url, &second.url], "", &sink);
+    let begun = Instant::now();
+    // At the login: each call has 30 s.
+    first.mute(true);
+    let mut router = test.start(&["run"]);
+    let line = wait_for("the second server", 3 * SOON, || {
+        let find = |line: &&String| line.contains("reading Horizon audit events of");
+        router.stderr().iter().find(find).cloned()
+    });
+    assert!(line.contains(&second.url), "{line}");
+    assert!(Duration::from_secs(25) < begun.elapsed(), "it was given its time: {:?}", begun.elapsed());
+    let told = router.log_line(&["going on with", &second.url]);
+    assert!(
+        told.contains(&first.url) && told.contains("timeout of 30s") && !told.contains("`timeout`"),
+        "{told}"
+    );
+    pod.push(now(), "VLSI_USERLOGGEDIN");
+    accepted.wait(1);
+    // In the middle: the first is back, and the second is mute.
+    first.mute(false);
+    second.mute(true);
+    pod.push(now(), "VLSI_USERLOGGEDIN");
+    wait_for("the event by the first server", 3 * SOON, || (2 <= accepted.count()).then_some(()));
+    assert!(accepted.0.lock().unwrap().values().all(|times| times.len() == 1), "none was sent twice");
+    // A stop does not wait for it.
+    first.mute(true);
+    let stopping = Instant::now();
+    assert_eq!(router.end_by("TERM").code, Some(0));
+    assert!(stopping.elapsed() < SOON, "{:?}", stopping.elapsed());
+}
+
 /// The source of the events is that of the file, whoever gave them.
 fn test_source(test: &Test) -> String {
     let file = std::fs::read_to_string(test.path("router.toml")).unwrap();

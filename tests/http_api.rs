@@ -40,7 +40,18 @@ fn what_vcenter_records_reaches_an_api() {
 
 #[test]
 fn secrets_are_told_nowhere() {
-    const SECRETS: [&str; 3] = ["canary-path", "canary-token", "canary-key"];
+    // A token, and on the second way an account.
+    for proof in
+        ["token = { file = \"token\" }", "username = { env = \"KEY\" }\npassword = { file = \"token\" }"]
+    {
+        tell_no_secret(proof);
+    }
+}
+
+fn tell_no_secret(proof: &str) {
+    // The account as it stands in the header too.
+    let secrets =
+        ["canary-path", "canary-token", "canary-key", "canary-sign", "Y2FuYXJ5LWtleTpjYW5hcnktdG9rZW4"];
     let test = Test::new("api-secrets");
     let (simulator, source) = vcenter();
     // It says all that it knows, and sends away.
@@ -50,10 +61,13 @@ fn secrets_are_told_nowhere() {
     });
     test.write("url", &format!("{}/T1/canary-path?sig=canary-path", api.url));
     test.write("token", "canary-token\n");
-    let processor = "[processor.api]\ntype = \"http\"\nuri = { file = \"url\" }\ntoken = { file = \"token\" }\n\
-                     headers = { X-Key = { env = \"KEY\" } }\n";
+    test.write("sign", "canary-sign\n");
+    let processor = format!(
+        "[processor.api]\ntype = \"http\"\nuri = {{ file = \"url\" }}\n{proof}\n\
+         headers = {{ X-Key = {{ env = \"KEY\" }} }}\nsignature = {{ header = \"X-Sign\", secret = {{ file = \"sign\" }} }}\n"
+    );
     let metrics = "[metrics]\nbind = \"127.0.0.1:0\"\n";
-    test.write("router.toml", &(source + processor + metrics));
+    test.write("router.toml", &(source + &processor + metrics));
     let variables = [("KEY", "canary-key")];
     let mut told = String::new();
     for arguments in [&["check"][..], &["send", "--type", "VmPoweredOnEvent"]] {
@@ -76,13 +90,18 @@ fn secrets_are_told_nowhere() {
     told += &std::fs::read_to_string(environment).unwrap();
     let exit = router.end_by("TERM");
     told += &(exit.stdout + &exit.stderr);
-    for secret in SECRETS {
+    // The signature that was sent proves nothing to others, and stands nowhere either.
+    let signature =
+        api.calls().iter().map(|call| call.header("x-sign").to_string()).find(|sign| !sign.is_empty());
+    for secret in secrets.into_iter().chain([signature.expect("a signature").as_str()]) {
         let lines: Vec<&str> = told.lines().filter(|line| line.contains(secret)).collect();
         assert!(lines.is_empty(), "{secret}: {lines:?}");
     }
-    assert!(SECRETS.iter().all(|secret| {
-        api.calls().iter().any(|call| format!("{} {:?}", call.target, call.headers).contains(secret))
-    }));
+    for secret in ["canary-path", "canary-key"] {
+        let shows = |call: &Call| format!("{} {:?}", call.target, call.headers).contains(secret);
+        assert!(api.calls().iter().any(shows), "{secret} was sent");
+    }
+    assert!(api.calls().iter().any(|call| call.header("authorization").len() > 10));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::process::Process;
 use crate::support::sender::{Sender, Told};
+use crate::support::watcher::Watcher;
 use crate::support::{SOON, Test, wait_for};
 
 const ORIGIN: (&str, &str) = ("webhook-request-origin", "eventemitter.example.com");
@@ -58,7 +59,7 @@ const HOOK: &str = "[source.hook]\ntype = \"webhook\"\nbind = \"127.0.0.1:0\"\n"
 
 fn start(test: &Test, keys: &str, sink: &Sink) -> (Process, Sender) {
     test.write("router.toml", &format!("{HOOK}{keys}\n{}", sink.processor("sink")));
-    let mut router = test.start(&["run"]);
+    let mut router = test.start(&["run", "--log-level", "trace"]);
     let sender = Sender::of(&mut router);
     (router, sender)
 }
@@ -151,12 +152,18 @@ fn only_who_is_known_may_send() {
             ("authorization", "Basic dXNlcg=="),
         ),
         ("token = \"t0ken\"", ("authorization", "Bearer t0ken"), ("authorization", "Bearer t0ke")),
-        ("signature = { header = \"X-Signature\", key = \"k\" }", ("x-signature", ""), ("x-signature", hmac)),
+        (
+            "signature = { header = \"X-Signature\", key = \"canary-sign\" }",
+            ("x-signature", ""),
+            ("x-signature", hmac),
+        ),
     ] {
         let (test, sink) = (Test::new("webhook-access"), Sink::start());
-        let (_router, sender) = start(&test, keys, &sink);
+        let keys = format!("{keys}\n[metrics]\nbind = \"127.0.0.1:0\"");
+        let (mut router, sender) = start(&test, &keys, &sink);
+        let watcher = Watcher::of(&mut router);
         let body = structured("1").to_string();
-        let signed = signature("k", body.as_bytes());
+        let signed = signature("canary-sign", body.as_bytes());
         let good = (good.0, if good.1.is_empty() { signed.as_str() } else { good.1 });
         for headers in [&[STRUCTURED][..], &[STRUCTURED, bad]] {
             assert_eq!(sender.send("POST", headers, body.as_bytes()).status, 401, "{keys}");
@@ -166,6 +173,16 @@ fn only_who_is_known_may_send() {
         assert_eq!(sink.ids(), [""; 0]);
         assert_eq!(sender.send("POST", &[STRUCTURED, good], body.as_bytes()).status, 200, "{keys}");
         assert_eq!(sink.ids(), ["1"]);
+        // And nobody is told how.
+        let mut told =
+            ["/", "/status", "/metrics", "/stats", "/readyz"].map(|path| watcher.get(path).1).concat();
+        told += &std::fs::read_to_string(format!("/proc/{}/cmdline", router.id())).unwrap();
+        let check = test.router(&["check"]);
+        let exit = router.end_by("TERM");
+        told += &(check.stdout + &check.stderr + &exit.stdout + &exit.stderr);
+        for secret in ["pa:ss", "dXNlcjpwYTpzcw", "t0ken", "canary-sign", &signed] {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
     }
 }
 

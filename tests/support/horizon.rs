@@ -5,7 +5,9 @@
 //! ends included, at most 1000 events a page, `HAS_MORE_RECORDS` where there are more.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use event_router::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use serde_json::{Value, json};
@@ -42,7 +44,15 @@ pub enum Fault {
 pub struct ConnectionServer {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    is_mute: Arc<AtomicBool>,
     _server: Server,
+}
+
+impl ConnectionServer {
+    /// It accepts what it is asked, and never answers again, or does.
+    pub fn mute(&self, is_mute: bool) {
+        self.is_mute.store(is_mute, Ordering::SeqCst);
+    }
 }
 
 /// Counts of calls.
@@ -108,10 +118,15 @@ impl Pod {
     pub fn serve(&self) -> ConnectionServer {
         let pod = self.clone();
         let settings = ServerSettings { connections_max: 64, ..ServerSettings::default() };
-        let server =
-            Server::start("127.0.0.1:0", settings, move |request| Reply::Answer(pod.answer(request)))
-                .unwrap();
-        ConnectionServer { url: format!("http://{}", server.address()), _server: server }
+        let is_mute = Arc::new(AtomicBool::new(false));
+        let mute = is_mute.clone();
+        let server = Server::start("127.0.0.1:0", settings, move |request| {
+            // Until the test is over.
+            while mute.load(Ordering::SeqCst) && !request.stop.wait(Duration::from_millis(50)) {}
+            Reply::Answer(pod.answer(request))
+        });
+        let server = server.unwrap();
+        ConnectionServer { url: format!("http://{}", server.address()), is_mute, _server: server }
     }
 
     fn answer(&self, request: &InRequest) -> Answer {

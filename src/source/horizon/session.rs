@@ -141,10 +141,10 @@ impl Session {
             head_suffices: false,
         };
         self.client.send(&request).map_err(|error| {
-            SourceError::lost(Error::new(format!(
-                "{error}{}",
-                error.kind.cure().replace("the sink", "Horizon")
-            )))
+            // It has no such key.
+            let cure =
+                error.kind.cure().replace("the sink", "Horizon").replace(", or is `timeout` too short", "");
+            SourceError::lost(Error::new(format!("{error}{cure}")))
         })
     }
 
