@@ -335,6 +335,23 @@ fn meaning_of_go(go: &Value) -> Meaning {
     ])
 }
 
+/// Sources of Tanzu for Knative, and the values of the Go router's Helm chart.
+#[test]
+fn what_says_the_same_elsewhere_is_converted() {
+    let test = folder_with_certificates("legacy-objects");
+    for old in corpus("objects") {
+        let converted = convert(&test, &old).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+        compare_golden(&old.with_extension("toml"), &from_folder(&test, &converted.toml));
+        // What lies in the cluster is not here: its Secrets and its objects.
+        for problem in converted.config.err().unwrap_or_default() {
+            let told = problem.to_string();
+            let is_elsewhere = told.contains("read secret file /etc/event-router/")
+                || told.contains("the Kubernetes API must be asked");
+            assert!(is_elsewhere, "{}: {told}", old.display());
+        }
+    }
+}
+
 #[test]
 fn a_secret_that_holds_the_old_file_is_the_old_file() {
     use base64::Engine;
@@ -362,8 +379,10 @@ fn a_secret_that_holds_the_old_file_is_the_old_file() {
     for (text, words) in [
         (format!("{head}Secret\ndata:\n  a: aGVsbG8=\n"), "without a configuration of the router in it"),
         (format!("{head}Deployment\nspec:\n  replicas: 1\n"), "without a configuration of the router in it"),
-        (format!("{head}VSphereSource\nspec:\n  address: https://a\n"), "format = \"vspheresource\""),
-        ("eventrouter:\n  eventProvider: vcenter\n".into(), "values of the Go router's Helm chart"),
+        (format!("{head}VSphereSource\nspec:\n  address: https://a\n"), "spec.sink: is missing"),
+        (format!("{head}HorizonSource\nspec:\n  sink: {{}}\n"), "needs `uri`"),
+        ("eventrouter:\n  eventProvider: vcenter\n".into(), "eventProvider.vcenter.address: is missing"),
+        ("eventrouter:\n  eventProcessor: kafka\n".into(), "\"kafka\" is not known"),
     ] {
         test.write("old", &text);
         let exit = test.router(&["convert", "old"]);

@@ -23,10 +23,12 @@ mod json;
 mod manifest;
 mod output;
 mod router_config;
+mod tanzu;
 #[cfg(test)]
 mod tests;
 mod uri;
 
+use manifest::Manifest;
 use output::Output;
 
 /// The forms that old configurations have.
@@ -88,7 +90,8 @@ fn elsewhere(root: &DeTable<'_>) -> Option<Result<(String, String, Form), &'stat
             "has the keys of router.toml but is YAML or JSON: write TOML, sections as [source.NAME] and lines as key = value",
         ));
     }
-    let held = manifest::held(root, manifest::of(root)?);
+    let manifest = manifest::of(root).filter(|manifest| !matches!(manifest, Manifest::Source { .. }))?;
+    let held = manifest::held(root, manifest);
     // What is held is shorter than what holds it: this comes to an end.
     Some(held.and_then(|(key, text)| match form_of(&text) {
         Some(form) => Ok((key, text, form)),
@@ -146,10 +149,12 @@ pub(crate) fn convert<S, P>(
     }
     // The Go router's JSON reader was strict about texts.
     let mut output = Output::new(folder, form == Form::Yaml);
+    let manifest = manifest::of(&root);
     Table::root(&document, &root, |root| {
-        match form {
-            Form::Yaml => router_config::read(root, &mut output),
-            Form::Json => entries::read(root, &mut output),
+        match (form, manifest) {
+            (_, Some(Manifest::Source { is_horizon })) => tanzu::read(root, is_horizon, &mut output),
+            (Form::Yaml, _) => router_config::read(root, &mut output),
+            (Form::Json, _) => entries::read(root, &mut output),
         };
     });
     if document.has_problems() {

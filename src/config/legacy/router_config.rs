@@ -26,7 +26,7 @@ pub(super) fn read<'a>(root: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
 }
 
 /// Keys that are known and mean nothing here.
-fn unused(table: &Table<'_>, keys: &[&'static str]) -> Option<()> {
+pub(super) fn unused(table: &Table<'_>, keys: &[&'static str]) -> Option<()> {
     for key in keys {
         table.get(key, |_| Some(()));
     }
@@ -143,18 +143,22 @@ fn openfaas<'a>(table: &Table<'a>, out: &mut Output<'a>) -> bool {
 }
 
 fn knative<'a>(table: &Table<'a>, out: &mut Output<'a>) -> bool {
-    table.required("destination", |value| value.table(|table| destination(table, out)));
+    // Go looked up nothing without a namespace.
+    table.required("destination", |value| value.table(|table| sink(table, None, out)));
     out.required(table, "encoding", "encoding");
     // It was never used.
     unused(table, &["auth"]);
     table.get("insecureSSL", Value::boolean).unwrap_or_default()
 }
 
-fn destination<'a>(table: &Table<'a>, out: &mut Output<'a>) -> Option<()> {
+/// Where events go: an object, an address, or both. An object without a namespace is in this one.
+pub(super) fn sink<'a>(table: &Table<'a>, namespace: Option<String>, out: &mut Output<'a>) -> Option<()> {
     table.get("ref", |value| {
         let fields = value.table(|table| {
-            // Go looked up nothing without a namespace.
-            let field = |key| table.required(key, |value| out.read(value)).map(|(text, _)| (key, text));
+            let field = |key| match &namespace {
+                Some(namespace) if key == "namespace" && !table.has(key) => Some((key, namespace.clone())),
+                _ => table.required(key, |value| out.read(value)).map(|(text, _)| (key, text)),
+            };
             Some(["apiVersion", "kind", "name", "namespace"].map(field))
         })?;
         let fields = fields.into_iter().flatten().map(|(key, text)| format!("{key} = {}", quoted(&text)));
