@@ -349,7 +349,8 @@ impl Dirty {
             let record = &records[""];
             self.pushed.iter().filter(|key| !record.events.contains_key(key)).copied().collect::<Vec<i64>>()
         };
-        let until = Instant::now() + CAUGHT_UP_MAX + Duration::from_secs(self.pushed.len() as u64 / 500);
+        // What a step back made unknown is delivered once more: all of it, where the step was a day.
+        let until = Instant::now() + CAUGHT_UP_MAX + Duration::from_secs(self.pushed.len() as u64 / 50);
         while !missing().is_empty() {
             let left = missing();
             assert!(Instant::now() < until, "{what}: {} events are missing: {left:?}", left.len());
