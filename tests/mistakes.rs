@@ -278,6 +278,11 @@ fn a_file_of_certificates_that_holds_none_is_told_in_one_line() {
     let marked = |kind: &str| pem.replace("CERTIFICATE", kind).into_bytes();
     for (bytes, told) in [
         (format!("\u{feff}{}", pem.replace('\n', "\r\n")).into_bytes(), None),
+        (pem.replace('\n', " \t\r\n").into_bytes(), None),
+        (
+            format!("\u{feff}{pem}").encode_utf16().flat_map(u16::to_be_bytes).collect(),
+            Some("is UTF-16 or holds NUL bytes: save it as UTF-8 text"),
+        ),
         (
             pem.encode_utf16().flat_map(u16::to_le_bytes).collect(),
             Some("is UTF-16 or holds NUL bytes: save it as UTF-8 text"),

@@ -137,7 +137,7 @@ const GAUGES: &[GaugeRow] = &[
     ("router_source_stalled", "1 while events are known that the source does not hand over.", |route| {
         Some(in_incident(route, Part::Stall))
     }),
-    ("router_delivery_failing", "1 while nothing can be delivered.", |route| {
+    ("router_delivery_failing", "1 while something cannot be delivered.", |route| {
         Some(in_incident(route, Part::Delivery))
     }),
     ("router_dead_letters_failing", "1 while the dead-letter file is full or cannot be written.", |route| {

@@ -120,4 +120,51 @@ mod tests {
         assert_eq!(value("other", "aws_session_token").as_deref(), Some("t"));
         assert!(profiles.get("x").is_none() && profiles.get("stray").is_none());
     }
+
+    #[test]
+    fn files_from_windows_are_read_or_refused_with_the_reason() {
+        let folder = crate::testing::folder("aws-windows");
+        let path = |name: &str| folder.path().join(name);
+        let named = |name: &str| match name {
+            "AWS_CONFIG_FILE" => Some(path("config").display().to_string()),
+            "AWS_SHARED_CREDENTIALS_FILE" => Some(path("credentials").display().to_string()),
+            _ => None,
+        };
+        let texts = [
+            ("config", "[default]\nregion = eu-central-1\n"),
+            ("credentials", "[default]\naws_access_key_id = AKID\naws_secret_access_key = secret\n"),
+        ];
+        let utf_16 = |text: &str, order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            format!("\u{feff}{text}").encode_utf16().flat_map(order).collect()
+        };
+        type Saved<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+        let readable: [Saved<'_>; 4] = [
+            &|text| text.replace('\n', "\r\n").into_bytes(),
+            &|text| format!("\u{feff}{text}").into_bytes(),
+            &|text| format!("\u{feff}{}\u{a0}\r\n", text.replace('\n', " \t\r\n")).into_bytes(),
+            &|text| text.trim_end().as_bytes().to_vec(),
+        ];
+        let refused: [Saved<'_>; 3] =
+            [&|text| utf_16(text, u16::to_le_bytes), &|text| utf_16(text, u16::to_be_bytes), &|text| {
+                text.bytes().flat_map(|byte| [byte, 0]).collect()
+            }];
+        for saved in readable {
+            texts.iter().for_each(|(name, text)| std::fs::write(path(name), saved(text)).unwrap());
+            let profiles = Profiles::read(&named).unwrap();
+            let profile = profiles.get("default").unwrap();
+            assert_eq!(
+                (&*profile["aws_access_key_id"], &*profile["aws_secret_access_key"]),
+                ("AKID", "secret")
+            );
+            assert_eq!(region(&named, None).as_deref(), Some("eu-central-1"));
+        }
+        for (saved, spoilt) in refused.iter().flat_map(|saved| [(saved, 0), (saved, 1)]) {
+            texts.iter().for_each(|(name, text)| std::fs::write(path(name), text).unwrap());
+            let (name, text) = texts[spoilt];
+            std::fs::write(path(name), saved(text)).unwrap();
+            let error = Profiles::read(&named).unwrap_err().to_string();
+            let told = "is UTF-16 or holds NUL bytes: save it as UTF-8 text";
+            assert_eq!(error, format!("read {}: {told}", path(name).display()));
+        }
+    }
 }

@@ -50,7 +50,9 @@ fn kubeconfigs_as_kubectl_writes_them() {
     let text = "apiVersion: v1\nclusters:\n- cluster:\n    insecure-skip-tls-verify: true\n    proxy-url: http://p:1\n\
                 \x20   server: https://127.0.0.1:6443\n    tls-server-name: api\n  name: k\ncontexts:\n- context:\n    cluster: k\n\
                 \x20   user: u\n  name: c\ncurrent-context: c\nkind: Config\npreferences: {}\nusers:\n- name: u\n  user:\n    token: '123'\n";
-    // As an editor of Windows saves it.
+    // As an editor of Windows saves it, and with blanks at the ends of lines.
+    std::fs::write(&file, text.replace('\n', "  \n")).unwrap();
+    assert_eq!(&*read(&file).unwrap().server, "https://127.0.0.1:6443");
     std::fs::write(&file, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
     let cluster = read(&file).unwrap();
     assert_eq!((&*cluster.server, &*cluster.namespace), ("https://127.0.0.1:6443", "default"));
@@ -72,5 +74,11 @@ fn kubeconfigs_as_kubectl_writes_them() {
         std::fs::write(&file, text.replace(from, to)).unwrap();
         let error = read(&file).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        let bytes: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(order).collect();
+        std::fs::write(&file, bytes).unwrap();
+        let error = read(&file).unwrap_err().to_string();
+        assert!(error.ends_with("is UTF-16 or holds NUL bytes: save it as UTF-8 text"), "{error}");
     }
 }
