@@ -7,7 +7,9 @@ rows=0 wrong=0
 for row in */; do
     rows=$((rows + 1))
     code=0
-    (cd "$row" && sh run >found 2>&1) || code=$?
+    (cd "$row" && sh run >raw 2>&1) || code=$?
+    # What the C library of the static program calls it.
+    sed 's/symbolic link loop/too many levels of symbolic links/' "$row/raw" >"$row/found"
     if [ "$code" != "$(cat "$row/code")" ] || ! cmp -s "$row/found" "$row/said"; then
         wrong=$((wrong + 1))
         echo "exit code $code, $(cat "$row/code") is wanted; said and wanted:"
