@@ -10,14 +10,14 @@ use jiff::Timestamp;
 /// The readable part of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Certificate<'a> {
-    pub(crate) issuer: String,
+    issuer: String,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) not_after: Option<Timestamp>,
     pub(crate) subject: String,
     /// The whole element SubjectPublicKeyInfo.
     pub(crate) public_key_info: &'a [u8],
     /// The object identifier of how it is signed.
-    pub(crate) signed_with: &'a [u8],
+    signed_with: &'a [u8],
     /// The elements of its extensions.
     extensions: &'a [u8],
 }

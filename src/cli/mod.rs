@@ -50,9 +50,9 @@ pub(crate) enum Exit {
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// The exit code.
-    pub(crate) exit: Exit,
+    exit: Exit,
     /// What to tell the operator.
-    pub(crate) error: Error,
+    error: Error,
 }
 
 impl From<Error> for Failure {

@@ -67,7 +67,7 @@ pub(crate) fn essence_of(media_type: &str) -> &str {
 }
 
 /// A body that must be text.
-pub(crate) fn text_of(body: &[u8]) -> Result<&str> {
+fn text_of(body: &[u8]) -> Result<&str> {
     std::str::from_utf8(body).context(|| "the body is not UTF-8")
 }
 

@@ -28,7 +28,7 @@ pub struct Overrides {
 
 impl Overrides {
     /// These settings, and the defaults for what they leave open.
-    pub(crate) fn log_config(&self) -> LogConfig {
+    fn log_config(&self) -> LogConfig {
         LogConfig {
             level: self.log_level.unwrap_or(LevelFilter::Info),
             format: self.log_format.unwrap_or_default(),

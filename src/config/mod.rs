@@ -54,7 +54,7 @@ pub struct Config<S, P> {
     /// What is odd in the file, but no reason to refuse it: said once at start.
     pub(crate) warnings: Vec<Problem>,
     /// All secrets by their keys, such as `source.vc01.password`: those that the sections hold too.
-    pub(crate) secrets: Vec<(String, LiveSecret)>,
+    secrets: Vec<(String, LiveSecret)>,
 }
 
 /// `[source.NAME]`.

@@ -76,7 +76,7 @@ impl Eq for Secret {}
 
 impl Secret {
     /// Where it comes from at this moment: never a live one.
-    pub(crate) fn origin(&self) -> Secret {
+    fn origin(&self) -> Secret {
         match self {
             Secret::Live(LiveSecret(origin)) => crate::sync::unpoisoned(origin.read()).clone(),
             other => other.clone(),

@@ -14,7 +14,7 @@ pub(super) struct Inventory {
 pub(super) struct Host {
     pub(super) object: Object,
     /// Index of its cluster.
-    pub(super) cluster: usize,
+    cluster: usize,
     pub(super) alarm: usize,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Vm {
     pub(super) host: usize,
     pub(super) is_on: bool,
     /// Index of its datastore.
-    pub(super) datastore: usize,
+    datastore: usize,
     pub(super) cpus: u32,
     pub(super) memory_mb: u32,
     pub(super) disk_gb: u64,

@@ -24,7 +24,7 @@ use crate::limits::{
 };
 
 /// What `User-Agent` says where a request does not.
-pub(crate) const USER_AGENT: &str = concat!("event-router/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = concat!("event-router/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests to one endpoint over kept connections. Clones share the connections.
 #[derive(Clone, Debug)]

@@ -126,13 +126,13 @@ impl Server {
 
     /// Open connections.
     #[cfg(test)]
-    pub(crate) fn connections(&self) -> usize {
+    fn connections(&self) -> usize {
         self.shared.lock().open.len()
     }
 
     /// Accepts nothing more, closes what waits, lets running requests finish for a short time, and
     /// joins the threads.
-    pub(crate) fn stop(&mut self) {
+    fn stop(&mut self) {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.stop_source.stop();
         let _ = self.listener.shutdown(Shutdown::Both);

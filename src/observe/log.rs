@@ -67,7 +67,7 @@ pub(crate) fn priority(level: Level) -> &'static str {
 }
 
 /// Changes what is logged from now on.
-pub(crate) fn set_level(level: LevelFilter) {
+fn set_level(level: LevelFilter) {
     log::set_max_level(level);
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::limits::NAMES_COUNTED_MAX;
 
 /// Stands for the names beyond the limit. Neither an event nor a function is called this.
-pub(crate) const OTHERS: &str = "(others)";
+const OTHERS: &str = "(others)";
 
 /// What became of the attempts of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub(crate) struct Speed {
     /// Events that it settles.
     pub(crate) events: f64,
     /// Seconds of history that it settles: above one it comes nearer to the present.
-    pub(crate) history: f64,
+    history: f64,
 }
 
 impl Pace {

@@ -184,7 +184,7 @@ pub(crate) fn summary(route: &RouteSnapshot, now: Timestamp) -> String {
 }
 
 /// What is wrong, since when, and what is done about it.
-pub(crate) fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
+fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
     let times =
         if 1 < incident.times { format!(", {}", count(incident.times, "failure")) } else { String::new() };
     let IncidentSnapshot { detail, consequence, .. } = incident;

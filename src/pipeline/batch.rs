@@ -46,7 +46,7 @@ pub(crate) type Batch = Vec<Entry>;
 
 impl Entry {
     /// Bytes that it holds in memory, near enough for the limits.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         let held = match self {
             Entry::Event(event) => return event.bytes(),
             Entry::Settled(_, name) => name.as_ref().map_or(0, |name| name.ty.len() + name.id.len()),

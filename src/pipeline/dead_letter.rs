@@ -220,7 +220,7 @@ impl Letter {
     ///
     /// # Errors
     /// When the line is none, such as one that a crash has cut.
-    pub(crate) fn parse(line: &[u8]) -> Result<Letter> {
+    fn parse(line: &[u8]) -> Result<Letter> {
         let line = std::str::from_utf8(line).map_err(|_| Error::new("not UTF-8"))?;
         let parsed: LetterLine = serde_json::from_str(line).map_err(|error| Error::new(error.to_string()))?;
         let event = parsed.event.map(|event| cloudevents::read_json(event.get())).transpose()?;

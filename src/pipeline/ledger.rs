@@ -214,7 +214,7 @@ impl Ledger {
 
     /// How many events the settled prefix holds, counted from the start of this run.
     #[cfg(test)]
-    pub(crate) fn prefix(&self) -> u64 {
+    fn prefix(&self) -> u64 {
         self.first
     }
 

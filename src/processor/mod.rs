@@ -255,7 +255,7 @@ impl Verdict {
     }
 
     /// Nobody wanted it.
-    pub(crate) fn unmatched() -> Verdict {
+    fn unmatched() -> Verdict {
         Verdict { unmatched: true, ..Verdict::default() }
     }
 
@@ -267,7 +267,7 @@ impl Verdict {
 
 /// Whether to send again when no answer came: always, but for requests that are wrong in
 /// themselves.
-pub(crate) fn retry_of(error: &SendError) -> Retry {
+fn retry_of(error: &SendError) -> Retry {
     match error.kind {
         SendErrorKind::Request => Retry::Never,
         _ => Retry::Later { after: None, unsent: error.unsent },

@@ -167,7 +167,7 @@ pub(crate) enum Item {
 
 impl Item {
     /// Its place; none if not both halves of it could be read.
-    pub(crate) fn position(&self) -> Option<Position> {
+    fn position(&self) -> Option<Position> {
         match self {
             Item::Event(event) => Some(event.position),
             Item::Broken(broken) => broken.position(),
@@ -211,7 +211,7 @@ pub struct SourceError {
     /// How to go on.
     pub(crate) failure: SourceFailure,
     /// What to tell the operator.
-    pub(crate) error: Error,
+    error: Error,
 }
 
 impl SourceError {

@@ -244,7 +244,7 @@ fn placeholder(text: &str) -> Option<&str> {
 ///
 /// # Errors
 /// Where it is not.
-pub(super) fn check_values(text: &str) -> serde_json::Result<()> {
+fn check_values(text: &str) -> serde_json::Result<()> {
     let mut read = serde_json::Deserializer::from_str(text);
     IgnoredAny::deserialize(&mut read)?;
     for value in read.into_iter::<IgnoredAny>() {

@@ -422,7 +422,7 @@ pub(super) fn local(qualified: &str) -> &str {
 }
 
 /// As much of a name as belongs in a message.
-pub(super) fn short(name: &str) -> &str {
+fn short(name: &str) -> &str {
     &name[..name.floor_char_boundary(ANOMALY_NAME_BYTES_MAX)]
 }
 

@@ -55,7 +55,7 @@ impl Profiles {
     }
 
     /// Reads the texts of the files; an absent file is an empty one.
-    pub(super) fn parse(config: &str, credentials: &str) -> Profiles {
+    fn parse(config: &str, credentials: &str) -> Profiles {
         let mut profiles = Profiles::default();
         profiles.add(config, |section| match section {
             "default" => Some("default"),

@@ -15,9 +15,9 @@ const ATTEMPTS_MAX: u32 = 5;
 pub(super) struct Settings {
     /// Address and, of one that is only valid on a link, the link.
     pub(super) servers: Vec<(IpAddr, Option<String>)>,
-    pub(super) searches: Vec<String>,
+    searches: Vec<String>,
     /// Dots that a name has at least when it is asked for as it is first.
-    pub(super) ndots: usize,
+    ndots: usize,
     /// For the answer of one server.
     pub(super) timeout: Duration,
     /// How often each server is asked.

@@ -254,7 +254,7 @@ fn failure(error: AwsError, delivery: &Delivery) -> Failure {
 ///
 /// # Errors
 /// A proxy or TLS setting that cannot be used, or no thread.
-pub(crate) fn api(
+fn api(
     name: &str,
     config: &EventbridgeConfig,
     environment: &Environment,

@@ -20,11 +20,11 @@ use crate::processor::refreshed::{Refresh, RefreshError, Refreshed};
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Rule {
     /// Its ARN.
-    pub(crate) arn: String,
+    arn: String,
     /// Absent for rules on a schedule.
-    pub(crate) event_pattern: Option<String>,
+    event_pattern: Option<String>,
     /// `ENABLED`, `DISABLED` and others that begin with `ENABLED`.
-    pub(crate) state: String,
+    state: String,
 }
 
 impl Rule {

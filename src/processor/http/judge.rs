@@ -28,7 +28,7 @@ impl Default for Rules {
 pub(crate) struct Codes(pub(crate) Vec<RangeInclusive<u16>>);
 
 impl Codes {
-    pub(super) fn contains(&self, status: u16) -> bool {
+    fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Target {
     /// Where events are posted.
     pub(crate) url: String,
     /// How its address was found, for people; empty for a fixed URL.
-    pub(crate) origin: String,
+    origin: String,
     /// The connections.
     pub(crate) client: Client,
     bearer: Bearer,

@@ -45,9 +45,9 @@ pub(crate) struct ListingError {
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The answer or the failure.
-    pub(crate) result: std::result::Result<Response, SendError>,
+    result: std::result::Result<Response, SendError>,
     /// How long it took.
-    pub(crate) duration: Duration,
+    duration: Duration,
 }
 
 impl Answer {

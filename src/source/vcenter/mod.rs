@@ -117,13 +117,13 @@ impl Vcenter {
 
     /// The same source, of which only events of these names are wanted: vCenter itself leaves out the
     /// others, as far as it can.
-    pub(crate) fn with_types(mut self, types: &[String]) -> Vcenter {
+    fn with_types(mut self, types: &[String]) -> Vcenter {
         self.types = types.to_vec();
         self
     }
 
     /// The same source, whose first opening compares these names of events with those that vCenter knows.
-    pub(crate) fn with_names(mut self, names: &[String]) -> Vcenter {
+    fn with_names(mut self, names: &[String]) -> Vcenter {
         self.names = names.to_vec();
         self
     }

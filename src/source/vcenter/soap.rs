@@ -94,9 +94,9 @@ pub(crate) struct Fault {
     /// The `xsi:type` in `detail`, such as `NotAuthenticated`; empty if the fault has none.
     pub(crate) ty: String,
     /// The localised text.
-    pub(crate) message: String,
+    message: String,
     /// `invalidProperty` or `privilegeId`, where the fault has one.
-    pub(crate) subject: String,
+    subject: String,
 }
 
 /// Why an answer gave no value.
@@ -447,7 +447,7 @@ pub(crate) fn not_xml(body: &[u8]) -> Option<String> {
 }
 
 /// The time of an `xsd:dateTime`; one without offset is taken as UTC, as vCenter means it.
-pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
+fn parse_time(text: &str) -> Option<Timestamp> {
     vim::timestamp(text)
 }
 
