@@ -18,9 +18,7 @@ use crate::template::Template;
 
 /// A configuration whose sections are of these kinds.
 pub type Config = config::Config<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>>;
-/// A source of it.
 pub(crate) type SourceConfig = config::SourceConfig<Arc<dyn SourceSettings>>;
-/// A processor of it.
 pub(crate) type ProcessorConfig = config::ProcessorConfig<Arc<dyn ProcessorSettings>>;
 /// An old configuration, converted.
 pub type Converted = legacy::Converted<Arc<dyn SourceSettings>, Arc<dyn ProcessorSettings>>;

@@ -7,13 +7,11 @@ use crate::error::{Error, Result};
 pub(crate) struct RuleArn {
     /// As it was written.
     pub(crate) text: String,
-    /// Where the rule is.
     pub(crate) region: String,
     /// Whose it is.
     pub(crate) account: String,
     /// The bus; the default bus is called `default`.
     pub(crate) bus: String,
-    /// The name of the rule.
     pub(crate) name: String,
 }
 

@@ -30,9 +30,7 @@ impl fmt::Debug for Credentials {
 /// Keys in the file; without them the AWS credential chain is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct AwsKeys {
-    /// `access_key_id`.
     pub(crate) access_key_id: Secret,
-    /// `secret_access_key`.
     pub(crate) secret_access_key: Secret,
     /// `session_token`, of temporary keys.
     pub(crate) session_token: Option<Secret>,

@@ -17,7 +17,6 @@ use crate::config::nearest::nearest;
 /// What the user asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Invocation {
-    /// The command.
     pub(super) command: Command,
     /// `--config`.
     pub(super) config: Option<PathBuf>,
@@ -64,7 +63,6 @@ pub(super) enum Command {
     Version,
 }
 
-/// The options of `demo`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct DemoOptions {
     /// Stop after so many events.

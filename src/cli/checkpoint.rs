@@ -15,10 +15,12 @@ use crate::position::record::Checkpoint;
 /// What to do with the positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Print them.
     Show,
     /// Deliver everything from this time on, by the source's clock; from a future time only by force.
-    Set { time: Timestamp, force: bool },
+    Set {
+        time: Timestamp,
+        force: bool,
+    },
 }
 
 /// The text to print.

@@ -17,7 +17,6 @@ use crate::stop::{Stop, stop_signal};
 /// What to do with the letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Print them.
     List,
     /// Deliver them again, with the same ids.
     Redeliver,

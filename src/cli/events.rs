@@ -20,7 +20,6 @@ pub(super) enum Format {
     Json,
 }
 
-/// The words for formats.
 pub(super) const FORMATS: &[(&str, Format)] =
     &[("table", Format::Table), ("csv", Format::Csv), ("json", Format::Json)];
 

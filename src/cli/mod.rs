@@ -49,7 +49,6 @@ pub(crate) enum Exit {
 /// Why a command failed, and how the process ends.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// The exit code.
     exit: Exit,
     /// What to tell the operator.
     error: Error,

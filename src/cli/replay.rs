@@ -21,7 +21,6 @@ use crate::source::span::Span;
 use crate::stop::stop_signal;
 use crate::temporary::TemporaryFolder;
 
-/// What is replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Options {
     /// Along which route.

@@ -45,7 +45,6 @@ pub(crate) const LOG_LEVELS: &[(&str, LevelFilter)] = &[
     ("trace", LevelFilter::Trace),
 ];
 
-/// The words for log formats.
 pub(crate) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// Checks the text of a file. Relative paths are relative to the folder of `path`; environment

@@ -209,9 +209,7 @@ pub struct MetricsConfig {
 /// An account of Basic authentication.
 #[derive(Clone, Debug)]
 pub struct BasicAuth {
-    /// The account.
     pub(crate) username: Secret,
-    /// Its password.
     pub(crate) password: Secret,
 }
 

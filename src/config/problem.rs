@@ -6,7 +6,6 @@ use std::path::PathBuf;
 /// One thing that is wrong, or odd, in a configuration file. It never holds the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file.
     pub(crate) file: PathBuf,
     /// The line, counted from 1; none if it concerns the file as a whole.
     pub line: Option<usize>,

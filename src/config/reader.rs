@@ -241,7 +241,6 @@ impl<'a> Table<'a> {
         self.document.warning(self.offset, &self.path, text.into());
     }
 
-    /// The file.
     pub(crate) fn document(&self) -> &'a Document<'a> {
         self.document
     }
@@ -362,7 +361,6 @@ impl<'a> Value<'a> {
         self.document.text.get(self.span.clone()).unwrap_or_default()
     }
 
-    /// The file.
     pub(crate) fn document(&self) -> &'a Document<'a> {
         self.document
     }

@@ -14,9 +14,7 @@ use crate::limits;
 
 /// The kinds of sources and processors that a file can name.
 pub(crate) struct Kinds<S: 'static, P: 'static> {
-    /// Of sources.
     pub(crate) sources: &'static [SourceKind<S>],
-    /// Of processors.
     pub(crate) processors: &'static [ProcessorKind<P>],
 }
 
@@ -32,7 +30,6 @@ pub(crate) struct SourceKind<S> {
     pub(crate) read: fn(&Table<'_>) -> Option<S>,
 }
 
-/// A kind of processors.
 pub(crate) struct ProcessorKind<P> {
     /// Its word: the `type` of a section.
     pub(crate) word: &'static str,
@@ -100,12 +97,7 @@ pub(crate) enum SinkAuth {
     #[default]
     None,
     /// Basic authentication.
-    Basic {
-        /// The account.
-        username: Secret,
-        /// Its password.
-        password: Secret,
-    },
+    Basic { username: Secret, password: Secret },
     /// A bearer token.
     Bearer(Secret),
 }

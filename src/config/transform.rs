@@ -9,7 +9,6 @@ use super::reader::{Table, Value};
 pub(crate) struct Transform {
     /// Names and paths, in the order of the file.
     pub(crate) paths: Vec<(String, String)>,
-    /// The template.
     pub(crate) template: String,
 }
 

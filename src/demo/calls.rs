@@ -17,7 +17,6 @@ use crate::limits;
 /// What a call gives.
 #[derive(Default)]
 pub(super) struct Done {
-    /// The result elements.
     pub(super) results: String,
     /// The cookie of a new session.
     pub(super) cookie: Option<String>,

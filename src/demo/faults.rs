@@ -12,7 +12,7 @@ pub enum Step {
     Send(Vec<u8>),
     /// Sends one byte, pauses, sends the next.
     Trickle {
-        /// What is sent.
+        /// Sent as they are, whatever HTTP would make of them.
         bytes: Vec<u8>,
         /// Between two bytes.
         pause: Duration,

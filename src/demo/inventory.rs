@@ -13,7 +13,6 @@ pub(super) struct Inventory {
 
 pub(super) struct Host {
     pub(super) object: Object,
-    /// Index of its cluster.
     cluster: usize,
     pub(super) alarm: usize,
 }
@@ -23,7 +22,6 @@ pub(super) struct Vm {
     /// Index of the host that it is registered on.
     pub(super) host: usize,
     pub(super) is_on: bool,
-    /// Index of its datastore.
     datastore: usize,
     pub(super) cpus: u32,
     pub(super) memory_mb: u32,

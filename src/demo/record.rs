@@ -25,11 +25,9 @@ impl Object {
 /// Where something happened: the arguments that every event has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// `datacenter`.
     pub(crate) datacenter: Option<Object>,
     /// `computeResource`: a cluster.
     pub(crate) cluster: Option<Object>,
-    /// `host`.
     pub(crate) host: Option<Object>,
     /// `vm`.
     pub vm: Option<Object>,

@@ -7,7 +7,6 @@ use super::fault::Fault;
 use crate::http::server::Answer;
 use crate::vim::tree::{self, Node};
 
-/// One call.
 #[derive(Debug)]
 pub(super) struct Call {
     /// The element of the body, such as `ReadNextEvents`.

@@ -118,7 +118,6 @@ pub(crate) enum StatusClass {
     Other,
 }
 
-/// The class of a status.
 pub(crate) fn class_of(status: u16) -> StatusClass {
     match status {
         200..=299 => StatusClass::Accepted,

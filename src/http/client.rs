@@ -93,7 +93,6 @@ impl Response {
 /// Why there is no answer.
 #[derive(Debug)]
 pub struct SendError {
-    /// What failed.
     pub(crate) kind: SendErrorKind,
     /// Certainly no byte of the request was processed.
     pub(crate) unsent: bool,
@@ -109,7 +108,6 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// What failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendErrorKind {
     /// The host's name has no address.

@@ -124,7 +124,6 @@ impl Server {
         self.address
     }
 
-    /// Open connections.
     #[cfg(test)]
     fn connections(&self) -> usize {
         self.shared.lock().open.len()

@@ -15,7 +15,6 @@ pub(crate) const SERVICE_ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/
 pub struct ClusterConfig {
     /// `https://host:port`, perhaps with a path, without `/` at its end.
     pub(crate) server: String,
-    /// How it is reached.
     pub(crate) connection: ConnectionConfig,
     /// The bearer token, read again for every request.
     pub(crate) token: Option<Secret>,

@@ -38,7 +38,6 @@ pub struct Report {
     pub(crate) detail: String,
     /// What the router does about it.
     pub(crate) consequence: String,
-    /// Since when.
     pub(crate) since: Instant,
     /// Failures since then.
     pub(crate) times: u64,

@@ -10,7 +10,6 @@ use crate::limits::{PACE_INTERVAL, PACE_SPAN};
 /// How far a route was at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// When.
     pub(crate) at: Instant,
     /// Events settled so far.
     pub(crate) events: u64,

@@ -17,7 +17,6 @@ use crate::limits::{
     OBSERVE_WAIT_MAX,
 };
 
-/// The logger.
 const TARGET: &str = "metrics";
 
 /// A server that listens. Dropping it stops it.

@@ -38,7 +38,6 @@ pub(crate) enum Phase {
 pub(crate) struct Process {
     /// Its arguments, the program itself first.
     pub(crate) arguments: Vec<String>,
-    /// When it started.
     pub(crate) started: Timestamp,
     /// Memory that it occupies.
     pub(crate) resident_bytes: Option<u64>,
@@ -82,7 +81,6 @@ pub struct About {
 pub struct RouteSnapshot {
     /// What it is made of.
     pub(crate) about: Arc<About>,
-    /// When it started.
     pub(crate) started: Timestamp,
     /// The connection to its source.
     pub(crate) link: Link,
@@ -171,7 +169,6 @@ impl Part {
 /// Something that is wrong at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IncidentSnapshot {
-    /// Where.
     pub(crate) part: Part,
     /// A short word for the cause.
     pub(crate) reason: String,
@@ -181,7 +178,6 @@ pub(crate) struct IncidentSnapshot {
     pub(crate) consequence: String,
     /// What a person can do about it, where the part alone does not tell; otherwise empty.
     pub(crate) cure: &'static str,
-    /// Since when.
     pub(crate) since: Timestamp,
     /// Failures since then.
     pub(crate) times: u64,
@@ -192,7 +188,6 @@ pub(crate) struct IncidentSnapshot {
 pub(crate) struct Busy {
     /// What the thread does; empty when all threads wait for work.
     pub(crate) role: &'static str,
-    /// For how long.
     pub(crate) time: Duration,
     /// A thread that takes longer hangs.
     pub(crate) time_max: Duration,
@@ -201,7 +196,6 @@ pub(crate) struct Busy {
 /// What a route counted since the start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
-    /// Events read.
     pub(crate) read: u64,
     /// Events that the processor acknowledged.
     pub(crate) delivered: u64,

@@ -204,7 +204,6 @@ impl RouteStats {
         self.lock().checkpoint
     }
 
-    /// This event was read.
     pub(crate) fn read_event(&self, position: Position) {
         self.lock().last_read = Some(position);
     }

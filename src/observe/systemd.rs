@@ -18,7 +18,6 @@ use crate::limits::{
     NOTIFY_INTERVAL, NOTIFY_START_INTERVAL, NOTIFY_STATUS_CHARS_MAX, NOTIFY_WAIT_MAX, SUMMARY_INTERVAL,
 };
 
-/// The logger.
 const TARGET: &str = "systemd";
 
 /// The service manager that started this process, if it listens.

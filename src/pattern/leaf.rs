@@ -59,7 +59,6 @@ pub(super) struct Range {
     pub(super) top: Option<(f64, bool)>,
 }
 
-/// A test of a text.
 #[derive(Debug)]
 pub(super) enum TextTest {
     /// It begins so.

@@ -40,7 +40,6 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// The cursor.
 pub(crate) struct Scan<'a> {
     text: &'a [u8],
     at: usize,

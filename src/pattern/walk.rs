@@ -34,7 +34,6 @@ pub(super) struct Element {
 /// A value of a field somewhere inside the elements of arrays.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occurrence {
-    /// The field.
     pub(super) leaf: usize,
     /// Whether it is one of the field's alternatives.
     pub(super) matched: bool,

@@ -35,7 +35,6 @@ impl DeadLetters {
         DeadLetters { route: route.to_string(), path, bytes_max, appending: Mutex::new(()) }
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -205,7 +204,6 @@ pub struct Letter {
     pub(crate) target: String,
     /// The bounded word.
     pub(crate) reason: String,
-    /// What happened.
     pub(crate) detail: String,
     /// How often it was tried.
     pub(crate) attempts: u32,

@@ -33,7 +33,6 @@ use crate::processor::{Aim, Delivery, Target};
 /// What a worker did with a delivery it had taken.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// The delivery.
     pub(crate) delivery: Delivery,
     /// What follows.
     pub(crate) then: Then,

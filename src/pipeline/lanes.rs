@@ -49,9 +49,7 @@ pub(crate) struct Lanes {
 /// What waits in lanes that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// Events.
     pub(crate) events: usize,
-    /// Their bytes.
     pub(crate) bytes: usize,
 }
 

@@ -6,7 +6,6 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// Makes the hasher.
 pub(crate) type Mixing = BuildHasherDefault<Mixed>;
 
-/// The hasher.
 #[derive(Debug, Default)]
 pub(crate) struct Mixed(u64);
 

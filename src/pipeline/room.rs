@@ -16,7 +16,6 @@ use crate::processor::{Delivery, Failure};
 /// A target that failed.
 #[derive(Debug)]
 pub(crate) struct Failed {
-    /// How.
     pub(crate) failure: Failure,
     /// Until when it should be left alone.
     pub(crate) pause: Instant,

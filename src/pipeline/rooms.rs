@@ -23,7 +23,6 @@ use crate::processor::{Aim, Delivery, Target};
 /// What one target is owed of an event.
 #[derive(Debug)]
 pub(crate) struct Owing {
-    /// Who.
     pub(crate) target: Target,
     /// Attempts for this target: 0 where it was withheld.
     pub(crate) attempts: u32,

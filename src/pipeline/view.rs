@@ -32,7 +32,6 @@ pub struct View {
 }
 
 impl View {
-    /// Its counters.
     pub(crate) fn stats(&self) -> &RouteStats {
         &self.shared.stats
     }

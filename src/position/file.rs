@@ -123,7 +123,6 @@ impl CheckpointFile {
         }
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -32,7 +32,6 @@ impl GoCheckpoint {
         GoCheckpoint { path: state_dir.join(format!("cp-{}.json", host(address))) }
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -13,7 +13,6 @@ use crate::observe::logger::Logger;
 
 /// How a value is made.
 pub(crate) trait Refresh: Send + 'static {
-    /// The value.
     type Value: Send + Sync + 'static;
     /// What goes on while it cannot be refreshed, in the words of the log.
     const STALE_TEXT: &'static str = "what is known so far stays in use";

@@ -197,7 +197,6 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A time as a number.
 fn number(slot: Slot, time: Timestamp) -> String {
     match slot {
         Slot::Nanos => time.as_nanosecond().to_string(),

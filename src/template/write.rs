@@ -24,7 +24,6 @@ pub(super) fn value(syntax: Syntax, quoted: bool, found: &Found<'_>, out: &mut V
     }
 }
 
-/// A JSON value.
 fn json(found: &Found<'_>, out: &mut Vec<u8>) {
     match found {
         Found::Missing => out.extend_from_slice(b"null"),

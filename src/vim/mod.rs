@@ -60,7 +60,6 @@ pub enum AnomalyKind {
 }
 
 impl AnomalyKind {
-    /// The label of a metric.
     pub(crate) fn label(self) -> &'static str {
         match self {
             AnomalyKind::Class => "class",

@@ -353,7 +353,6 @@ impl<'a> Converter<'a> {
     }
 }
 
-/// The text of a JSON string.
 fn text_of(json: &[u8]) -> Option<String> {
     serde_json::from_slice(json).ok()
 }

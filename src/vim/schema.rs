@@ -57,7 +57,6 @@ pub(super) struct Class {
     absent: String,
 }
 
-/// One member of a class.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     /// Its name in the schema.
@@ -77,7 +76,6 @@ pub(super) struct Member {
 pub(super) enum Kind {
     /// A string or the name of an enumeration's value.
     Text,
-    /// A boolean.
     Bool,
     /// A whole number of up to 64 bits.
     Integer,
@@ -143,7 +141,6 @@ impl Table {
         Line { name: self.name(place), rest: &line[usize::from(place.name) + 1..] }
     }
 
-    /// The class of this name.
     pub(super) fn find(&self, name: &str) -> Option<ClassIndex> {
         let found = self.places.binary_search_by(|place| self.name(*place).cmp(name));
         found.ok().and_then(|index| ClassIndex::try_from(index).ok())
@@ -163,7 +160,6 @@ impl Table {
             .map(|class| class.name)
     }
 
-    /// The name of a class.
     pub(super) fn class_name(&self, index: ClassIndex) -> &'static str {
         self.line(usize::from(index)).name
     }

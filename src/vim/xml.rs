@@ -20,7 +20,6 @@ const XSD: &str = "http://www.w3.org/2001/XMLSchema";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct XmlError(pub(super) String);
 
-/// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     /// An element begins. When its content is known already, no `Close` follows.
@@ -145,7 +144,6 @@ impl<'a> Xml<'a> {
         }
     }
 
-    /// The next step.
     pub(super) fn step(&mut self) -> Result<Step<'a>, XmlError> {
         if self.movable
             && let Some(step) = self.tag()?

@@ -25,7 +25,6 @@ pub(crate) struct Chain {
     pub(crate) keys: Option<AwsKeys>,
     /// `profile` of the configuration; it goes before the environment.
     pub(crate) profile: Option<String>,
-    /// Environment variables.
     pub(crate) environment: Environment,
     /// The time of AWS.
     pub(crate) clock: Arc<AwsClock>,

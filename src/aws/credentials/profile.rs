@@ -66,7 +66,6 @@ impl Profiles {
         profiles
     }
 
-    /// The profile of a name.
     pub(super) fn get(&self, name: &str) -> Option<&Profile> {
         self.profiles.get(name)
     }

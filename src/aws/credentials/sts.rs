@@ -11,7 +11,6 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 /// A role to take on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Role {
-    /// Its ARN.
     pub(super) arn: String,
     /// What the session is called in the logs of AWS.
     pub(super) session: String,

@@ -111,7 +111,6 @@ impl<'a> Output<'a> {
         self.line(&format!("{key} = {value}"), None);
     }
 
-    /// Lines of comment.
     pub(super) fn comment(&mut self, lines: &str) {
         lines.lines().for_each(|line| self.line(&format!("# {line}"), None));
     }

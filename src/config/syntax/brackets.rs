@@ -2,9 +2,7 @@
 
 /// A bracket or a text of several lines without an end.
 pub(super) struct Unclosed {
-    /// Where it begins.
     pub(super) offset: usize,
-    /// What is missing.
     pub(super) closing: &'static str,
 }
 

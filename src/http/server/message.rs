@@ -60,11 +60,9 @@ pub(crate) type Custom = dyn FnOnce(&InRequest, &dyn Fn(&[u8]) -> bool) + Send +
 /// A normal answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The status code.
     pub(crate) status: u16,
     /// Header fields beside `Date`, `Content-Length` and `Connection`.
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// The body.
     pub(crate) body: Vec<u8>,
     /// Close the connection afterwards.
     pub(crate) close: bool,

@@ -22,7 +22,6 @@ pub(crate) struct Api {
     pub(crate) logger: Logger,
     /// Reaches the endpoint.
     pub(crate) client: Client,
-    /// The endpoint.
     pub(crate) url: String,
     /// The region that requests are signed for.
     pub(crate) region: String,

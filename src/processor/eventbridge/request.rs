@@ -72,7 +72,6 @@ impl<'e> Entry<'e> {
     }
 }
 
-/// The body of a request.
 pub(crate) fn body(entries: &[Entry<'_>]) -> Result<Vec<u8>, String> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]

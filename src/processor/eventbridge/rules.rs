@@ -19,7 +19,6 @@ use crate::processor::refreshed::{Refresh, RefreshError, Refreshed};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Rule {
-    /// Its ARN.
     arn: String,
     /// Absent for rules on a schedule.
     event_pattern: Option<String>,
@@ -138,7 +137,6 @@ pub(crate) fn follow(
 /// What of a rule decides about events.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    /// What it matches.
     pub(crate) pattern: Pattern,
     is_enabled: bool,
 }

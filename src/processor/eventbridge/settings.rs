@@ -16,7 +16,6 @@ use crate::limits;
 /// Settings of a bus of AWS EventBridge.
 #[derive(Clone, Debug)]
 pub(crate) struct EventbridgeConfig {
-    /// The region of the bus.
     pub(crate) region: String,
     /// Name or ARN of the bus; none means that of the rule, or the default bus.
     pub(crate) event_bus: Option<String>,
@@ -38,7 +37,6 @@ pub(crate) struct EventbridgeConfig {
     pub(crate) bytes_max: u64,
     /// Deadline of one delivery.
     pub(crate) timeout: Duration,
-    /// How the connection is made.
     pub(crate) connection: ConnectionConfig,
 }
 
@@ -163,7 +161,6 @@ fn aws_keys(table: &Table<'_>) -> Option<Option<AwsKeys>> {
 }
 
 impl Value<'_> {
-    /// The ARN of a rule.
     fn rule_arn(&self) -> Option<RuleArn> {
         match RuleArn::parse(self.string()?) {
             Ok(arn) => Some(arn),

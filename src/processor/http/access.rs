@@ -107,7 +107,6 @@ impl Access {
         }
     }
 
-    /// A text without secrets.
     pub(super) fn without_secrets(&self, text: &str) -> String {
         let mut text = text.replace(&url_text(&self.url), &self.shown);
         for secret in self.hidden.iter().filter(|secret| text.contains(secret.as_str())).collect::<Vec<_>>() {

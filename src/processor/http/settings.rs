@@ -27,15 +27,12 @@ pub(crate) struct HttpConfig {
     pub(crate) address: Address,
     /// `POST`, `PUT` or `PATCH`.
     pub(crate) method: &'static str,
-    /// Headers by name.
     pub(crate) headers: Vec<(String, HeaderText)>,
     /// How the router proves itself.
     pub(crate) auth: SinkAuth,
     /// The word before a token in `Authorization`.
     pub(crate) scheme: String,
-    /// What the body holds.
     pub(crate) body: Body,
-    /// The template of the body.
     pub(crate) template: Option<Arc<Template>>,
     /// Attributes that events get.
     pub(crate) extensions: Extensions,
@@ -51,7 +48,6 @@ pub(crate) struct HttpConfig {
     pub(crate) rules: Rules,
     /// Deadline of one delivery.
     pub(crate) timeout: Duration,
-    /// How the connection is made.
     pub(crate) connection: ConnectionConfig,
 }
 
@@ -91,7 +87,6 @@ pub(crate) enum Address {
 /// How several events share a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
-    /// Events of a request.
     pub(crate) events_max: usize,
     /// Bytes of a request; a larger event is a dead letter.
     pub(crate) bytes_max: usize,
@@ -113,7 +108,6 @@ impl Batch {
 /// A signature over the bytes of the body.
 #[derive(Clone, Debug)]
 pub(crate) struct Signature {
-    /// The name of the header.
     pub(crate) header: String,
     /// The key that both sides know.
     pub(crate) secret: Secret,

@@ -75,7 +75,7 @@ pub enum Destination {
     Uri(String),
     /// At the address of an object of the cluster.
     Ref {
-        /// The object.
+        /// The cluster tells its address.
         reference: ObjectRef,
         /// A URL relative to its address.
         uri: Option<String>,

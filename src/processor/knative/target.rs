@@ -25,7 +25,6 @@ pub(crate) struct Target {
     pub(crate) url: String,
     /// How its address was found, for people; empty for a fixed URL.
     origin: String,
-    /// The connections.
     pub(crate) client: Client,
     bearer: Bearer,
     /// The authorities that came with the address.

@@ -44,7 +44,6 @@ pub(crate) struct ListingError {
 /// What a function answered, or why it did not.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The answer or the failure.
     result: std::result::Result<Response, SendError>,
     /// How long it took.
     duration: Duration,

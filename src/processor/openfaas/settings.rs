@@ -26,7 +26,6 @@ pub(crate) struct OpenfaasConfig {
     pub(crate) content_type: Option<String>,
     /// Where the gateway's queue posts what a function answered.
     pub(crate) callback_url: Option<String>,
-    /// How the connection is made.
     pub(crate) connection: ConnectionConfig,
 }
 

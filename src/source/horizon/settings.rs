@@ -13,15 +13,11 @@ pub(crate) struct HorizonConfig {
     pub(super) address: String,
     /// Further connection servers of the same pod, which have the same events.
     pub(super) fallback: Vec<String>,
-    /// The domain of the account.
     pub(super) domain: String,
-    /// The account.
     pub(super) username: Secret,
-    /// Its password.
     pub(super) password: Secret,
     /// Whether the extended attributes are asked for.
     pub(super) details: bool,
-    /// How the connection is made.
     pub(super) connection: ConnectionConfig,
 }
 

@@ -23,15 +23,12 @@ use crate::owned;
 pub(super) struct Told {
     /// The history that it belongs to.
     history: Uuid,
-    /// Its number there.
     pub(super) number: i64,
     /// When it happened.
     pub(super) time: Timestamp,
-    /// Its name.
     pub(super) subject: String,
     /// The route that it is about; empty for the process.
     pub(super) route: String,
-    /// Its data.
     pub(super) data: Box<RawValue>,
 }
 

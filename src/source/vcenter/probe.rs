@@ -42,7 +42,6 @@ pub(crate) fn present(config: &VcenterConfig) -> Result<Timestamp> {
 pub(crate) struct Step {
     /// What was looked at: `server`, `login`, `clock`, `events`, `event counter`, and vCenter's settings.
     pub(crate) what: &'static str,
-    /// How it went.
     pub(crate) outcome: Outcome,
 }
 

@@ -19,7 +19,6 @@ const VERSION_FALLBACK: &str = "6.7";
 
 /// A known server, with or without a login.
 pub(crate) struct Session {
-    /// How it is reached.
     pub(crate) connection: Arc<Connection>,
     /// Its singletons and what it is.
     pub(crate) content: ServiceContent,

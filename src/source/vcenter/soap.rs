@@ -88,7 +88,6 @@ pub(crate) struct Newest {
     pub(crate) name: String,
 }
 
-/// A SOAP fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// The `xsi:type` in `detail`, such as `NotAuthenticated`; empty if the fault has none.
@@ -335,7 +334,6 @@ fn stranger(api_type: &str, full_name: &str) -> Option<String> {
     }
 }
 
-/// An answer that is a reference.
 pub(crate) fn reference(answer: &Node) -> Result<Reference> {
     reference_of(returnval(answer)?)
 }

@@ -51,7 +51,6 @@ impl std::fmt::Debug for State {
 pub(super) struct Inbox {
     // Whoever sends waits here: nothing piles up.
     sender: Sender<Arrival>,
-    /// What is sent.
     pub(super) arrivals: Receiver<Arrival>,
     window: Arc<Window>,
 }

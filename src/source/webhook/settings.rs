@@ -17,7 +17,6 @@ use crate::limits::{
     SERVER_BODY_BYTES_MAX, WEBHOOK_BODY_BYTES_MIN, WEBHOOK_PATH_DEFAULT, WEBHOOK_TIMEOUT_DEFAULT,
 };
 
-/// Settings of a webhook.
 #[derive(Clone, Debug)]
 pub(crate) struct WebhookConfig {
     /// `host:port` to listen on.
