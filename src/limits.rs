@@ -70,7 +70,7 @@ pub(crate) const TARGET_DOUBT_MAX: u32 = 16;
 /// in a row, or more often than once in five.
 pub(crate) const TARGET_DOUBT_OF_FAILURE: u32 = 4;
 /// A target that failed so long ago, and is owed nothing, is no trouble any more.
-pub(crate) const TARGET_TROUBLE_AGE_MAX: Duration = Duration::from_secs(60);
+pub(crate) const TARGET_INCIDENT_AGE_MAX: Duration = Duration::from_secs(60);
 /// The first success after so long without one is the end of an outage.
 pub(crate) const RECOVERY_QUIET_MIN: Duration = Duration::from_secs(1);
 /// What waited for retries then comes within this time.
@@ -384,7 +384,7 @@ pub(crate) const TEMPLATE_PATH_STEPS_MAX: usize = 32;
 /// Names of events that a route counts one by one.
 pub(crate) const NAMES_COUNTED_MAX: usize = 500;
 /// Nothing is delivered for this long: the route is not ready any more.
-pub(crate) const READY_TROUBLE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const READY_INCIDENT_MAX: Duration = Duration::from_secs(10);
 /// What a thread may be at one piece of work beyond its longest single wait: opening a source takes
 /// several calls one after the other.
 pub(crate) const BUSY_MARGIN: Duration = Duration::from_secs(240);
@@ -421,9 +421,9 @@ pub(crate) const NOTIFY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Characters of the line that `systemctl status` shows.
 pub(crate) const NOTIFY_STATUS_CHARS_MAX: usize = 400;
 /// Incident that comes and goes is said at most this often.
-pub(crate) const TROUBLE_FLAPPING: Duration = Duration::from_secs(10);
+pub(crate) const INCIDENT_FLAPPING: Duration = Duration::from_secs(10);
 /// Incident that lasts is said again this often.
-pub(crate) const TROUBLE_REMINDER: Duration = Duration::from_secs(60);
+pub(crate) const INCIDENT_REMINDER: Duration = Duration::from_secs(60);
 /// Different causes of one incident that are said within a minute.
 pub(crate) const CAUSES_SAID_MAX: usize = 6;
 /// Reasons that are counted apart of lines that come in thousands.

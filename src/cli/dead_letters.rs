@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::cli::{Exit, Failure, run};
+use crate::cli::{CommandFailure, Exit, run};
 use crate::cloudevents::CloudEvent;
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
@@ -31,7 +31,7 @@ pub(super) fn dead_letters(
     route: Option<&str>,
     action: Action,
     out: &mut impl Write,
-) -> std::result::Result<(), Failure> {
+) -> std::result::Result<(), CommandFailure> {
     let routes = super::routes(config, route)?;
     if action == Action::List {
         return Ok(list(config, &routes, out)?);
@@ -53,7 +53,7 @@ pub(super) fn dead_letters(
             letters(untried)
         ),
     };
-    Err(Failure { exit: Exit::Failed, error: Error::new(text) })
+    Err(CommandFailure { exit: Exit::Failed, error: Error::new(text) })
 }
 
 /// What a redelivery leaves behind.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::cli::args::DemoOptions;
 use crate::cli::checkpoint::{self, Action};
 use crate::cli::run::{self, run_with};
-use crate::cli::{Failure, printing};
+use crate::cli::{CommandFailure, printing};
 use crate::config::file::Overrides;
 use crate::demo::history::History;
 use crate::demo::simulator::{Settings, Simulator};
@@ -41,7 +41,7 @@ const SEED: u64 = 1;
 ///
 /// # Errors
 /// When the start is impossible, a thread failed, or standard output cannot be written.
-pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result::Result<(), Failure> {
+pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result::Result<(), CommandFailure> {
     let (source, stop) = stop_signal();
     let mut stream = Stream::new(SEED);
     let backlog = if options.events.is_some() { 0 } else { BACKLOG_EVENTS };

@@ -48,21 +48,21 @@ pub(crate) enum Exit {
 
 /// Why a command failed, and how the process ends.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandFailure {
     exit: Exit,
     /// What to tell the operator.
     error: Error,
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure { exit: Exit::Failed, error }
+impl From<Error> for CommandFailure {
+    fn from(error: Error) -> CommandFailure {
+        CommandFailure { exit: Exit::Failed, error }
     }
 }
 
-impl From<StartError> for Failure {
-    fn from(StartError { error, may_pass }: StartError) -> Failure {
-        Failure { exit: if may_pass { Exit::Failed } else { Exit::Refused }, error }
+impl From<StartError> for CommandFailure {
+    fn from(StartError { error, may_pass }: StartError) -> CommandFailure {
+        CommandFailure { exit: if may_pass { Exit::Failed } else { Exit::Refused }, error }
     }
 }
 
@@ -94,7 +94,7 @@ fn execute(invocation: &Invocation) -> Exit {
         }),
         Command::Events { source, format } => with_config(invocation, |config| {
             let source = source_of(&config, source.as_deref())
-                .map_err(|error| Failure { exit: Exit::Refused, error })?;
+                .map_err(|error| CommandFailure { exit: Exit::Refused, error })?;
             print(&events::events(source, *format)?)
         }),
         Command::Tail { source, pattern, template } => with_config(invocation, |config| {
@@ -167,19 +167,22 @@ fn with_history(source: &SourceConfig, consequence: &str) -> Result<(), Error> {
 }
 
 /// Loads the configuration, starts the log, and runs a command that needs both.
-fn with_config(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(), Failure>) -> Exit {
+fn with_config(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(), CommandFailure>) -> Exit {
     with_secrets(invocation, SecretUse::Needed, command)
 }
 
 /// The same for a command that uses no secret: it runs where they cannot be read.
-fn without_secrets(invocation: &Invocation, command: impl FnOnce(Config) -> Result<(), Failure>) -> Exit {
+fn without_secrets(
+    invocation: &Invocation,
+    command: impl FnOnce(Config) -> Result<(), CommandFailure>,
+) -> Exit {
     with_secrets(invocation, SecretUse::Unused, command)
 }
 
 fn with_secrets(
     invocation: &Invocation,
     secrets: SecretUse,
-    command: impl FnOnce(Config) -> Result<(), Failure>,
+    command: impl FnOnce(Config) -> Result<(), CommandFailure>,
 ) -> Exit {
     let path = match config_path(invocation) {
         Ok(path) => path,
@@ -217,7 +220,7 @@ fn first_existing(paths: &[&str]) -> Result<PathBuf, String> {
 
 /// Prints an old configuration as `router.toml`, whatever it still lacks: it may be meant for
 /// another machine.
-fn convert(converted: &Converted) -> Result<(), Failure> {
+fn convert(converted: &Converted) -> Result<(), CommandFailure> {
     print(&converted.toml)?;
     converted.warnings.iter().for_each(|warning| complain(&warning.to_string()));
     let Err(problems) = &converted.config else { return Ok(()) };
@@ -225,7 +228,7 @@ fn convert(converted: &Converted) -> Result<(), Failure> {
     Err(Error::new("it is printed as it is, but cannot be used here").into())
 }
 
-fn end(result: Result<(), Failure>) -> Exit {
+fn end(result: Result<(), CommandFailure>) -> Exit {
     match result {
         Ok(()) => Exit::Clean,
         Err(failure) => {
@@ -258,7 +261,7 @@ fn complain(message: &str) {
 }
 
 /// Prints what was asked for. A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandFailure> {
     let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::cli::checkpoint::refuse_future;
 use crate::cli::run::{self, run_with};
-use crate::cli::{Exit, Failure, dead_letters, printing};
+use crate::cli::{CommandFailure, Exit, dead_letters, printing};
 use crate::config::{Order, RouteConfig};
 use crate::error::Error;
 use crate::kinds::{self, Config};
@@ -45,8 +45,8 @@ pub(super) fn replay(
     mut config: Config,
     options: &Options,
     out: &mut impl Write,
-) -> std::result::Result<(), Failure> {
-    let refused = |error| Failure { exit: Exit::Refused, error };
+) -> std::result::Result<(), CommandFailure> {
+    let refused = |error| CommandFailure { exit: Exit::Refused, error };
     refuse_future(options.from, options.force).map_err(refused)?;
     let mut route: RouteConfig = match super::routes(&config, Some(&options.route)).map_err(refused)?[..] {
         [route] => route.clone(),

@@ -5,7 +5,7 @@ use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cli::{Exit, Failure};
+use crate::cli::{CommandFailure, Exit};
 use crate::config::problem::Problem;
 use crate::error::{Context, Error, Result};
 use crate::kinds::Config;
@@ -24,8 +24,8 @@ use crate::stop::{Stop, StopSource, stop_signal};
 pub(super) fn run(
     config: Config,
     read_again: impl Fn() -> Result<Config, Vec<Problem>> + Send + 'static,
-) -> std::result::Result<(), Failure> {
-    let refused = |error| Failure { exit: Exit::Refused, error };
+) -> std::result::Result<(), CommandFailure> {
+    let refused = |error| CommandFailure { exit: Exit::Refused, error };
     let config = Arc::new(config);
     let (source, stop) = stop_signal();
     let running = config.clone();
@@ -78,7 +78,7 @@ pub(super) fn run_with(
     stop: &Stop,
     end: &StopSource,
     body: impl FnOnce() -> Result<()> + Send,
-) -> std::result::Result<(), Failure> {
+) -> std::result::Result<(), CommandFailure> {
     std::thread::scope(|scope| {
         let body = || {
             let done = body();
@@ -93,7 +93,7 @@ pub(super) fn run_with(
         // However the router ended.
         end.stop();
         let done = beside.join().unwrap_or_else(|_| Err(Error::new("what ran beside the router failed")));
-        ran.and(done).map_err(Failure::from)
+        ran.and(done).map_err(CommandFailure::from)
     })
 }
 

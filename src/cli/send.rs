@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::cli::{Exit, Failure};
+use crate::cli::{CommandFailure, Exit};
 use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
@@ -26,11 +26,11 @@ pub(super) fn send(
     name: &str,
     data: Option<&Path>,
     out: &mut impl Write,
-) -> std::result::Result<(), Failure> {
+) -> std::result::Result<(), CommandFailure> {
     let routes = super::routes(config, route)?;
     let [route] = routes.as_slice() else {
         let error = Error::new("say which route to send on, with --route NAME");
-        return Err(Failure { exit: Exit::Refused, error });
+        return Err(CommandFailure { exit: Exit::Refused, error });
     };
     let (source, processor) = kinds::ends(config, route)?;
     let event = make_event(source, route, name, data)?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::cli::run::{self, run_with};
-use crate::cli::{Exit, Failure, printing};
+use crate::cli::{CommandFailure, Exit, printing};
 use crate::config::{Format, Order, RetryConfig, RouteConfig};
 use crate::error::{Context, Error, Result};
 use crate::kinds::{self, Config, SourceConfig};
@@ -30,8 +30,8 @@ pub(super) fn tail(
     source: Option<&str>,
     pattern: Option<&str>,
     template: Option<&str>,
-) -> std::result::Result<(), Failure> {
-    let refused = |error| Failure { exit: Exit::Refused, error };
+) -> std::result::Result<(), CommandFailure> {
+    let refused = |error| CommandFailure { exit: Exit::Refused, error };
     let pattern =
         pattern.map(Pattern::compile).transpose().context(|| "--pattern").map_err(refused)?.map(Arc::new);
     let template = template.map(|text| self::template(&config, text)).transpose().map_err(refused)?;

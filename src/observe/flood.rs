@@ -9,7 +9,7 @@ use log::Level;
 
 use super::logger::Logger;
 use super::words::count;
-use crate::limits::{FLOOD_REASONS_MAX, TROUBLE_REMINDER};
+use crate::limits::{FLOOD_REASONS_MAX, INCIDENT_REMINDER};
 
 /// What may come in thousands in one place.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Flood {
     pub(crate) fn came(&self, reason: &str, line: String) {
         log::debug!(target: &self.logger, "{line}");
         let mut state = crate::sync::lock(&self.state);
-        if state.said.is_none_or(|said| TROUBLE_REMINDER <= said.elapsed()) && state.unsaid.is_empty() {
+        if state.said.is_none_or(|said| INCIDENT_REMINDER <= said.elapsed()) && state.unsaid.is_empty() {
             state.said = Some(Instant::now());
             drop(state);
             log::log!(target: &self.logger, self.level, "{line}");
@@ -53,7 +53,7 @@ impl Flood {
 
     /// A minute may have passed: says what came since.
     pub(crate) fn remind(&self) {
-        let is_due = |said: Instant| TROUBLE_REMINDER <= said.elapsed();
+        let is_due = |said: Instant| INCIDENT_REMINDER <= said.elapsed();
         let mut state = crate::sync::lock(&self.state);
         if state.said.is_some_and(is_due) {
             self.say_rest(&mut state);
@@ -97,7 +97,7 @@ mod tests {
 
     fn a_minute_passes(flood: &Flood) {
         let mut state = crate::sync::lock(&flood.state);
-        state.said = state.said.and_then(|said| said.checked_sub(TROUBLE_REMINDER));
+        state.said = state.said.and_then(|said| said.checked_sub(INCIDENT_REMINDER));
     }
 
     #[test]

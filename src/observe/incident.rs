@@ -10,7 +10,7 @@ use log::Level;
 
 use super::logger::Logger;
 use super::words::count;
-use crate::limits::{CAUSES_SAID_MAX, TROUBLE_FLAPPING, TROUBLE_REMINDER};
+use crate::limits::{CAUSES_SAID_MAX, INCIDENT_FLAPPING, INCIDENT_REMINDER};
 
 /// Characters of a message that tell its cause.
 const CAUSE_CHARS_MAX: usize = 160;
@@ -63,11 +63,11 @@ struct Current {
 impl State {
     // Whether a cause is said now: another one at once, the same one after a minute.
     fn is_due(&mut self, cause: &str, now: Instant) -> bool {
-        self.said.retain(|(_, said)| now.saturating_duration_since(*said) < TROUBLE_REMINDER);
+        self.said.retain(|(_, said)| now.saturating_duration_since(*said) < INCIDENT_REMINDER);
         let before = self.said.iter().rposition(|(said, _)| said == cause);
         let is_new = self.current.as_ref().is_none_or(|current| current.said.as_deref() != Some(cause));
         let is_due = match before.map(|place| now.saturating_duration_since(self.said[place].1)) {
-            Some(quiet) => is_new && TROUBLE_FLAPPING <= quiet,
+            Some(quiet) => is_new && INCIDENT_FLAPPING <= quiet,
             None => self.said.len() < CAUSES_SAID_MAX,
         };
         if is_due {
@@ -255,11 +255,11 @@ mod tests {
             let before = Instant::now().checked_sub(quiet).expect("a clock that has run");
             incident.lock().said.iter_mut().for_each(|(_, said)| *said = before);
         };
-        earlier(TROUBLE_FLAPPING);
+        earlier(INCIDENT_FLAPPING);
         assert_eq!(unsaid("503", "POST http://a: status 503"), 0);
-        earlier(TROUBLE_FLAPPING);
+        earlier(INCIDENT_FLAPPING);
         assert_eq!(unsaid("503", "POST http://a: status 503"), 1, "the same one after a minute");
-        earlier(TROUBLE_REMINDER);
+        earlier(INCIDENT_REMINDER);
         assert_eq!(unsaid("503", "POST http://a: status 503"), 0);
     }
 

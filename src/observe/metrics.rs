@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use jiff::Timestamp;
 
 use super::outcomes::Outcome;
-use super::snapshot::{Counts, Part, Process, RouteSnapshot, Snapshot};
+use super::snapshot::{Counts, Process, RoutePart, RouteSnapshot, Snapshot};
 use super::stats::Histogram;
 use crate::version;
 
@@ -135,13 +135,13 @@ const GAUGES: &[GaugeRow] = &[
         Some(f64::from(u8::from(route.link.connected)))
     }),
     ("router_source_stalled", "1 while events are known that the source does not hand over.", |route| {
-        Some(in_incident(route, Part::Stall))
+        Some(in_incident(route, RoutePart::Stall))
     }),
     ("router_delivery_failing", "1 while something cannot be delivered.", |route| {
-        Some(in_incident(route, Part::Delivery))
+        Some(in_incident(route, RoutePart::Delivery))
     }),
     ("router_dead_letters_failing", "1 while the dead-letter file is full or cannot be written.", |route| {
-        Some(in_incident(route, Part::DeadLetters))
+        Some(in_incident(route, RoutePart::DeadLetters))
     }),
     (
         "router_checkpoint_timestamp_seconds",
@@ -223,7 +223,7 @@ fn with(labels: &str, name: &str, value: &str) -> String {
     format!("{labels}{comma}{name}=\"{value}\"")
 }
 
-fn in_incident(route: &RouteSnapshot, part: Part) -> f64 {
+fn in_incident(route: &RouteSnapshot, part: RoutePart) -> f64 {
     f64::from(u8::from(route.incidents.iter().any(|incident| incident.part == part)))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::outcomes::Outcome;
-use super::snapshot::{Counts, IncidentSnapshot, Part, Phase, RouteSnapshot, Snapshot};
+use super::snapshot::{Counts, IncidentSnapshot, Phase, RoutePart, RouteSnapshot, Snapshot};
 use super::status::{self, State, age};
 use crate::limits::{PAGE_NAMES_MAX, PAGE_NAMES_SHORT, PAGE_REFRESH_INTERVAL, PAGE_ROUTES_SHORT};
 use crate::version;
@@ -162,15 +162,15 @@ fn section(out: &mut String, route: &RouteSnapshot, now: Timestamp, all: bool) {
 fn box_of(out: &mut String, route: &RouteSnapshot, incident: &IncidentSnapshot, now: Timestamp) {
     let about = &route.about;
     let title = match incident.part {
-        Part::Source => format!("{} cannot be read", about.source),
-        Part::Stall => format!("{} holds events back", about.source),
-        Part::Checkpoint => "the position cannot be saved".to_string(),
-        Part::DeadLetters => "dead letters cannot be written".to_string(),
-        Part::Room => format!("too much waits for what {} does not take", about.processor),
-        Part::Delivery => format!("{} does not take events", about.processor),
-        Part::Clock => format!("the clock of {} is wrong", about.source),
-        Part::Repeats => format!("{} repeats its events", about.source),
-        Part::Filter => "the pattern cannot be judged".to_string(),
+        RoutePart::Source => format!("{} cannot be read", about.source),
+        RoutePart::Stall => format!("{} holds events back", about.source),
+        RoutePart::Checkpoint => "the position cannot be saved".to_string(),
+        RoutePart::DeadLetters => "dead letters cannot be written".to_string(),
+        RoutePart::Room => format!("too much waits for what {} does not take", about.processor),
+        RoutePart::Delivery => format!("{} does not take events", about.processor),
+        RoutePart::Clock => format!("the clock of {} is wrong", about.source),
+        RoutePart::Repeats => format!("{} repeats its events", about.source),
+        RoutePart::Filter => "the pattern cannot be judged".to_string(),
     };
     let doing = match incident.consequence.as_str() {
         "" => String::new(),
@@ -181,7 +181,11 @@ fn box_of(out: &mut String, route: &RouteSnapshot, incident: &IncidentSnapshot, 
     let _ = writeln!(
         out,
         "<div class=\"trouble {}\"><b>{}</b> <span>for {}{times}{}</span><p>{}</p><p><b>What to do:</b> {}</p></div>",
-        if matches!(incident.part, Part::Clock | Part::Repeats | Part::Filter) { "wait" } else { "bad" },
+        if matches!(incident.part, RoutePart::Clock | RoutePart::Repeats | RoutePart::Filter) {
+            "wait"
+        } else {
+            "bad"
+        },
         escaped(&title),
         long(age(now, incident.since)),
         escaped(&doing),
@@ -337,13 +341,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::observe::snapshot::{About, CatchingUp, Part};
+    use crate::observe::snapshot::{About, CatchingUp, RoutePart};
     use crate::observe::testing::{NOW, incident, route, snapshot};
 
     #[test]
     fn it_shows_state_lag_last_event_errors_and_what_to_do() {
         let mut sick = route("rest");
-        sick.incidents = vec![incident(Part::Delivery, NOW - 3600)];
+        sick.incidents = vec![incident(RoutePart::Delivery, NOW - 3600)];
         let mut away = route("away");
         (away.link.connected, away.outstanding, away.lag_seconds) = (false, 0, None);
         let page = html(&snapshot(vec![route("power"), sick, away]), false);
@@ -407,7 +411,7 @@ mod tests {
         anomalies.about = Arc::new(About { source_address: nasty.into(), ..(*anomalies.about).clone() });
         anomalies.link.description = nasty.into();
         anomalies.counts.names = vec![(nasty.into(), Outcome { delivered: 1, failed: 0 })];
-        let mut bad = incident(Part::Source, NOW);
+        let mut bad = incident(RoutePart::Source, NOW);
         bad.detail = nasty.into();
         bad.consequence = nasty.into();
         anomalies.incidents = vec![bad];

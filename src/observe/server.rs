@@ -10,7 +10,7 @@ use super::status::Detail;
 use super::{expvar, metrics, page, status};
 use crate::config::MetricsConfig;
 use crate::error::{Context, Error, Result};
-use crate::http::server::guard::{Credentials, Guard};
+use crate::http::server::guard::{Guard, ServerAuth};
 use crate::http::server::{Answer, InRequest, Reply, Server, ServerSettings};
 use crate::limits::{
     BIND_RETRY_INTERVAL, OBSERVE_BODY_BYTES_MAX, OBSERVE_CONNECTIONS_MAX, OBSERVE_HEADER_BYTES_MAX,
@@ -31,7 +31,7 @@ impl ObserveServer {
     /// When the address cannot be listened on, or the credentials cannot be read.
     pub fn start(config: &MetricsConfig, registry: Arc<Registry>) -> Result<ObserveServer> {
         let guard =
-            config.auth.clone().map(Credentials::Basic).map(Guard::new).transpose().context(|| "metrics")?;
+            config.auth.clone().map(ServerAuth::Basic).map(Guard::new).transpose().context(|| "metrics")?;
         let settings = ServerSettings {
             connections_max: OBSERVE_CONNECTIONS_MAX,
             header_bytes_max: OBSERVE_HEADER_BYTES_MAX,
@@ -178,13 +178,13 @@ mod tests {
     use super::*;
     use crate::config::BasicAuth;
     use crate::config::secret::Secret;
-    use crate::observe::snapshot::{Part, Phase};
+    use crate::observe::snapshot::{Phase, RoutePart};
     use crate::observe::testing::{NOW, incident, route, snapshot};
     use crate::testing::folder;
 
     fn ask(method: &str, path: &str, guard: Option<&Guard>, authorization: Option<&str>) -> Answer {
         let mut snapshot = snapshot(vec![route("power")]);
-        snapshot.routes[0].incidents = vec![incident(Part::Source, NOW - 5)];
+        snapshot.routes[0].incidents = vec![incident(RoutePart::Source, NOW - 5)];
         answer(&Asked { method, path, query: "", authorization }, guard, || snapshot)
     }
 
@@ -244,7 +244,7 @@ mod tests {
             username: Secret::Literal("prometheus".into()),
             password: Secret::File(path.clone()),
         };
-        let guard = Guard::new(Credentials::Basic(auth)).unwrap();
+        let guard = Guard::new(ServerAuth::Basic(auth)).unwrap();
         let with = |text: &str| format!("Basic {}", STANDARD.encode(text));
         let status = |path, authorization: Option<&str>| ask("GET", path, Some(&guard), authorization).status;
         let good = with("prometheus:a:b");

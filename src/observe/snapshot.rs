@@ -128,7 +128,7 @@ pub struct CatchingUp {
 
 /// A part of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
+pub(crate) enum RoutePart {
     /// The source cannot be opened or read.
     Source,
     /// Events of the source are known that cannot be read.
@@ -149,19 +149,19 @@ pub(crate) enum Part {
     Filter,
 }
 
-impl Part {
+impl RoutePart {
     /// Its name for people and programs.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Part::Source => "source",
-            Part::Stall => "stall",
-            Part::Checkpoint => "checkpoint",
-            Part::DeadLetters => "dead letters",
-            Part::Room => "waiting room",
-            Part::Delivery => "delivery",
-            Part::Clock => "clock",
-            Part::Repeats => "repeats",
-            Part::Filter => "filter",
+            RoutePart::Source => "source",
+            RoutePart::Stall => "stall",
+            RoutePart::Checkpoint => "checkpoint",
+            RoutePart::DeadLetters => "dead letters",
+            RoutePart::Room => "waiting room",
+            RoutePart::Delivery => "delivery",
+            RoutePart::Clock => "clock",
+            RoutePart::Repeats => "repeats",
+            RoutePart::Filter => "filter",
         }
     }
 }
@@ -169,7 +169,7 @@ impl Part {
 /// Something that is wrong at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IncidentSnapshot {
-    pub(crate) part: Part,
+    pub(crate) part: RoutePart,
     /// A short word for the cause.
     pub(crate) reason: String,
     /// What was tried, why it failed, what to do.

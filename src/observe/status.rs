@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::incident::{DATED_AHEAD, LOGIN_REFUSED};
-use super::snapshot::{CatchingUp, IncidentSnapshot, Part, Phase, RouteSnapshot, Snapshot};
+use super::snapshot::{CatchingUp, IncidentSnapshot, Phase, RoutePart, RouteSnapshot, Snapshot};
 use super::words::count;
-use crate::limits::READY_TROUBLE_MAX;
+use crate::limits::READY_INCIDENT_MAX;
 
 mod json;
 
@@ -50,12 +50,12 @@ impl State {
 
 /// The worst that is true of a route, and since when.
 pub(crate) fn state(route: &RouteSnapshot) -> (State, Timestamp) {
-    let of = |part: Part| match part {
-        Part::Source => Some(State::Disconnected),
-        Part::Stall => Some(State::Stalled),
-        Part::Checkpoint | Part::DeadLetters | Part::Room => Some(State::Held),
-        Part::Delivery => Some(State::Failing),
-        Part::Clock | Part::Repeats | Part::Filter => None,
+    let of = |part: RoutePart| match part {
+        RoutePart::Source => Some(State::Disconnected),
+        RoutePart::Stall => Some(State::Stalled),
+        RoutePart::Checkpoint | RoutePart::DeadLetters | RoutePart::Room => Some(State::Held),
+        RoutePart::Delivery => Some(State::Failing),
+        RoutePart::Clock | RoutePart::Repeats | RoutePart::Filter => None,
     };
     let worst = route.incidents.iter().find_map(|incident| Some((of(incident.part)?, incident.since)));
     let since = route.link.since.unwrap_or(route.started);
@@ -138,10 +138,10 @@ pub(crate) fn obstacles_in(snapshot: &Snapshot, detail: Detail) -> Vec<String> {
         for incident in &route.incidents {
             let time = age(snapshot.now, incident.since);
             // What passes within seconds is retried before anybody could act.
-            let is_short = incident.part == Part::Delivery && time < READY_TROUBLE_MAX;
+            let is_short = incident.part == RoutePart::Delivery && time < READY_INCIDENT_MAX;
             // Events flow all the same.
-            let is_harmless =
-                matches!(incident.part, Part::Filter | Part::Repeats) || incident.reason == DATED_AHEAD;
+            let is_harmless = matches!(incident.part, RoutePart::Filter | RoutePart::Repeats)
+                || incident.reason == DATED_AHEAD;
             if !is_short && !is_harmless {
                 let told = match detail {
                     Detail::Full => describe(incident, time),
@@ -196,38 +196,38 @@ fn describe(incident: &IncidentSnapshot, time: Duration) -> String {
 pub(crate) fn cure(route: &str, incident: &IncidentSnapshot) -> String {
     match (incident.part, incident.reason.as_str()) {
         _ if !incident.cure.is_empty() => incident.cure.to_string(),
-        (Part::Source, LOGIN_REFUSED) => {
+        (RoutePart::Source, LOGIN_REFUSED) => {
             "correct the account or its password file; a changed file is tried at once (a credential of systemd \
              is copied when the service starts: `systemctl restart event-router`)"
                 .to_string()
         }
-        (Part::Source | Part::Stall, _) => {
+        (RoutePart::Source | RoutePart::Stall, _) => {
             "if it does not pass by itself, `router check` tries every step to the source and \
              names the one that fails"
                 .to_string()
         }
-        (Part::Checkpoint, _) => {
+        (RoutePart::Checkpoint, _) => {
             "make room on the file system of `state_dir`; the route goes on by itself within a second".to_string()
         }
-        (Part::DeadLetters, _) => format!(
+        (RoutePart::DeadLetters, _) => format!(
             "see why with `router dead-letters list --route {route}`, then redeliver them, make room on the disk \
              or raise `dead_letters.max_size`"
         ),
-        (Part::Room, _) => {
+        (RoutePart::Room, _) => {
             "mend what fails, or set `retry.give_up_after` of the route: what waits longer is a dead letter then"
                 .to_string()
         }
-        (Part::Delivery, _) => format!(
+        (RoutePart::Delivery, _) => format!(
             "look at the log of the sink, and try it with `router send --route {route}`; delivery goes on by \
              itself as soon as it answers well"
         ),
-        (Part::Clock, _) => {
+        (RoutePart::Clock, _) => {
             "check the time service (NTP) of the source, its hosts and this machine".to_string()
         }
-        (Part::Repeats, _) => {
+        (RoutePart::Repeats, _) => {
             "look at what stands between this machine and the source, such as a proxy that caches".to_string()
         }
-        (Part::Filter, _) => {
+        (RoutePart::Filter, _) => {
             "mend the `pattern` of the route; until then its events are delivered unfiltered".to_string()
         }
     }
@@ -260,13 +260,13 @@ mod tests {
         assert_eq!(state(&one), (State::Running, at(NOW - 500)));
         one.incident_ended = Some(at(NOW - 9));
         assert_eq!(state(&one), (State::Running, at(NOW - 9)));
-        one.incidents = vec![incident(Part::Filter, NOW - 100)];
+        one.incidents = vec![incident(RoutePart::Filter, NOW - 100)];
         assert_eq!(state(&one).0, State::Running, "a filter that fails delivers everything");
         for (part, word) in [
-            (Part::Delivery, "failing"),
-            (Part::DeadLetters, "held"),
-            (Part::Stall, "stalled"),
-            (Part::Source, "disconnected"),
+            (RoutePart::Delivery, "failing"),
+            (RoutePart::DeadLetters, "held"),
+            (RoutePart::Stall, "stalled"),
+            (RoutePart::Source, "disconnected"),
         ] {
             one.incidents.insert(0, incident(part, NOW - 50));
             assert_eq!((state(&one).0.name(), state(&one).1), (word, at(NOW - 50)));
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_source_knows_the_cure_of_its_stall_best() {
-        let mut stall = incident(Part::Stall, NOW - 100);
+        let mut stall = incident(RoutePart::Stall, NOW - 100);
         assert!(cure("a", &stall).contains("`router check`"));
         stall.cure = "turn it off and on";
         assert_eq!(cure("a", &stall), "turn it off and on");
@@ -290,9 +290,9 @@ mod tests {
         assert_eq!(obstacles(&all), [""; 0]);
         all.routes[0].link.connected = false;
         all.routes[1].incidents = vec![
-            incident(Part::Stall, NOW - 100),
-            incident(Part::Delivery, NOW - 9),
-            incident(Part::Filter, 0),
+            incident(RoutePart::Stall, NOW - 100),
+            incident(RoutePart::Delivery, NOW - 9),
+            incident(RoutePart::Filter, 0),
         ];
         assert_eq!(
             obstacles(&all),
@@ -302,7 +302,7 @@ mod tests {
             ]
         );
         all.routes.remove(0);
-        all.routes[0].incidents = vec![incident(Part::Delivery, NOW - 10)];
+        all.routes[0].incidents = vec![incident(RoutePart::Delivery, NOW - 10)];
         assert_eq!(
             obstacles(&all),
             ["route b: delivery: it failed: do this; trying again (for 10 s, 3 failures)"]
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_thread_that_hangs_ends_the_life_and_an_incident_does_not() {
         let mut all = snapshot(vec![route("a")]);
-        all.routes[0].incidents = vec![incident(Part::Source, 0), incident(Part::DeadLetters, 0)];
+        all.routes[0].incidents = vec![incident(RoutePart::Source, 0), incident(RoutePart::DeadLetters, 0)];
         assert_eq!(hangs(&all), [""; 0]);
         let busy = |seconds| Busy {
             role: "worker",
@@ -345,7 +345,7 @@ mod tests {
         one.catching_up = Some(behind_by(138));
         let said = summary(&one, at(NOW));
         assert!(said.starts_with("catching up for 500 s (138 events behind and more in the source, 45.5/s, done in about 90 s); read"), "{said}");
-        one.incidents = vec![incident(Part::Delivery, NOW - 60)];
+        one.incidents = vec![incident(RoutePart::Delivery, NOW - 60)];
         one.lag_seconds = None;
         assert!(summary(&one, at(NOW)).contains(" lag unknown, "));
         one.last_read = None;
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(status["routes"][1]["catching_up"], expected);
         assert_eq!(status["routes"][0].get("catching_up"), None);
         // What is wrong counts more, and what is not seen is not known.
-        all.routes[1].incidents = vec![incident(Part::Source, NOW - 50)];
+        all.routes[1].incidents = vec![incident(RoutePart::Source, NOW - 50)];
         all.routes[1].lag_seconds = None;
         assert_eq!((state(&all.routes[1]).0, behind(&all).len()), (State::Disconnected, 0));
         let status: Value = serde_json::from_str(&json(&all)).unwrap();

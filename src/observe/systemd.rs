@@ -192,7 +192,7 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::snapshot::{Busy, Part};
+    use crate::observe::snapshot::{Busy, RoutePart};
     use crate::observe::testing::{NOW, incident, route, snapshot};
     use crate::testing::folder;
 
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(news.of(&now), "READY=1\n");
         now.routes = vec![route("power")];
         assert_eq!(news.of(&now), "STATUS=ready; read 1000, delivered 900, dead letters 3\n");
-        now.routes[0].incidents = vec![incident(Part::Source, NOW - 5)];
+        now.routes[0].incidents = vec![incident(RoutePart::Source, NOW - 5)];
         assert!(news.of(&now).starts_with("STATUS=route power: source: it failed: do this"));
     }
 

@@ -86,7 +86,7 @@ pub(crate) fn route(name: &str) -> RouteSnapshot {
 }
 
 /// Something that is wrong since a second of Unix time.
-pub(crate) fn incident(part: Part, since: i64) -> IncidentSnapshot {
+pub(crate) fn incident(part: RoutePart, since: i64) -> IncidentSnapshot {
     IncidentSnapshot {
         part,
         reason: "503".into(),

@@ -14,7 +14,7 @@ use crate::limits::{
 
 /// What the source's clock showed at some moment between the question and its answer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct ClockReading {
     /// What it showed.
     pub(crate) shown: Timestamp,
     /// When it was asked.
@@ -27,7 +27,7 @@ pub(crate) struct Look {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SourceClock {
     // The most exact look of those that agree.
-    best: Look,
+    best: ClockReading,
     checked: Instant,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Gain {
 
 impl SourceClock {
     /// The clock was looked at for the first time, or was set.
-    pub(crate) fn new(look: Look) -> SourceClock {
+    pub(crate) fn new(look: ClockReading) -> SourceClock {
         SourceClock { best: look, checked: look.answered }
     }
 
@@ -57,15 +57,15 @@ impl SourceClock {
     }
 
     /// By how much the clock was set since it was looked at before.
-    pub(crate) fn gain(&self, look: &Look) -> Gain {
+    pub(crate) fn gain(&self, look: &ClockReading) -> Gain {
         let earliest = since(self.best.shown, self.best.answered, look.asked);
         let least = look.shown.duration_since(self.present(look.answered));
         Gain { least, most: look.shown.duration_since(earliest) }
     }
 
     /// It was looked at again. Two clocks drift apart, so that a look is not exact for ever.
-    pub(crate) fn see(&mut self, look: Look) {
-        let width = |look: &Look| look.answered.saturating_duration_since(look.asked);
+    pub(crate) fn see(&mut self, look: ClockReading) {
+        let width = |look: &ClockReading| look.answered.saturating_duration_since(look.asked);
         let gain = self.gain(&look);
         let agrees = set_back(gain).is_none() && !is_set_forward(gain);
         let age = look.answered.saturating_duration_since(self.best.answered);
@@ -83,7 +83,7 @@ fn since(shown: Timestamp, at: Instant, now: Instant) -> Timestamp {
 
 /// By how much the source's clock is ahead of this machine's, at least and at most: `here` is what ours
 /// shows at `now`.
-pub(crate) fn offset(look: &Look, here: Timestamp, now: Instant) -> (SignedDuration, SignedDuration) {
+pub(crate) fn offset(look: &ClockReading, here: Timestamp, now: Instant) -> (SignedDuration, SignedDuration) {
     let ahead_at = |moment: Instant| {
         let ago = SignedDuration::try_from(now.saturating_duration_since(moment)).unwrap_or_default();
         look.shown.duration_since(here.checked_sub(ago).unwrap_or(here))
@@ -134,8 +134,8 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn look(shown: i64, asked: Instant, delay_seconds: u64) -> Look {
-        Look { shown: at(shown), asked, answered: asked + Duration::from_secs(delay_seconds) }
+    fn look(shown: i64, asked: Instant, delay_seconds: u64) -> ClockReading {
+        ClockReading { shown: at(shown), asked, answered: asked + Duration::from_secs(delay_seconds) }
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         let slow = gain_meanwhile(hours(0), (seconds(-20), seconds(0)));
         assert!(set_back(slow).is_none() && !is_set_forward(slow));
         let now = Instant::now();
-        let slow = Look { shown: at(1000), asked: now, answered: now + Duration::from_secs(20) };
+        let slow = ClockReading { shown: at(1000), asked: now, answered: now + Duration::from_secs(20) };
         assert_eq!(offset(&slow, at(1030), now + Duration::from_secs(30)), (seconds(-20), seconds(0)));
     }
 }

@@ -23,7 +23,7 @@ use crate::limits::{HELD_BYTES_MAX, LANES_BYTES_MAX, RECOVERY_SPREAD};
 use crate::pipeline::batch::{Batch, Entry};
 use crate::pipeline::lanes::Lanes;
 use crate::pipeline::ledger::Ledger;
-use crate::pipeline::recovery::Recovery;
+use crate::pipeline::outage::Outage;
 use crate::pipeline::rooms::{Answers, Owing, Rooms};
 use crate::position::Standing;
 use crate::position::checkpointer::Unsaved;
@@ -75,7 +75,7 @@ pub(crate) struct Holder {
 
 /// What a worker is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum NextStep {
     /// Deliver what it took.
     Deliver,
     /// Wait for what the lead waits for, then say so by [`Dispatch::stop_leading`].
@@ -143,7 +143,7 @@ pub(crate) struct Dispatch {
     holds: bool,
     // Counts everything that a checkpoint must tell.
     version: u64,
-    recovery: Recovery,
+    recovery: Outage,
 }
 
 impl Dispatch {
@@ -165,7 +165,7 @@ impl Dispatch {
             closed: false,
             holds: false,
             version: 0,
-            recovery: Recovery::default(),
+            recovery: Outage::default(),
         }
     }
 
@@ -258,27 +258,27 @@ impl Dispatch {
     }
 
     /// A worker that has nothing to do takes its next deliveries, or is told what to wait for.
-    pub(crate) fn step(&mut self, now: Instant, most: usize, taken: &mut Vec<Delivery>) -> Step {
+    pub(crate) fn step(&mut self, now: Instant, most: usize, taken: &mut Vec<Delivery>) -> NextStep {
         if self.closed {
-            return Step::End;
+            return NextStep::End;
         }
         if !self.holds {
             self.take(now, most, taken);
         }
         if !taken.is_empty() {
             self.admit();
-            return Step::Deliver;
+            return NextStep::Deliver;
         }
         if self.is_drained() {
-            return Step::End;
+            return NextStep::End;
         }
         if self.lead.is_some() {
             self.followers += 1;
-            return Step::Follow;
+            return NextStep::Follow;
         }
         let lead = Lead { receives: self.is_receiving(), due: self.next_due() };
         (self.lead, self.nudged) = (Some(lead), false);
-        Step::Lead(lead)
+        NextStep::Lead(lead)
     }
 
     // What flows and what is owed take turns.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::limits::{READY_TROUBLE_MAX, TARGET_TROUBLE_AGE_MAX};
+use crate::limits::{READY_INCIDENT_MAX, TARGET_INCIDENT_AGE_MAX};
 use crate::observe::incident::{Incident, Report};
 use crate::observe::logger::Logger;
 use crate::processor::{Failure, Retry, Target};
@@ -58,9 +58,9 @@ impl Failing {
         let now = Instant::now();
         targets.retain(|target, failed_at| {
             let has_worked = target.is_empty() || accepted.iter().any(|accepted| **accepted == **target);
-            let is_recent = now.duration_since(*failed_at) < TARGET_TROUBLE_AGE_MAX;
+            let is_recent = now.duration_since(*failed_at) < TARGET_INCIDENT_AGE_MAX;
             let (events, failing_since) = owed_to(target);
-            let is_held = failing_since.is_some_and(|since| READY_TROUBLE_MAX <= now.duration_since(since));
+            let is_held = failing_since.is_some_and(|since| READY_INCIDENT_MAX <= now.duration_since(since));
             is_held || (!has_worked && (is_recent || 0 < events))
         });
         if targets.is_empty() {
@@ -110,7 +110,7 @@ mod tests {
             failing.works(&["a".into()], |_| (1, Some(since)), String::new);
             failing.current().is_none()
         };
-        let long_ago = Instant::now().checked_sub(READY_TROUBLE_MAX).expect("a clock that has run");
+        let long_ago = Instant::now().checked_sub(READY_INCIDENT_MAX).expect("a clock that has run");
         assert!(!works_since(long_ago));
         assert!(works_since(Instant::now()));
     }

@@ -7,13 +7,13 @@ use crate::limits::{RECOVERY_QUIET_MIN, RECOVERY_SPREAD};
 
 /// What a sink, or one target of it, went through last.
 #[derive(Debug, Default)]
-pub(crate) struct Recovery {
+pub(crate) struct Outage {
     succeeded_at: Option<Instant>,
     failed_since: bool,
     recovered_at: Option<Instant>,
 }
 
-impl Recovery {
+impl Outage {
     /// It took something. True when that ends an outage: while something succeeds all the time, what
     /// fails does so for a reason of its own.
     pub(crate) fn succeeded(&mut self, now: Instant) -> bool {

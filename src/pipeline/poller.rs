@@ -14,7 +14,7 @@ use crate::limits::{
 use crate::observe::stats::Pulse;
 use crate::observe::words::count;
 use crate::pipeline::batch::{Entry, Feed};
-use crate::pipeline::clock::{Look, SourceClock};
+use crate::pipeline::clock::{ClockReading, SourceClock};
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::recent::Recent;
 use crate::pipeline::{ExitCause, Shared};
@@ -170,7 +170,7 @@ impl Poller<'_> {
         let asked = Instant::now();
         let opened = source.open(begin)?;
         self.pulse.resting();
-        let look = Look { shown: opened.now, asked, answered: Instant::now() };
+        let look = ClockReading { shown: opened.now, asked, answered: Instant::now() };
         let Some(opened) = self.take_position(source, opened)? else { return Ok(Ending::Stopped) };
         let opened = self.take_clock(source, opened, look)?;
         if let Some(issued) = &mut self.issued {

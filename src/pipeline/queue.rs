@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 use crate::config::RouteConfig;
 use crate::limits::CREDENTIALS_TICK;
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
-use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Holder, Lead, Step};
+use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Holder, Lead, NextStep};
 use crate::pipeline::ledger::Ledger;
 use crate::position::checkpointer::Unsaved;
 use crate::processor::Delivery;
@@ -118,8 +118,8 @@ impl Queue {
                 self.work.notify_all();
             }
             match step {
-                Step::End => return false,
-                Step::Deliver => {
+                NextStep::End => return false,
+                NextStep::Deliver => {
                     // Gives the lock back first, so that whoever wakes need not wait for it.
                     drop(state);
                     if calls.follower {
@@ -127,11 +127,11 @@ impl Queue {
                     }
                     return true;
                 }
-                Step::Follow => {
+                NextStep::Follow => {
                     state = wait(&self.work, state, None);
                     state.dispatch.stop_following();
                 }
-                Step::Lead(lead) => {
+                NextStep::Lead(lead) => {
                     drop(state);
                     let woken = self.lead(lead);
                     let has_news = lead.due.is_some() && has_news();

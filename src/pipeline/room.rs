@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Lane, Sequence};
 use crate::limits::{RECOVERY_SPREAD, TARGET_DOUBT_MAX, TARGET_DOUBT_OF_FAILURE};
-use crate::pipeline::recovery::Recovery;
+use crate::pipeline::outage::Outage;
 use crate::processor::{Delivery, Failure};
 
 /// A target that failed.
@@ -35,7 +35,7 @@ pub(crate) struct Room {
     // What is given up could not be kept as a dead letter: the next try.
     kept_until: Option<Instant>,
     health: Health,
-    recovery: Recovery,
+    recovery: Outage,
 }
 
 // The parts of one lane. `due` is none while the first of them is away.

@@ -13,7 +13,7 @@ use super::*;
 use crate::config::{ConnectionConfig, MetricsConfig, Order, RetryConfig};
 use crate::observe::registry::{Registry, Watched};
 use crate::observe::server::ObserveServer;
-use crate::observe::snapshot::Part;
+use crate::observe::snapshot::RoutePart;
 use crate::pattern::Pattern;
 use crate::processor::{Retry, Verdict};
 
@@ -86,7 +86,7 @@ fn a_source_that_repeats_its_last_page_is_braked_and_said() {
     let running = bench.start(|_| Verdict::delivered());
     running.wait_acknowledged(250);
     running.wait("the incident", |running| {
-        running.route.view().snapshot().incidents.iter().any(|incident| incident.part == Part::Repeats)
+        running.route.view().snapshot().incidents.iter().any(|incident| incident.part == RoutePart::Repeats)
     });
     let counts = running.route.view().snapshot().counts;
     assert!(counts.pages < 20, "{} pages", counts.pages);
@@ -175,7 +175,7 @@ fn a_full_dead_letter_file_holds_the_event() {
     running.wait_acknowledged(18);
     running.wait("trouble", |running| !running.route.view().snapshot().incidents.is_empty());
     let incident = running.route.view().snapshot().incidents.remove(0);
-    assert!(incident.part == Part::DeadLetters && incident.detail.contains("are full"), "{incident:?}");
+    assert!(incident.part == RoutePart::DeadLetters && incident.detail.contains("are full"), "{incident:?}");
     running.stop();
     assert!(bench.checkpoint().progress.resume() <= nth(7).position.time);
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Role, Shared};
-use crate::limits::{BUSY_MARGIN, CATCHING_UP_LAG_MIN, READY_TROUBLE_MAX};
+use crate::limits::{BUSY_MARGIN, CATCHING_UP_LAG_MIN, READY_INCIDENT_MAX};
 use crate::observe::incident::Report;
 use crate::observe::pace::{Mark, Pace};
 use crate::observe::registry::Watched;
-use crate::observe::snapshot::{About, Busy, CatchingUp, Counts, IncidentSnapshot, Part, RouteSnapshot};
+use crate::observe::snapshot::{About, Busy, CatchingUp, Counts, IncidentSnapshot, RoutePart, RouteSnapshot};
 use crate::observe::stats::{Pulse, RouteStats};
 use crate::observe::words::count;
 use crate::pipeline::dispatch::Gauge;
@@ -59,7 +59,8 @@ impl View {
     // What is not seen cannot be said to be outstanding, nor that nothing is.
     fn lag_seconds(&self, gauge: &Gauge, incidents: &[IncidentSnapshot]) -> Option<f64> {
         let stats = &self.shared.stats;
-        let is_blind = incidents.iter().any(|incident| matches!(incident.part, Part::Source | Part::Stall));
+        let is_blind =
+            incidents.iter().any(|incident| matches!(incident.part, RoutePart::Source | RoutePart::Stall));
         if is_blind || !stats.link().connected {
             return None;
         }
@@ -114,7 +115,7 @@ impl View {
         }
         let stall = self.source.stall();
         let stalled = stall.stalled_since.map(|since| IncidentSnapshot {
-            part: Part::Stall,
+            part: RoutePart::Stall,
             reason: "stalled".to_string(),
             detail: stall.detail,
             consequence: format!("tried last: {}", stall.tried),
@@ -124,15 +125,15 @@ impl View {
         });
         let delivery = shared.delivery_incident.current().or_else(|| self.processor.incident());
         let incidents = [
-            of(Part::Source, shared.source_incident.current()),
+            of(RoutePart::Source, shared.source_incident.current()),
             stalled,
-            of(Part::Checkpoint, shared.checkpoint_incident.current()),
-            of(Part::DeadLetters, shared.dead_letter_incident.current()),
-            of(Part::Room, shared.room_incident.current()),
-            self.held(of(Part::Delivery, delivery), now),
-            of(Part::Clock, shared.clock_incident.current()),
-            of(Part::Repeats, shared.repeat_incident.current()),
-            of(Part::Filter, shared.filter_incident.current()),
+            of(RoutePart::Checkpoint, shared.checkpoint_incident.current()),
+            of(RoutePart::DeadLetters, shared.dead_letter_incident.current()),
+            of(RoutePart::Room, shared.room_incident.current()),
+            self.held(of(RoutePart::Delivery, delivery), now),
+            of(RoutePart::Clock, shared.clock_incident.current()),
+            of(RoutePart::Repeats, shared.repeat_incident.current()),
+            of(RoutePart::Filter, shared.filter_incident.current()),
         ];
         incidents.into_iter().flatten().collect()
     }
@@ -140,12 +141,12 @@ impl View {
     // Who looks at a growing lag must read what holds the position, also where others are delivered.
     fn held(&self, delivery: Option<IncidentSnapshot>, now: Timestamp) -> Option<IncidentSnapshot> {
         let holder = self.shared.queue.holder();
-        let Some(holder) = holder.filter(|holder| READY_TROUBLE_MAX <= holder.since.elapsed()) else {
+        let Some(holder) = holder.filter(|holder| READY_INCIDENT_MAX <= holder.since.elapsed()) else {
             return delivery;
         };
         let since = before(now, holder.since.elapsed());
         let mut held = delivery.unwrap_or_else(|| IncidentSnapshot {
-            part: Part::Delivery,
+            part: RoutePart::Delivery,
             reason: "held".to_string(),
             detail: "it is tried again and again".to_string(),
             consequence: String::new(),

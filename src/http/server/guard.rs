@@ -13,7 +13,7 @@ use crate::error::Result;
 
 /// What a peer must know.
 #[derive(Clone, Debug)]
-pub(crate) enum Credentials {
+pub(crate) enum ServerAuth {
     /// Name and password, as `Authorization: Basic`.
     Basic(BasicAuth),
     /// A token, as `Authorization: Bearer`.
@@ -23,7 +23,7 @@ pub(crate) enum Credentials {
 /// Lets in who knows the credentials.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    credentials: Credentials,
+    credentials: ServerAuth,
     // The digest of what was right when it could be read last.
     good: Mutex<[u8; 32]>,
 }
@@ -33,7 +33,7 @@ impl Guard {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub(crate) fn new(credentials: Credentials) -> Result<Guard> {
+    pub(crate) fn new(credentials: ServerAuth) -> Result<Guard> {
         let good = Mutex::new(credentials.read()?);
         Ok(Guard { credentials, good })
     }
@@ -49,13 +49,13 @@ impl Guard {
     }
 }
 
-impl Credentials {
+impl ServerAuth {
     fn read(&self) -> Result<[u8; 32]> {
         Ok(match self {
-            Credentials::Basic(BasicAuth { username, password }) => {
+            ServerAuth::Basic(BasicAuth { username, password }) => {
                 digest_of(format!("{}:{}", username.read()?, password.read()?).as_bytes())
             }
-            Credentials::Bearer(token) => digest_of(token.read()?.as_bytes()),
+            ServerAuth::Bearer(token) => digest_of(token.read()?.as_bytes()),
         })
     }
 
@@ -64,8 +64,8 @@ impl Credentials {
         let (scheme, text) = authorization?.split_once(' ')?;
         let text = text.trim();
         let (expected, given) = match self {
-            Credentials::Basic(_) => ("basic", digest_of(&STANDARD.decode(text).ok()?)),
-            Credentials::Bearer(_) => ("bearer", digest_of(text.as_bytes())),
+            ServerAuth::Basic(_) => ("basic", digest_of(&STANDARD.decode(text).ok()?)),
+            ServerAuth::Bearer(_) => ("bearer", digest_of(text.as_bytes())),
         };
         scheme.eq_ignore_ascii_case(expected).then_some(given)
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_token_is_compared_as_a_whole() {
-        let guard = Guard::new(Credentials::Bearer(Secret::Literal("t0ken".into()))).unwrap();
+        let guard = Guard::new(ServerAuth::Bearer(Secret::Literal("t0ken".into()))).unwrap();
         for (authorization, admitted) in [
             ("Bearer t0ken", true),
             ("bearer  t0ken ", true),

@@ -228,7 +228,7 @@ fn whole(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::snapshot::Part;
+    use crate::observe::snapshot::RoutePart;
     use crate::observe::testing::{NOW, incident, route, snapshot};
 
     fn at(second: i64) -> Timestamp {
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn the_status_is_json_with_all_that_is_known() {
         let mut all = snapshot(vec![route("power"), route("rest")]);
-        all.routes[1].incidents = vec![incident(Part::Delivery, NOW - 60)];
+        all.routes[1].incidents = vec![incident(RoutePart::Delivery, NOW - 60)];
         let status: Value = serde_json::from_str(&json(&all)).unwrap();
         assert_eq!(status["state"], "not ready");
         assert_eq!(status["reasons"].as_array().unwrap().len(), 1);

@@ -150,10 +150,10 @@ impl Model {
             self.dispatch.stop_following();
         }
         self.workers[index] = match step {
-            Step::Deliver => Worker::Delivers(taken),
-            Step::Lead(lead) => Worker::Leads(lead),
-            Step::Follow => Worker::Follows,
-            Step::End => Worker::Ended,
+            NextStep::Deliver => Worker::Delivers(taken),
+            NextStep::Lead(lead) => Worker::Leads(lead),
+            NextStep::Follow => Worker::Follows,
+            NextStep::End => Worker::Ended,
         };
     }
 

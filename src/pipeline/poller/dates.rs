@@ -9,7 +9,7 @@ use super::{Poller, Start};
 use crate::observe::incident::DATED_AHEAD;
 use crate::pipeline::batch::Entry;
 use crate::pipeline::clock::{
-    Gain, Look, SourceClock, gain_meanwhile, is_ahead, is_set_forward, offset, set_back, trusted,
+    ClockReading, Gain, SourceClock, gain_meanwhile, is_ahead, is_set_forward, offset, set_back, trusted,
 };
 use crate::source::{Opened, Source, SourceError};
 
@@ -20,7 +20,7 @@ impl Poller<'_> {
         &mut self,
         source: &mut dyn Source,
         opened: Opened,
-        opening: Look,
+        opening: ClockReading,
     ) -> Result<Opened, SourceError> {
         // Opening takes many calls, and one of its own tells the time more exactly.
         let look = look_at(source)?.unwrap_or(opening);
@@ -64,7 +64,7 @@ impl Poller<'_> {
     }
 
     // Tells everyone what the source's clock shows; what that is now at most.
-    fn see_clock(&mut self, look: Look, offset: SignedDuration) -> Timestamp {
+    fn see_clock(&mut self, look: ClockReading, offset: SignedDuration) -> Timestamp {
         let clock = self.clock.get_or_insert(SourceClock::new(look));
         clock.see(look);
         let present = clock.present(Instant::now());
@@ -124,8 +124,8 @@ impl Poller<'_> {
 }
 
 // What the source's clock shows, if it can be asked.
-fn look_at(source: &mut dyn Source) -> Result<Option<Look>, SourceError> {
+fn look_at(source: &mut dyn Source) -> Result<Option<ClockReading>, SourceError> {
     let asked = Instant::now();
     let shown = source.present()?;
-    Ok(shown.map(|shown| Look { shown, asked, answered: Instant::now() }))
+    Ok(shown.map(|shown| ClockReading { shown, asked, answered: Instant::now() }))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::clock::{Look, SourceClock, gain_meanwhile, set_back, trusted};
+use super::super::clock::{ClockReading, SourceClock, gain_meanwhile, set_back, trusted};
 use super::super::ledger::Ledger;
 use crate::event::{Position, Sequence};
 use crate::position::progress::Progress;
@@ -273,8 +273,8 @@ impl World {
     }
 }
 
-fn look(shown: Timestamp, at: Instant) -> Look {
-    Look { shown, asked: at, answered: at }
+fn look(shown: Timestamp, at: Instant) -> ClockReading {
+    ClockReading { shown, asked: at, answered: at }
 }
 
 #[test]

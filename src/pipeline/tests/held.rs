@@ -174,7 +174,13 @@ fn a_route_without_room_for_its_record_holds_and_goes_on_by_itself() {
         Verdict::delivered()
     });
     let incident = |running: &Running| {
-        running.route.view().snapshot().incidents.into_iter().find(|found| found.part == Part::Checkpoint)
+        running
+            .route
+            .view()
+            .snapshot()
+            .incidents
+            .into_iter()
+            .find(|found| found.part == RoutePart::Checkpoint)
     };
     running.wait("the incident", |running| incident(running).is_some());
     let told = incident(&running).expect("it lasts");

@@ -83,7 +83,7 @@ pub(crate) fn body(entries: &[Entry<'_>]) -> Result<Vec<u8>, String> {
 
 /// Why one entry was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedEntry {
     /// What to do about it.
     pub(crate) class: Class,
     /// A bounded word for metrics.
@@ -96,7 +96,7 @@ pub(crate) struct Refused {
 ///
 /// # Errors
 /// When the body does not tell the outcome of every entry.
-pub(crate) fn outcomes(body: &[u8], count: usize) -> Result<Vec<Option<Refused>>, String> {
+pub(crate) fn outcomes(body: &[u8], count: usize) -> Result<Vec<Option<RefusedEntry>>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -118,10 +118,10 @@ pub(crate) fn outcomes(body: &[u8], count: usize) -> Result<Vec<Option<Refused>>
         (_, Some(code)) if !code.is_empty() => {
             let (class, reason) = classify_entry(&code);
             let message = outcome.error_message.unwrap_or_default();
-            Some(Refused { class, reason, text: format!("{code}: {message}") })
+            Some(RefusedEntry { class, reason, text: format!("{code}: {message}") })
         }
         (Some(id), _) if !id.is_empty() => None,
-        _ => Some(Refused {
+        _ => Some(RefusedEntry {
             class: Class::Later,
             reason: "malformed",
             text: "the answer holds neither EventId nor ErrorCode for the event".to_string(),

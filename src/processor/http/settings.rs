@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use ureq::http::{HeaderName, HeaderValue, Uri};
 
 use super::judge::{self, Codes, Reading, Rules};
-use super::sign::{Algorithm, Format};
+use super::sign::{Algorithm, SignatureFormat};
 use crate::cloudevents::is_json;
 use crate::config::ConnectionConfig;
 use crate::config::reader::{Table, Value};
@@ -39,7 +39,7 @@ pub(crate) struct HttpConfig {
     /// `Content-Type` in place of the body's own.
     pub(crate) content_type: Option<String>,
     /// How several events share a request; none means one event each.
-    pub(crate) batch: Option<Batch>,
+    pub(crate) batch: Option<BatchConfig>,
     /// The header with a signature of the body.
     pub(crate) signature: Option<Signature>,
     /// The path or URL that a check asks.
@@ -86,7 +86,7 @@ pub(crate) enum Address {
 
 /// How several events share a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
+pub(crate) struct BatchConfig {
     pub(crate) events_max: usize,
     /// Bytes of a request; a larger event is a dead letter.
     pub(crate) bytes_max: usize,
@@ -98,7 +98,7 @@ pub(crate) struct Batch {
     pub(crate) suffix: String,
 }
 
-impl Batch {
+impl BatchConfig {
     /// Bytes of a request beside its events.
     pub(crate) fn frame_bytes(&self) -> usize {
         self.prefix.len() + self.separator.len() + self.suffix.len()
@@ -114,7 +114,7 @@ pub(crate) struct Signature {
     /// The hash below it.
     pub(crate) algorithm: Algorithm,
     /// How it is written.
-    pub(crate) format: Format,
+    pub(crate) format: SignatureFormat,
     /// What stands before it.
     pub(crate) prefix: String,
 }
@@ -303,8 +303,9 @@ fn signature(table: &Table<'_>) -> Option<Signature> {
             ("sha1", Algorithm::Sha1),
         ])
     });
-    let format =
-        table.get("format", |value| value.one_of(&[("hex", Format::Hex), ("base64", Format::Base64)]));
+    let format = table.get("format", |value| {
+        value.one_of(&[("hex", SignatureFormat::Hex), ("base64", SignatureFormat::Base64)])
+    });
     let prefix = table.get("prefix", |value| {
         let text = value.string()?;
         if text.is_ascii() {

@@ -18,7 +18,7 @@ pub(crate) enum Algorithm {
 
 /// How the signature is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum SignatureFormat {
     #[default]
     Hex,
     Base64,
@@ -27,7 +27,7 @@ pub(crate) enum Format {
 /// The value of the header: the prefix and the signature.
 pub(super) fn signature(
     algorithm: Algorithm,
-    format: Format,
+    format: SignatureFormat,
     prefix: &str,
     key: &str,
     body: &[u8],
@@ -40,8 +40,8 @@ pub(super) fn signature(
     let tag = hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), body);
     let mut text = prefix.to_string();
     match format {
-        Format::Base64 => text.push_str(&BASE64_STANDARD.encode(tag)),
-        Format::Hex => tag.as_ref().iter().for_each(|byte| {
+        SignatureFormat::Base64 => text.push_str(&BASE64_STANDARD.encode(tag)),
+        SignatureFormat::Hex => tag.as_ref().iter().for_each(|byte| {
             let _ = write!(text, "{byte:02x}");
         }),
     }
@@ -59,16 +59,19 @@ mod tests {
             signature(algorithm, format, prefix, "Jefe", b"what do ya want for nothing?")
         };
         assert_eq!(
-            sign(Algorithm::Sha256, Format::Hex, "sha256="),
+            sign(Algorithm::Sha256, SignatureFormat::Hex, "sha256="),
             "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
         assert_eq!(
-            sign(Algorithm::Sha256, Format::Base64, ""),
+            sign(Algorithm::Sha256, SignatureFormat::Base64, ""),
             "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM="
         );
-        assert_eq!(sign(Algorithm::Sha1, Format::Hex, ""), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        assert_eq!(
+            sign(Algorithm::Sha1, SignatureFormat::Hex, ""),
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
+        );
         assert!(
-            sign(Algorithm::Sha512, Format::Hex, "")
+            sign(Algorithm::Sha512, SignatureFormat::Hex, "")
                 .starts_with("164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd6")
         );
     }

@@ -1,8 +1,8 @@
 use std::io::Write;
 use std::sync::mpsc;
 
-use super::settings::{Address, Batch, Body, HeaderText, Signature};
-use super::sign::{Algorithm, Format};
+use super::settings::{Address, BatchConfig, Body, HeaderText, Signature};
+use super::sign::{Algorithm, SignatureFormat};
 use super::*;
 use crate::config::secret::Secret;
 use crate::config::sections::SinkAuth;
@@ -176,11 +176,11 @@ fn the_exact_bytes_of_the_body_are_signed() {
             header: "x-hub-signature-256".to_string(),
             secret: secret("k3y"),
             algorithm: Algorithm::Sha256,
-            format: Format::Hex,
+            format: SignatureFormat::Hex,
             prefix: "sha256=".to_string(),
         });
     });
-    let expected = sign::signature(Algorithm::Sha256, Format::Hex, "sha256=", "k3y", &request.body);
+    let expected = sign::signature(Algorithm::Sha256, SignatureFormat::Hex, "sha256=", "k3y", &request.body);
     assert_eq!(request.header("x-hub-signature-256"), Some(expected.as_str()));
 }
 
@@ -202,7 +202,7 @@ fn deliver_batch(
     });
     let mut config = config(server.url("/"));
     config.body = Body::Data;
-    config.batch = Some(Batch {
+    config.batch = Some(BatchConfig {
         events_max: 100,
         bytes_max: 1 << 20,
         separator: ",".to_string(),
@@ -265,7 +265,7 @@ fn what_a_receiver_stumbles_over_holds_its_half_alone() {
 #[test]
 fn requests_keep_to_their_size_and_a_larger_event_is_a_dead_letter() {
     let small = |config: &mut HttpConfig| {
-        config.batch = Some(Batch { bytes_max: 24, ..config.batch.clone().unwrap() });
+        config.batch = Some(BatchConfig { bytes_max: 24, ..config.batch.clone().unwrap() });
     };
     let (verdicts, bodies) = deliver_batch(&[1, 2, 1_000_000_000_000_000, 3], small, |body| {
         assert!(body.len() <= 24, "{body}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::settings::{Encoding, KnativeConfig};
-use self::target::{Finder, Target};
+use self::target::{Finder, ResolvedTarget};
 use crate::cloudevents::{self, CloudEvent};
 use crate::error::{Error, Result};
 use crate::fingerprint::{Refused, fingerprint};
@@ -38,8 +38,8 @@ pub struct Knative {
 }
 
 enum Targets {
-    Fixed(Arc<Target>),
-    Found(Refreshed<Target>),
+    Fixed(Arc<ResolvedTarget>),
+    Found(Refreshed<ResolvedTarget>),
 }
 
 /// What a status means for the delivery.
@@ -123,7 +123,7 @@ impl Knative {
         self.judge(&target, token.as_deref(), answer)
     }
 
-    fn send(&self, target: &Target, token: Option<&str>, ce: &CloudEvent) -> Answer {
+    fn send(&self, target: &ResolvedTarget, token: Option<&str>, ce: &CloudEvent) -> Answer {
         let authorization = token.map(|token| format!("Bearer {token}"));
         let authorization = authorization.as_deref().map(|value| ("authorization", value));
         match self.encoding {
@@ -144,7 +144,7 @@ impl Knative {
         }
     }
 
-    fn post(&self, target: &Target, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    fn post(&self, target: &ResolvedTarget, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         target.client.send(&Request {
             method: "POST",
             url: &target.url,
@@ -157,7 +157,7 @@ impl Knative {
         })
     }
 
-    fn judge(&self, target: &Target, token: Option<&str>, answer: Answer) -> Verdict {
+    fn judge(&self, target: &ResolvedTarget, token: Option<&str>, answer: Answer) -> Verdict {
         let response = match answer {
             Ok(response) => response,
             Err(error) => {

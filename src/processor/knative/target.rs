@@ -20,7 +20,7 @@ use crate::processor::refreshed::{Refresh, RefreshError};
 
 /// All that it takes to send.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct ResolvedTarget {
     /// Where events are posted.
     pub(crate) url: String,
     /// How its address was found, for people; empty for a fixed URL.
@@ -49,7 +49,7 @@ enum Bearer {
     },
 }
 
-impl Target {
+impl ResolvedTarget {
     /// Where it is and how that is known.
     pub(crate) fn text(&self) -> String {
         let mut text = url_text(&self.url);
@@ -142,7 +142,7 @@ impl Finder {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn find(&self, last: Option<&Target>) -> Result<Target, RefreshError> {
+    pub(crate) fn find(&self, last: Option<&ResolvedTarget>) -> Result<ResolvedTarget, RefreshError> {
         let address = self.address()?;
         let bearer = self.bearer(&address, last)?;
         let same_trust = last.filter(|last| last.ca_certs == address.ca_certs);
@@ -154,7 +154,13 @@ impl Finder {
                 gone: true,
             })?,
         };
-        Ok(Target { url: address.url, origin: address.origin, client, bearer, ca_certs: address.ca_certs })
+        Ok(ResolvedTarget {
+            url: address.url,
+            origin: address.origin,
+            client,
+            bearer,
+            ca_certs: address.ca_certs,
+        })
     }
 
     fn address(&self) -> Result<Address, RefreshError> {
@@ -181,7 +187,7 @@ impl Finder {
         Ok(address)
     }
 
-    fn bearer(&self, address: &Address, last: Option<&Target>) -> Result<Bearer, RefreshError> {
+    fn bearer(&self, address: &Address, last: Option<&ResolvedTarget>) -> Result<Bearer, RefreshError> {
         if let Some(secret) = &self.config.token {
             return Ok(Bearer::Own { secret: secret.clone(), read: Mutex::new(None) });
         }
@@ -221,13 +227,13 @@ impl Finder {
 }
 
 impl Refresh for Finder {
-    type Value = Target;
+    type Value = ResolvedTarget;
 
     fn refresh(
         &self,
-        last: Option<&Target>,
+        last: Option<&ResolvedTarget>,
         _: &dyn Fn() -> bool,
-    ) -> Result<(Target, Duration), RefreshError> {
+    ) -> Result<(ResolvedTarget, Duration), RefreshError> {
         let found = self.find(last)?;
         if last.is_none_or(|last| last.url != found.url || last.ca_certs != found.ca_certs) {
             log::info!(target: &self.logger, "events go to {}", found.text());

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::limits::{OWN_COUNT_INTERVAL, OWN_SETTLED_AGE};
-use crate::observe::snapshot::{Part, RouteSnapshot};
+use crate::observe::snapshot::{RoutePart, RouteSnapshot};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,10 +57,15 @@ struct Count {
 }
 
 /// Parts of a route, how their trouble is called, its end, and what it means in words.
-const TROUBLES: [(&[Part], &str, &str, &str); 3] = [
-    (&[Part::Source], "SourceLost", "SourceRecovered", "the source cannot be read"),
-    (&[Part::Stall], "SourceStalled", "SourceRecovered", "the source hides events"),
-    (&[Part::Delivery, Part::DeadLetters], "RouteFailing", "RouteRecovered", "events cannot be delivered"),
+const TROUBLES: [(&[RoutePart], &str, &str, &str); 3] = [
+    (&[RoutePart::Source], "SourceLost", "SourceRecovered", "the source cannot be read"),
+    (&[RoutePart::Stall], "SourceStalled", "SourceRecovered", "the source hides events"),
+    (
+        &[RoutePart::Delivery, RoutePart::DeadLetters],
+        "RouteFailing",
+        "RouteRecovered",
+        "events cannot be delivered",
+    ),
 ];
 
 type CountOf = fn(&RouteSnapshot) -> u64;
@@ -107,7 +112,7 @@ impl Watch {
 
 fn troubled(
     route: &RouteSnapshot,
-    (parts, begun, ended, words): &(&[Part], &'static str, &'static str, &str),
+    (parts, begun, ended, words): &(&[RoutePart], &'static str, &'static str, &str),
     told: &mut Option<Told>,
     now: Timestamp,
 ) -> Option<Change> {
@@ -141,9 +146,9 @@ fn troubled(
 }
 
 /// Whether a route has shown since its start that these parts work.
-fn works(route: &RouteSnapshot, parts: &[Part]) -> bool {
+fn works(route: &RouteSnapshot, parts: &[RoutePart]) -> bool {
     match parts {
-        [Part::Source | Part::Stall] => route.link.connected && route.last_read.is_some(),
+        [RoutePart::Source | RoutePart::Stall] => route.link.connected && route.last_read.is_some(),
         _ => 0 < route.counts.delivered,
     }
 }
@@ -210,7 +215,7 @@ mod tests {
         watch.changes(std::slice::from_ref(&power), at(NOW));
         let mut look =
             |power: &RouteSnapshot, second| watch.changes(std::slice::from_ref(power), at(NOW + second));
-        power.incidents = vec![incident(Part::Source, NOW)];
+        power.incidents = vec![incident(RoutePart::Source, NOW)];
         assert_eq!(look(&power, 1), [], "it may pass");
         let told = look(&power, 10);
         assert_eq!(subjects(&told), ["SourceLost"]);
@@ -222,11 +227,11 @@ mod tests {
                 .starts_with("route power: the source cannot be read since")
         );
         assert_eq!(look(&power, 20), []);
-        power.incidents = vec![incident(Part::Delivery, NOW + 15)];
+        power.incidents = vec![incident(RoutePart::Delivery, NOW + 15)];
         assert_eq!(subjects(&look(&power, 30)), ["SourceRecovered", "RouteFailing"]);
         power.incidents = Vec::new();
         assert_eq!(subjects(&look(&power, 31)), ["RouteRecovered"]);
-        power.incidents = vec![incident(Part::Source, NOW + 40)];
+        power.incidents = vec![incident(RoutePart::Source, NOW + 40)];
         assert_eq!(look(&power, 41), []);
         power.incidents = Vec::new();
         assert_eq!(look(&power, 42), [], "what was not told does not end");
@@ -246,7 +251,7 @@ mod tests {
         let mut look =
             |power: &RouteSnapshot, second| watch.changes(std::slice::from_ref(power), at(NOW + second));
         assert_eq!(look(&power, 1), [], "nothing is known yet");
-        power.incidents = vec![incident(Part::Source, NOW)];
+        power.incidents = vec![incident(RoutePart::Source, NOW)];
         assert_eq!(look(&power, 10), [], "it was told");
         power.incidents = Vec::new();
         let over = look(&power, 11);

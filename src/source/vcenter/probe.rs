@@ -39,7 +39,7 @@ pub(crate) fn present(config: &VcenterConfig) -> Result<Timestamp> {
 
 /// One line of a diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct ProbeStep {
     /// What was looked at: `server`, `login`, `clock`, `events`, `event counter`, and vCenter's settings.
     pub(crate) what: &'static str,
     pub(crate) outcome: Outcome,
@@ -58,8 +58,8 @@ pub(crate) enum Outcome {
 
 /// Connects, logs in, reads a few events, and leaves nothing behind. Each finding is told to
 /// `on_step` as it is made; the first failure ends the diagnosis. True when nothing failed.
-pub(crate) fn probe(config: &VcenterConfig, on_step: &mut dyn FnMut(Step)) -> bool {
-    let mut tell = |what, outcome| on_step(Step { what, outcome });
+pub(crate) fn probe(config: &VcenterConfig, on_step: &mut dyn FnMut(ProbeStep)) -> bool {
+    let mut tell = |what, outcome| on_step(ProbeStep { what, outcome });
     let settings =
         ClientSettings { connection: &config.connection, connections_max: VCENTER_CONNECTIONS_MAX };
     let greeted = Client::new(&settings)

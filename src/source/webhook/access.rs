@@ -6,7 +6,7 @@ use ring::hmac;
 
 use crate::config::secret::Secret;
 use crate::error::Result;
-use crate::http::server::guard::{Credentials, Guard};
+use crate::http::server::guard::{Guard, ServerAuth};
 use crate::http::server::{Answer, InRequest};
 
 /// What the configuration wants of senders.
@@ -16,7 +16,7 @@ pub(super) enum AccessConfig {
     #[default]
     Open,
     /// A field `Authorization`.
-    Credentials(Credentials),
+    Credentials(ServerAuth),
     /// HMAC-SHA256 of the body.
     Signature {
         /// The field that holds it.
@@ -42,8 +42,8 @@ impl Access {
             AccessConfig::Credentials(credentials) => {
                 let challenge = match credentials {
                     // As the Go router wrote it.
-                    Credentials::Basic(_) => "Basic realm=\"restricted\", charset=\"UTF-8\"",
-                    Credentials::Bearer(_) => "Bearer",
+                    ServerAuth::Basic(_) => "Basic realm=\"restricted\", charset=\"UTF-8\"",
+                    ServerAuth::Bearer(_) => "Bearer",
                 };
                 Access::Guarded(Guard::new(credentials)?, challenge)
             }

@@ -11,7 +11,7 @@ use crate::config::reader::{Table, Value};
 use crate::config::secret::SecretUse;
 use crate::config::sections::WAIT_MIN;
 use crate::config::values::refuse_table;
-use crate::http::server::guard::Credentials;
+use crate::http::server::guard::ServerAuth;
 use crate::http::server::tls::{ServerTls, ServerTlsConfig};
 use crate::limits::{
     SERVER_BODY_BYTES_MAX, WEBHOOK_BODY_BYTES_MIN, WEBHOOK_PATH_DEFAULT, WEBHOOK_TIMEOUT_DEFAULT,
@@ -79,12 +79,12 @@ fn access(table: &Table<'_>) -> Option<AccessConfig> {
         (false, false, false) => Some(AccessConfig::Open),
         (true, false, false) if table.has("username") && table.has("password") => {
             let auth = BasicAuth { username: username?, password: password? };
-            Some(AccessConfig::Credentials(Credentials::Basic(auth)))
+            Some(AccessConfig::Credentials(ServerAuth::Basic(auth)))
         }
         (true, false, false) => {
             refuse_table(table, "holds only one of `username` and `password`, expected both")
         }
-        (false, true, false) => Some(AccessConfig::Credentials(Credentials::Bearer(token?))),
+        (false, true, false) => Some(AccessConfig::Credentials(ServerAuth::Bearer(token?))),
         (false, false, true) => signature,
         _ => refuse_table(table, "holds more than one of `username`, `token` and `signature`"),
     }

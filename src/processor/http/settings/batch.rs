@@ -1,6 +1,6 @@
 //! `batch`: how several events share a request.
 
-use super::{Batch, Body, HeaderText};
+use super::{BatchConfig, Body, HeaderText};
 use crate::config::reader::{Table, Value};
 use crate::limits;
 use crate::template::Template;
@@ -42,7 +42,7 @@ pub(super) fn of_body(
     given: Option<Given>,
     template: Option<&Template>,
     headers: &[(String, HeaderText)],
-) -> Option<Batch> {
+) -> Option<BatchConfig> {
     if given.is_none() && body != Body::Batch {
         return None;
     }
@@ -66,7 +66,7 @@ pub(super) fn of_body(
         Body::Batch => array.to_string(),
         _ => text.unwrap_or_else(|| other.to_string()),
     };
-    let batch = Batch {
+    let batch = BatchConfig {
         events_max: given.events_max.unwrap_or(limits::BATCH_EVENTS_DEFAULT),
         bytes_max: usize::try_from(given.bytes_max.unwrap_or(limits::BATCH_BYTES_DEFAULT))
             .unwrap_or(usize::MAX),

@@ -20,7 +20,7 @@ pub(super) mod stall;
 
 use doubt::{Doubt, Reason};
 use slices::{Look, TimeSlices};
-use stall::{Seen, Stall, StallTiming, Step, Verdict};
+use stall::{Advice, Seen, Stall, StallTiming, Step};
 
 /// What an event shows that was found where it had been passed.
 const NOT_IN_ITS_TURN: &str = "did not come in its turn: an answer of vCenter was lost on its way";
@@ -286,12 +286,12 @@ impl Recovery {
         self.witness = missed.filter(|_| open.is_filtered());
         let larger_page = reader.page_events_max() < PAGE_EVENTS_MAX;
         match self.stall.compared(missed.is_some(), larger_page, Instant::now(), Timestamp::now()) {
-            Verdict::Nothing => {}
-            Verdict::Settled => {
+            Advice::Nothing => {}
+            Advice::Settled => {
                 log::info!(target: &self.logger, "nothing is missing any more");
                 reader.restore_pages();
             }
-            Verdict::Try(step, declare) => {
+            Advice::Try(step, declare) => {
                 self.explain(step, declare, missed);
                 self.take_step(step, missed, open, reader)?;
             }

@@ -79,7 +79,7 @@ impl Default for StallTiming {
 
 /// What to do after a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Advice {
     /// Nothing: all is well, or it is too early.
     Nothing,
     /// Try this; the second value says that the stall is to be declared now.
@@ -171,17 +171,17 @@ impl Stall {
         larger_page: bool,
         now: Instant,
         wall: Timestamp,
-    ) -> Verdict {
+    ) -> Advice {
         let State::Behind { since, step, declared, .. } = self.state else {
             if behind {
                 self.suspect(now);
             } else {
                 self.state = State::Quiet { compare_at: now + self.timing.compare };
             }
-            return Verdict::Nothing;
+            return Advice::Nothing;
         };
         if !behind {
-            return self.flowed(now).map_or(Verdict::Nothing, |_| Verdict::Settled);
+            return self.flowed(now).map_or(Advice::Nothing, |_| Advice::Settled);
         }
         let next = match step {
             Step::None if larger_page => Step::LargerPage,
@@ -199,7 +199,7 @@ impl Stall {
                 report.stalled_since = Some(wall.checked_sub(elapsed).unwrap_or(wall));
             }
         });
-        Verdict::Try(next, declare && !declared)
+        Advice::Try(next, declare && !declared)
     }
 
     /// Tells the operator about the stall that was declared.
@@ -322,7 +322,7 @@ mod tests {
         for second in 0..300 {
             if stall.is_compare_due(false, at(start, second)) {
                 compared.push(second);
-                assert_eq!(stall.compared(false, true, at(start, second), wall()), Verdict::Nothing);
+                assert_eq!(stall.compared(false, true, at(start, second), wall()), Advice::Nothing);
             }
         }
         assert_eq!(compared, [60, 120, 180, 240]);
@@ -339,8 +339,8 @@ mod tests {
         for second in 0..800 {
             if stall.is_compare_due(false, at(start, second)) {
                 match stall.compared(true, true, at(start, second), wall()) {
-                    Verdict::Try(step, declare) => taken.push((second, step, declare)),
-                    verdict => assert_eq!(verdict, Verdict::Nothing),
+                    Advice::Try(step, declare) => taken.push((second, step, declare)),
+                    verdict => assert_eq!(verdict, Advice::Nothing),
                 }
                 let since = Timestamp::from_second(1_000_000 - 40).unwrap();
                 assert_eq!(watch.stall().stalled_since, (100 <= second).then_some(since));
@@ -371,15 +371,15 @@ mod tests {
         assert_eq!(stall.flowed(at(start, 14)), None);
         assert!(!stall.is_compare_due(true, at(start, 20)));
         assert!(stall.is_compare_due(false, at(start, 30)));
-        assert_eq!(stall.compared(false, false, at(start, 30), wall()), Verdict::Nothing);
+        assert_eq!(stall.compared(false, false, at(start, 30), wall()), Advice::Nothing);
         assert!(!stall.is_compare_due(true, at(start, 40)));
         assert!(stall.is_compare_due(true, at(start, 50)));
         assert_eq!(
             stall.compared(true, false, at(start, 50), wall()),
-            Verdict::Try(Step::NewCollector, false)
+            Advice::Try(Step::NewCollector, false)
         );
         assert!(stall.is_compare_due(true, at(start, 60)));
-        assert_eq!(stall.compared(false, false, at(start, 60), wall()), Verdict::Settled);
+        assert_eq!(stall.compared(false, false, at(start, 60), wall()), Advice::Settled);
     }
 
     #[test]
@@ -389,13 +389,10 @@ mod tests {
         assert!(!stall.is_compare_due(true, start));
         assert_eq!(
             stall.compared(true, false, at(start, 100), wall()),
-            Verdict::Try(Step::NewCollector, false)
+            Advice::Try(Step::NewCollector, false)
         );
-        assert_eq!(stall.compared(true, false, at(start, 200), wall()), Verdict::Try(Step::TimeSlices, true));
-        assert_eq!(
-            stall.compared(true, false, at(start, 300), wall()),
-            Verdict::Try(Step::TimeSlices, false)
-        );
+        assert_eq!(stall.compared(true, false, at(start, 200), wall()), Advice::Try(Step::TimeSlices, true));
+        assert_eq!(stall.compared(true, false, at(start, 300), wall()), Advice::Try(Step::TimeSlices, false));
     }
 
     #[test]
