@@ -1,4 +1,4 @@
-//! The event router: vCenter's events in, CloudEvents out.
+//! The event router: events of vCenter and others in, CloudEvents out.
 //!
 //! The modules stand in the order in which an event meets them.
 //!
@@ -7,7 +7,7 @@
 //! | [`cli`] | turns arguments into a command and runs it |
 //! | [`config`] | `router.toml` to resolved settings, with all problems of the file at once |
 //! | [`kinds`] | the table of sources and processors: one row for each kind |
-//! | [`source`] | reads events: vCenter over SOAP |
+//! | [`source`] | reads events: vCenter over SOAP, Horizon over REST, a webhook's senders, the router itself |
 //! | [`vim`] | XML of a page to JSON of its events |
 //! | [`event`], [`cloudevents`] | what travels through the router |
 //! | [`pattern`] | which events a route or a rule wants |

@@ -221,6 +221,27 @@ fn files_form_no_circle() {
     }
 }
 
+#[test]
+fn unit_tests_lie_in_one_of_two_places() {
+    let elsewhere = findings(|file| {
+        let mut found = file.lines_with("#[test]", "move it");
+        found.extend(file.lines_with("#[path", "name the file as its module"));
+        let after = file.code.split("#[cfg(test)]\n").skip(1).filter_map(|rest| rest.lines().next());
+        let modules = after.filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'));
+        found.extend(
+            modules.filter(|name| !holds_only_tests(Path::new(name))).map(|name| format!("mod {name}")),
+        );
+        let whole = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file.path)).unwrap();
+        let tests = whole[file.code.len()..].trim_end();
+        found.extend(tests.contains("\n}\n\n").then(|| "code after `mod tests`".to_string()));
+        found
+    });
+    assert!(
+        elsewhere.is_empty(),
+        "tests of `foo` lie in `mod tests` at its end or in foo/tests.rs:\n{elsewhere}"
+    );
+}
+
 /// What is public the compiler cannot find to be dead.
 #[test]
 fn what_is_public_is_used() {

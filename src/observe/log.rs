@@ -185,7 +185,7 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=')
 }
 
-/// Keeps one event one line, and a terminal safe from what vCenter or a sink sent.
+/// Keeps one event one line, and a terminal safe from what a source or a sink sent.
 fn escape(text: &str, line: &mut String) {
     for c in text.chars() {
         match c {

@@ -1,7 +1,7 @@
 //! `/metrics`: a snapshot in the text format of Prometheus, version 0.0.4.
 //!
 //! A family has its help and type first, then all of its samples. Labels hold names of the
-//! configuration and bounded words; nothing that a vCenter or sink sends without a limit.
+//! configuration and bounded words; nothing that a source or sink sends without a limit.
 
 use std::fmt::{Display, Write};
 

@@ -1,5 +1,5 @@
 //! Shows the registry over HTTP. Everything is answered from memory: it makes no difference to an
-//! answer whether vCenter and the sinks hang.
+//! answer whether sources and sinks hang.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

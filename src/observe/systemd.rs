@@ -126,7 +126,7 @@ impl News {
 }
 
 /// A route has read from its source: names resolve, TLS and the account are right. That all
-/// routes do would be too much to ask: one dead vCenter must not keep the service from starting.
+/// routes do would be too much to ask: one dead source must not keep the service from starting.
 fn has_read(snapshot: &Snapshot) -> bool {
     snapshot.phase == Phase::Running && snapshot.routes.iter().any(|route| 0 < route.counts.pages)
 }
