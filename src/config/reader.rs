@@ -209,7 +209,8 @@ impl<'a> Table<'a> {
 
     /// Whether a key that is not there was only mistyped: then that is said, and nothing else of it.
     pub(crate) fn is_mistyped(&self, key: &str) -> bool {
-        let known = ["state_dir", "shutdown_grace", "source", "processor", "route", "metrics", "log"];
+        let known =
+            ["state_dir", "shutdown_grace", "source", "processor", "route", "cluster", "metrics", "log"];
         let is_meant = |entry: &Value<'a>| nearest(entry.name, known) == Some(key);
         !self.has(key) && self.entries.iter().any(is_meant)
     }
@@ -245,7 +246,8 @@ impl<'a> Table<'a> {
         self.document
     }
 
-    fn entry(&self, key: &str) -> Option<&Value<'a>> {
+    /// The value of a key as it stands there; what it may be is asked for elsewhere.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Value<'a>> {
         self.entries.iter().find(|entry| entry.name == key)
     }
 

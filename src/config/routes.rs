@@ -26,8 +26,7 @@ pub(super) fn route(
     processors: &Names<'_>,
 ) -> Option<RouteConfig> {
     let is_of = |key: &str, names: &Names<'_>| {
-        let entry = table.entries().iter().find(|entry| entry.name() == key);
-        entry.is_some_and(
+        table.entry(key).is_some_and(
             |entry| matches!(entry.get_ref(), DeValue::String(text) if names.names.contains(&text.as_ref())),
         )
     };
