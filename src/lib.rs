@@ -14,6 +14,7 @@
 //! | [`template`] | what of an event goes into a request |
 //! | [`pipeline`] | order, back-pressure, retries, settling of a route |
 //! | [`position`] | where a route stands, kept beyond the process |
+//! | `cluster` | shares the routes with other routers |
 //! | [`processor`] | sends an event and judges the answer |
 //! | [`aws`], [`kubernetes`] | what sinks ask of these platforms: keys and signatures, addresses and tokens |
 //! | [`http`] | the only place that touches sockets |
@@ -23,6 +24,7 @@
 pub mod aws;
 pub mod cli;
 pub mod cloudevents;
+mod cluster;
 pub mod config;
 pub mod demo;
 mod error;

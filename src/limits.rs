@@ -302,6 +302,36 @@ pub(crate) const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub(crate) const REFRESH_RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Deadline of one call of the Kubernetes API.
 pub(crate) const KUBERNETES_CALL_WAIT_MAX: Duration = Duration::from_secs(15);
+/// Deadline of one call about a lease: its owner must have time for another.
+pub(crate) const CLUSTER_CALL_WAIT_MAX: Duration = Duration::from_secs(4);
+/// How long a lease lasts where the file does not say.
+pub(crate) const CLUSTER_LEASE_DEFAULT: Duration = Duration::from_secs(15);
+/// The shortest one: its owner has 4 s then, and calls have 1.6 s each.
+pub(crate) const CLUSTER_LEASE_MIN: Duration = Duration::from_secs(6);
+/// The longest one: so long a route rests after a crash.
+pub(crate) const CLUSTER_LEASE_MAX: Duration = Duration::from_secs(300);
+/// From one record of a route to the next where the file does not say.
+pub(crate) const CLUSTER_RECORD_INTERVAL: Duration = Duration::from_secs(1);
+/// What the file can say.
+pub(crate) const CLUSTER_RECORD_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// See `CLUSTER_RECORD_INTERVAL_MIN`.
+pub(crate) const CLUSTER_RECORD_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// From one record to the next of all routes of a process together.
+pub(crate) const CLUSTER_WRITE_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes of a record: an object of Kubernetes may have 1 MiB, a request of etcd 1.5 MiB.
+pub(crate) const CLUSTER_RECORD_BYTES_MAX: usize = 512 * 1024;
+/// A large record is written less often.
+pub(crate) const CLUSTER_RECORD_BYTES_PER_SECOND: f64 = 16.0 * 1024.0;
+/// How long a route rests whose record or settings cannot be used.
+pub(crate) const CLUSTER_UNUSABLE_WAIT: Duration = Duration::from_secs(30);
+/// Leases of members that are gone for so long are removed.
+pub(crate) const CLUSTER_MEMBER_AGE_MAX: Duration = Duration::from_secs(3600);
+/// From one wake-up to the next.
+pub(crate) const CLUSTER_WAKE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the end of the process waits until its routes are left.
+pub(crate) const CLUSTER_LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Connections that are kept to an engine.
+pub(crate) const CLUSTER_CONNECTIONS_MAX: usize = 8;
 /// Bytes of one of its answers: etcd keeps no object as large.
 pub(crate) const KUBERNETES_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a token for a sink shall last: what Knative's own senders ask for.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use jiff::Timestamp;
 
+use crate::cluster::replica::Replica;
 use crate::config::RouteConfig;
 use crate::error::{Error, Result};
 use crate::kinds::{self, Config};
@@ -28,8 +29,10 @@ use crate::position::lock::StateLock;
 use crate::position::tenure::Unshared;
 use crate::stop::Stop;
 
+mod sharing;
 mod slot;
 
+pub(crate) use sharing::is_shared;
 use slot::Slot;
 
 /// All routes of a configuration, each in a slot of its own.
@@ -45,6 +48,8 @@ pub(crate) struct Router {
     page: Option<PageServer>,
     // Held as long as the router runs.
     lock: Option<StateLock>,
+    // With whom its routes are shared, if with anybody.
+    replica: Option<Replica>,
 }
 
 /// What a slot is told while the others go on.
@@ -61,21 +66,29 @@ impl Router {
     ///
     /// # Errors
     /// What the configuration, the state folder or the address to listen on makes impossible.
-    pub(crate) fn start(config: &Config) -> Result<Router, StartError> {
-        let state_dir = config.sources.iter().any(|source| source.checkpoint).then_some(&config.state_dir);
+    pub(crate) fn start(config: &Arc<Config>) -> Result<Router, StartError> {
+        let needs_state = config.cluster.is_some() || config.sources.iter().any(|source| source.checkpoint);
+        let state_dir = needs_state.then_some(&config.state_dir);
         // First of all: a router that is just ending has its address too.
         // A folder that is not mounted yet, a lock that the file system refuses for a moment: these pass.
         let may_pass = |error| StartError { error, may_pass: true };
         let lock = state_dir.map(|folder| StateLock::take(folder)).transpose().map_err(may_pass)?;
-        for route in config.routes.iter().filter(|_| state_dir.is_some()) {
+        let is_shared = |route: &&RouteConfig| sharing::is_shared(config, &route.name);
+        for route in config.routes.iter().filter(|route| state_dir.is_some() && !is_shared(route)) {
             CheckpointFile::new(&config.state_dir, &route.name).check_access().map_err(may_pass)?;
         }
         let registry = Arc::new(Registry::new());
         let page = config.metrics.clone().map(|metrics| PageServer::start(metrics, registry.clone()));
         config.sources.iter().for_each(|source| source.settings.attach(&registry, &config.state_dir));
-        let parts: Vec<RouteParts> =
-            config.routes.iter().map(|route| parts(config, route)).collect::<Result<_>>()?;
-        let mut router = Router::of_parts(parts, config.shutdown_grace, registry)?;
+        let mut router = Router::of_routes(&config.routes, config.shutdown_grace, registry.clone());
+        // Those that are shared are made to see that they can be, and run where they are owned.
+        let parts = |(index, route)| Ok((index, parts(config, route)?));
+        let mut parts: Vec<_> = config.routes.iter().enumerate().map(parts).collect::<Result<_>>()?;
+        parts.retain(|(_, parts)| !sharing::is_shared(config, &parts.config.name));
+        router.start_all(parts)?;
+        if let Some((replica, commands)) = sharing::join(config, lock.as_ref(), &registry)? {
+            (router.replica, router.commands) = (Some(replica), commands);
+        }
         (router.page, router.lock) = (page, lock);
         Ok(router)
     }
@@ -86,24 +99,30 @@ impl Router {
     /// # Errors
     /// When a checkpoint cannot be used, or no thread can be started.
     pub(crate) fn of(parts: Vec<RouteParts>, grace: Duration) -> Result<Router> {
-        Router::of_parts(parts, grace, Arc::new(Registry::new()))
+        let routes: Vec<RouteConfig> = parts.iter().map(|parts| parts.config.clone()).collect();
+        let mut router = Router::of_routes(&routes, grace, Arc::new(Registry::new()));
+        router.start_all(parts.into_iter().enumerate().collect())?;
+        Ok(router)
     }
 
-    fn of_parts(parts: Vec<RouteParts>, grace: Duration, registry: Arc<Registry>) -> Result<Router> {
-        let threads = parts.iter().map(|parts| Route::threads_max(&parts.config)).sum();
-        let slot = |(index, parts): (usize, &RouteParts)| Slot::new(index, &parts.config.name);
-        let slots = parts.iter().enumerate().map(slot).collect();
+    // With a slot for each of these routes, of which none runs.
+    fn of_routes(routes: &[RouteConfig], grace: Duration, registry: Arc<Registry>) -> Router {
+        let threads = routes.iter().map(Route::threads_max).sum();
+        let slots = routes.iter().enumerate().map(|(index, route)| Slot::new(index, &route.name)).collect();
         let (exit, exits) = bounded(threads);
-        let (commands, page, lock) = (never(), None, None);
-        let mut router = Router { slots, exit, exits, commands, grace, registry, page, lock };
-        for (index, parts) in parts.into_iter().enumerate() {
-            if let Err(error) = router.obey(Command::Start(index, Box::new(parts))) {
-                let _ = router.shut_down();
+        let (commands, page, lock, replica) = (never(), None, None, None);
+        Router { slots, exit, exits, commands, grace, registry, page, lock, replica }
+    }
+
+    fn start_all(&mut self, parts: Vec<(usize, RouteParts)>) -> Result<()> {
+        for (index, parts) in parts {
+            if let Err(error) = self.obey(Command::Start(index, Box::new(parts))) {
+                let _ = self.shut_down();
                 return Err(error);
             }
         }
-        router.show();
-        Ok(router)
+        self.show();
+        Ok(())
     }
 
     /// Watches the routes until `stop`, then takes them down; `manager` hears of it.
@@ -198,7 +217,15 @@ impl Router {
     fn step(&mut self) -> Result<bool> {
         let mut has_changed = false;
         for slot in &mut self.slots {
-            has_changed |= slot.step(Instant::now())?;
+            match slot.step(Instant::now()) {
+                Ok(has_ended) => has_changed |= has_ended,
+                // Whoever has the route next goes on from the record before.
+                Err(error) if self.replica.is_some() => {
+                    log::warn!(target: ROUTER, "{error}");
+                    has_changed = true;
+                }
+                Err(error) => return Err(error),
+            }
             if let Some(parts) = slot.take_next() {
                 slot.start(parts, self.grace, &self.exit)?;
                 has_changed = true;
@@ -214,8 +241,11 @@ impl Router {
 
     /// Stops reading, lets deliveries in flight finish for the time of grace, writes the last
     /// checkpoints. The error is the first that came meanwhile.
-    fn shut_down(mut self) -> Result<()> {
+    fn shut_down(&mut self) -> Result<()> {
         self.registry.stop();
+        if let Some(replica) = &self.replica {
+            replica.leave();
+        }
         let mut result = Ok(());
         for index in 0..self.slots.len() {
             result = first(result, self.obey(Command::Drain(index)));
@@ -225,6 +255,9 @@ impl Router {
                 result = first(result, slot.step(Instant::now()).map(|_| ()));
             }
             if self.slots.iter().all(Slot::has_ended) {
+                if let Some(replica) = &self.replica {
+                    replica.finish();
+                }
                 return result;
             }
             let tick = self.until_due().unwrap_or_default().min(SHUTDOWN_PROGRESS_INTERVAL);

@@ -21,6 +21,11 @@ pub(crate) fn jitter() -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
+/// 16 hexadecimal digits that nobody else has.
+pub(crate) fn random_key() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

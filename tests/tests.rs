@@ -12,6 +12,8 @@ mod support;
 mod checkpoints;
 // The command line and the configuration file.
 mod cli;
+// Several routers share routes through a real API server.
+mod cluster;
 // vCenter's clock is set, or an event is dated ahead of it.
 mod clock;
 // Nothing is lost, whatever happens.

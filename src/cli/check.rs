@@ -19,6 +19,7 @@ use crate::owned;
 use crate::pipeline::clock::is_ahead;
 use crate::position::file::CheckpointFile;
 use crate::processor::KnownEvents;
+use crate::router::is_shared;
 
 /// Checks the file and, unless `offline`, what it names; one line each on `out`.
 pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut dyn Write) -> Exit {
@@ -38,6 +39,7 @@ pub(super) fn check(path: &Path, overrides: &Overrides, offline: bool, out: &mut
     if !offline {
         state_dir(&config, &mut report);
         page(&config, &mut report);
+        cluster(&config, &mut report);
         config.sources.iter().for_each(|source| check_source(source, &mut report));
         config.routes.iter().for_each(|route| check_names(route, &config, &mut report));
         config.routes.iter().for_each(|route| check_position(route, &config, &mut report));
@@ -115,9 +117,18 @@ fn page(config: &Config, report: &mut Report<'_>) {
     }
 }
 
+/// Whether the routes can be shared.
+fn cluster(config: &Config, report: &mut Report<'_>) {
+    let Some(section) = &config.cluster else { return };
+    match crate::cluster::probe(section) {
+        Ok(finding) => report.add("cluster", &finding),
+        Err(error) => report.fail("cluster", &error.to_string()),
+    }
+}
+
 /// Whether positions can be saved, without leaving anything behind.
 fn state_dir(config: &Config, report: &mut Report<'_>) {
-    if !config.sources.iter().any(|source| source.checkpoint) {
+    if config.cluster.is_none() && !config.sources.iter().any(|source| source.checkpoint) {
         return report.ok("state", "not needed, no source has a checkpoint");
     }
     let folder = &config.state_dir;
@@ -167,7 +178,7 @@ fn check_names(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
 /// set back.
 fn check_position(route: &RouteConfig, config: &Config, report: &mut Report<'_>) {
     let source = config.sources.iter().find(|source| source.name == route.from && source.checkpoint);
-    let Some(source) = source else { return };
+    let Some(source) = source.filter(|_| !is_shared(config, &route.name)) else { return };
     // A file that cannot be read stops the start, and `run` says so with what to do.
     let Ok(Some(found)) = CheckpointFile::new(&config.state_dir, &route.name).read() else { return };
     // Where it cannot be asked, the check of the source has the reason.

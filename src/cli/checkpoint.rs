@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
+use crate::cluster::claim::{Claim, Glance, glance};
 use crate::config::RouteConfig;
+use crate::config::cluster::ClusterSection;
 use crate::error::{Context, Error, Result};
 use crate::kinds::Config;
 use crate::pipeline::clock::is_ahead;
@@ -10,7 +12,8 @@ use crate::position::file::CheckpointFile;
 use crate::position::go::GoCheckpoint;
 use crate::position::lock::StateLock;
 use crate::position::progress::{EventName, Progress};
-use crate::position::record::Checkpoint;
+use crate::position::record::{Checkpoint, decode, encode};
+use crate::router::is_shared;
 
 /// What to do with the positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,23 +61,49 @@ pub(super) fn refuse_future(time: Timestamp, force: bool) -> Result<()> {
 }
 
 fn show(config: &Config, route: &RouteConfig) -> String {
+    match &config.cluster {
+        Some(section) if is_shared(config, &route.name) => show_shared(section, route),
+        _ => show_file(config, route),
+    }
+}
+
+fn show_shared(section: &ClusterSection, route: &RouteConfig) -> String {
+    let name = &route.name;
+    let Glance { owner, record, place } = match glance(section, name) {
+        Ok(glance) => glance,
+        Err(error) => return format!("route {name}: {error}\n"),
+    };
+    let owner = owner.map_or_else(|| "nobody".to_string(), |owner| format!("`{owner}`"));
+    let text = record.and_then(|record| record.text);
+    match text.map(|text| decode(text.as_bytes())) {
+        None => format!("route {name}: no checkpoint yet ({place}); {owner} runs it\n"),
+        Some(Ok(checkpoint)) => told(name, checkpoint, &format!("  {place}; {owner} runs it\n")),
+        Some(Err(error)) => format!("route {name}: {place} {error}\n"),
+    }
+}
+
+/// What a record says about a route, and where it is.
+fn told(name: &str, checkpoint: Checkpoint, place: &str) -> String {
+    let Checkpoint { address, identity, progress } = checkpoint;
+    let mut text = format!(
+        "route {name}: settled to {}, resumes at {}, first started at {}\n  source {address} ({identity})\n{place}",
+        progress.time,
+        progress.resume(),
+        progress.start
+    );
+    if let Some(EventName { ty, id }) = progress.last {
+        text.push_str(&format!("  last event {ty} {id}\n"));
+    }
+    text
+}
+
+fn show_file(config: &Config, route: &RouteConfig) -> String {
     let file = CheckpointFile::new(&config.state_dir, &route.name);
     let path = file.path().display();
     match file.read() {
         Ok(None) => format!("route {}: no checkpoint yet ({path})\n{}", route.name, inherited(config, route)),
         Ok(Some(found)) => {
-            let Checkpoint { address, identity, progress } = found.checkpoint;
-            let mut text = format!(
-                "route {}: settled to {}, resumes at {}, first started at {}\n  source {address} ({identity})\n  \
-                 file {path}\n",
-                route.name,
-                progress.time,
-                progress.resume(),
-                progress.start
-            );
-            if let Some(EventName { ty, id }) = progress.last {
-                text.push_str(&format!("  last event {ty} {id}\n"));
-            }
+            let mut text = told(&route.name, found.checkpoint, &format!("  file {path}\n"));
             if let Some(error) = found.fallback {
                 text.push_str(&format!("  from the previous record, because {error}\n"));
             }
@@ -104,6 +133,9 @@ fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> 
     let Some(source) = source.filter(|source| source.checkpoint) else {
         return Err(Error::new(format!("route {} keeps no checkpoint (checkpoint = false)", route.name)));
     };
+    if let (Some(section), true) = (&config.cluster, is_shared(config, &route.name)) {
+        return set_shared(section, route, source.settings.address(), time);
+    }
     let _lock = StateLock::take(&config.state_dir).context(|| "set the checkpoint")?;
     let file = CheckpointFile::new(&config.state_dir, &route.name);
     // The old record may be damaged: then its identity is learnt again at the next start.
@@ -116,4 +148,20 @@ fn set(config: &Config, route: &RouteConfig, time: Timestamp) -> Result<String> 
         route.name,
         file.path().display()
     ))
+}
+
+fn set_shared(
+    section: &ClusterSection,
+    route: &RouteConfig,
+    address: &str,
+    time: Timestamp,
+) -> Result<String> {
+    let claim = Claim::take(section, &route.name).context(|| "set the checkpoint")?;
+    let place = claim.place();
+    let known = claim.text().and_then(|text| decode(text.as_bytes()).ok());
+    let identity = known.map(|checkpoint| checkpoint.identity).unwrap_or_default();
+    let checkpoint =
+        Checkpoint { address: address.to_string(), identity, progress: Progress::from_start(time) };
+    claim.write(&encode(&checkpoint)?).context(|| format!("set the checkpoint: {place}"))?;
+    Ok(format!("route {}: whoever runs it next delivers everything from {time} on ({place})\n", route.name))
 }

@@ -5,6 +5,7 @@
 
 use jiff::SignedDuration;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cli::args::DemoOptions;
@@ -56,7 +57,7 @@ pub(super) fn demo(options: &DemoOptions, overrides: &Overrides) -> std::result:
     // As if it had run before: what is there already is delivered too.
     checkpoint::checkpoint(&config, None, &Action::Set { time: begin, force: true })?;
     run::watch_signals(source.clone())?;
-    let router = Router::start(&config)?;
+    let router = Router::start(&Arc::new(config))?;
     let [view] = &router.views()[..] else { return Err(Error::new("the demo has one route").into()) };
     let mut producer = Producer {
         simulator: &simulator,

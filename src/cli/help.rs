@@ -139,7 +139,8 @@ Exit codes: 0 acknowledged; 1 refused, or nobody subscribes to the event.
 
 /// `router checkpoint --help`.
 pub(super) const CHECKPOINT: &str = "\
-Shows or sets where routes go on reading at their next start. The router must not be running to set.
+Shows or sets where routes go on reading at their next start. The router must not be running to set;
+in a cluster, no router that has the route in its file.
 
 Usage: router checkpoint show [-c FILE] [--route NAME]
        router checkpoint set [-c FILE] [--route NAME] [--force] TIME

@@ -12,7 +12,7 @@ use super::routes::Names;
 use super::secret::SecretUse;
 use super::sections::{self, Kinds};
 use super::syntax::explain;
-use super::{Config, LogConfig, LogFormat, routes};
+use super::{Config, LogConfig, LogFormat, cluster, routes};
 use crate::limits;
 
 /// What the command line says in place of the file.
@@ -103,6 +103,7 @@ fn root_section<S, P>(
         named(root, "processor", |name, table| sections::processor(name, table, kinds.processors));
     let (route_names, routes) =
         named(root, "route", |name, table| routes::route(name, table, &source_names, &processor_names));
+    let cluster = root.get("cluster", |value| value.table(cluster::cluster));
     let metrics = root.get("metrics", |value| value.table(sections::metrics));
     let log = root.get("log", |value| value.table(|table| Some(log_section(table, overrides))));
 
@@ -133,6 +134,7 @@ fn root_section<S, P>(
         sources: values(sources),
         processors: values(processors),
         routes,
+        cluster,
         metrics,
         log: log.unwrap_or_else(|| overrides.log_config()),
         warnings: Vec::new(),

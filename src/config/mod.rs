@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) mod cluster;
 mod control;
 pub mod file;
 mod identity;
@@ -47,6 +48,8 @@ pub struct Config<S, P> {
     pub processors: Vec<ProcessorConfig<P>>,
     /// Which goes where, likewise.
     pub routes: Vec<RouteConfig>,
+    /// With whom the routes are shared, if with anybody.
+    pub(crate) cluster: Option<cluster::ClusterSection>,
     /// Where the router can be watched, if anywhere.
     pub(crate) metrics: Option<MetricsConfig>,
     /// What is logged and how.

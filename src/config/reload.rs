@@ -22,11 +22,21 @@ impl<S: Debug, P: Debug> Config<S, P> {
     }
 
     fn what_needs_a_restart(&self) -> String {
-        let Config { file: _, state_dir, shutdown_grace, sources, processors, routes, metrics, log, .. } =
-            self;
+        let Config {
+            file: _,
+            state_dir,
+            shutdown_grace,
+            sources,
+            processors,
+            routes,
+            cluster,
+            metrics,
+            log,
+            ..
+        } = self;
         let format = log.format;
         format!(
-            "{state_dir:?} {shutdown_grace:?} {sources:?} {processors:?} {routes:?} {metrics:?} {format:?}"
+            "{state_dir:?} {shutdown_grace:?} {sources:?} {processors:?} {routes:?} {cluster:?} {metrics:?} {format:?}"
         )
     }
 }

@@ -68,7 +68,7 @@ fn mistakes_are_named_with_place_and_cure() {
         ("[sources.vc02]", "10: sources: not a known key, did you mean `source`?"),
         (
             "['a b']",
-            "10: \"a b\": not a known key; known here: state_dir, shutdown_grace, source, processor, route, metrics, log",
+            "10: \"a b\": not a known key; known here: state_dir, shutdown_grace, source, processor, route, cluster, metrics, log",
         ),
         ("[metrics]", "10: metrics.bind: is missing: write bind = \"127.0.0.1:8082\""),
         (

@@ -32,7 +32,7 @@ fn a_source_is_one_file_and_one_row() {
     let mut found = Vec::new();
     config.sources[0].settings.probe(&mut |finding| found.push(finding));
     assert_eq!(found, [Finding::Good("counts to 5".to_string())]);
-    let router = Router::start(&config).unwrap();
+    let router = Router::start(&Arc::new(config)).unwrap();
     let view = router.views().remove(0);
     let end = Instant::now() + std::time::Duration::from_secs(30);
     while view.snapshot().counts.delivered < 5 {

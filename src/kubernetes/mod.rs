@@ -12,7 +12,7 @@ use self::access::ClusterConfig;
 use self::reference::{Address, ObjectRef};
 use crate::error::{Context, Error, Result};
 use crate::http::answer;
-use crate::http::client::{Client, ClientSettings, Request, SendError, url_text};
+use crate::http::client::{Client, ClientSettings, Request, Response, SendError, url_text};
 use crate::limits::{KUBERNETES_BODY_BYTES_MAX, KUBERNETES_CALL_WAIT_MAX, SINK_TOKEN_SECONDS};
 
 pub mod access;
@@ -24,6 +24,22 @@ pub mod reference;
 pub struct Cluster {
     config: ClusterConfig,
     client: Client,
+}
+
+/// One request.
+pub(crate) struct Ask<'a> {
+    /// `GET` and so on.
+    pub(crate) method: &'static str,
+    /// The path, and perhaps a query.
+    pub(crate) path: &'a str,
+    /// JSON; may be empty.
+    pub(crate) body: &'a [u8],
+    /// For the whole of it.
+    pub(crate) wait: Duration,
+    /// Bytes of the answer that are read.
+    pub(crate) bytes_max: usize,
+    /// Whether it may reach the cluster twice.
+    pub(crate) repeat_if_stale: bool,
 }
 
 /// Why the cluster gives no answer, or not the wanted one.
@@ -59,7 +75,15 @@ impl Cluster {
     /// # Errors
     /// A certificate, key or proxy that cannot be used.
     pub fn new(config: &ClusterConfig) -> Result<Cluster> {
-        let settings = ClientSettings { connection: &config.connection, connections_max: 1 };
+        Cluster::with_connections(config, 1)
+    }
+
+    /// The same, which keeps so many connections.
+    ///
+    /// # Errors
+    /// As those of `new`.
+    pub(crate) fn with_connections(config: &ClusterConfig, connections_max: usize) -> Result<Cluster> {
+        let settings = ClientSettings { connection: &config.connection, connections_max };
         let client = Client::new(&settings).context(|| format!("the Kubernetes API at {}", config.server))?;
         Ok(Cluster { config: config.clone(), client })
     }
@@ -115,6 +139,29 @@ impl Cluster {
         Ok(Token { text: text.to_string(), lasts })
     }
 
+    /// The answer to a request, whatever its status.
+    ///
+    /// # Errors
+    /// When there is none, or the token cannot be read.
+    pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Response, ApiError> {
+        let unread = |error: Error| ApiError { reason: "token", gone: false, error };
+        let token = self.config.token.as_ref().map(|token| token.read()).transpose().map_err(unread)?;
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("accept", "application/json"), ("content-type", "application/json")];
+        headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
+        let answer = self.client.send(&Request {
+            method: ask.method,
+            url: &format!("{}{}", self.config.server, ask.path),
+            headers: &headers,
+            body: ask.body,
+            timeout: ask.wait,
+            body_bytes_max: ask.bytes_max,
+            repeat_if_stale: ask.repeat_if_stale,
+            head_suffices: false,
+        });
+        answer.map_err(|SendError { kind, error, .. }| ApiError { reason: kind.reason(), gone: false, error })
+    }
+
     /// Namespace and name of the service account whose token we hold.
     fn own_account(&self) -> Result<(String, String)> {
         let unknown = || {
@@ -143,28 +190,15 @@ impl Cluster {
         body: &[u8],
         hint: &dyn Fn(u16) -> String,
     ) -> Result<Value, ApiError> {
-        let unread = |error: Error| ApiError { reason: "token", gone: false, error };
-        let token = self.config.token.as_ref().map(|token| token.read()).transpose().map_err(unread)?;
-        let authorization = token.map(|token| format!("Bearer {token}"));
-        let mut headers = vec![("accept", "application/json"), ("content-type", "application/json")];
-        headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
-        let url = format!("{}{path}", self.config.server);
-        let answer = self.client.send(&Request {
+        let response = self.ask(&Ask {
             method,
-            url: &url,
-            headers: &headers,
+            path,
             body,
-            timeout: KUBERNETES_CALL_WAIT_MAX,
-            body_bytes_max: KUBERNETES_BODY_BYTES_MAX,
+            wait: KUBERNETES_CALL_WAIT_MAX,
+            bytes_max: KUBERNETES_BODY_BYTES_MAX,
             repeat_if_stale: true,
-            head_suffices: false,
-        });
-        let response = answer.map_err(|SendError { kind, error, .. }| ApiError {
-            reason: kind.reason(),
-            gone: false,
-            error,
         })?;
-        let intent = || format!("{method} {}", url_text(&url));
+        let intent = || format!("{method} {}", url_text(&format!("{}{path}", self.config.server)));
         let status = response.status;
         if !(200..300).contains(&status) {
             let refusal: Value = serde_json::from_slice(&response.body).unwrap_or_default();

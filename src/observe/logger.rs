@@ -14,6 +14,11 @@ impl Logger {
         Logger(format!("route {name}").into())
     }
 
+    /// Lines of the cluster that this router is a member of.
+    pub(crate) fn cluster() -> Logger {
+        Logger("cluster".into())
+    }
+
     /// Lines of a source.
     pub(crate) fn source(name: &str) -> Logger {
         Logger(format!("source {name}").into())

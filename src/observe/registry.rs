@@ -49,6 +49,13 @@ impl Registry {
         }
     }
 
+    /// The events of a route that are on their way.
+    pub(crate) fn outstanding(&self, route: &str) -> usize {
+        let routes = self.lock().1.clone();
+        let found = routes.iter().map(|watched| watched.snapshot()).find(|found| found.about.route == route);
+        found.map_or(0, |found| found.outstanding)
+    }
+
     fn lock(&self) -> MutexGuard<'_, (Phase, Vec<Arc<dyn Watched>>)> {
         crate::sync::lock(&self.state)
     }

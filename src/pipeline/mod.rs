@@ -285,6 +285,11 @@ impl Route {
         self.end_checkpointer.stop();
     }
 
+    /// The right to it.
+    pub(crate) fn tenure(&self) -> &dyn Tenure {
+        self.shared.tenure.as_ref()
+    }
+
     /// What can be watched of it.
     pub fn view(&self) -> View {
         self.view.clone()
@@ -302,7 +307,7 @@ impl Route {
             match checkpointer::run(shared.as_ref(), &shared.logger, positions, tenure, &end, pulse) {
                 Ok(()) => ExitCause::Told,
                 Err(SaveError::Lost) => ExitCause::TenureLost,
-                Err(SaveError::Later(error) | SaveError::Broken(error)) => ExitCause::Failed(error),
+                Err(error) => ExitCause::Failed(error.into()),
             }
         };
         self.spawn(Role::Checkpointer, exits, body)
@@ -398,5 +403,10 @@ impl Moving for Shared {
     fn not_saved(&self, error: &Error) {
         self.queue.hold();
         self.checkpoint_incident.happened("no room", &error.to_string(), "the route holds and tries again");
+    }
+
+    fn not_reached(&self, error: &Error) {
+        let consequence = "events go on, and more of them are repeated if the route moves";
+        self.checkpoint_incident.happened("no answer", &error.to_string(), consequence);
     }
 }

@@ -21,6 +21,9 @@ pub(crate) trait Moving {
 
     /// There is no room for a record now: nothing more may be begun until one is saved.
     fn not_saved(&self, error: &Error);
+
+    /// What keeps the records does not answer now.
+    fn not_reached(&self, error: &Error);
 }
 
 /// What there is to save.
@@ -59,6 +62,13 @@ pub(crate) fn run(
                     Ok(()) => {}
                     Err(SaveError::Later(error)) if !ending => {
                         route.not_saved(&error);
+                        end.wait(CHECKPOINT_HOLD);
+                        continue;
+                    }
+                    // Who goes on from here finds an older record.
+                    Err(SaveError::Unreached(_)) if ending => return Err(SaveError::Lost),
+                    Err(SaveError::Unreached(error)) => {
+                        route.not_reached(&error);
                         end.wait(CHECKPOINT_HOLD);
                         continue;
                     }

@@ -45,6 +45,23 @@ impl StateLock {
         Ok(StateLock { file, folder: folder.to_path_buf(), said: None })
     }
 
+    /// The key of the folder, made when it is asked for first: the runs that have it come one after the
+    /// other.
+    ///
+    /// # Errors
+    /// When it can neither be read nor written.
+    pub(crate) fn node_key(&self) -> Result<String> {
+        let path = self.folder.join("node");
+        let is_key = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if let Some(text) = std::fs::read_to_string(&path).ok().filter(|text| is_key(text.trim())) {
+            return Ok(text.trim().to_string());
+        }
+        let key = crate::sync::random_key();
+        let intent = || format!("write {}", path.display());
+        std::fs::write(&path, &key).map_err(|error| owned::text_of(&error, &path)).context(intent)?;
+        Ok(key)
+    }
+
     /// Makes the lock again if its file was removed: without it a second router would start. True when it
     /// was made again.
     ///

@@ -61,6 +61,9 @@ pub struct Standing {
 pub enum SaveError {
     /// There is no room for it. The record before it still stands: the route holds, and it is tried again.
     Later(Error),
+    /// What keeps it does not answer. The record before it may still stand: it is tried again, and the
+    /// route goes on as long as it has the right to.
+    Unreached(Error),
     /// Nothing is known about what is kept now: the process must end, and start again from the last
     /// good record.
     Broken(Error),
@@ -71,7 +74,7 @@ pub enum SaveError {
 impl From<SaveError> for Error {
     fn from(error: SaveError) -> Error {
         match error {
-            SaveError::Later(error) | SaveError::Broken(error) => error,
+            SaveError::Later(error) | SaveError::Unreached(error) | SaveError::Broken(error) => error,
             SaveError::Lost => Error::new("the right to the route is lost"),
         }
     }

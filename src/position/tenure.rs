@@ -9,6 +9,9 @@ pub trait Tenure: Send + Sync {
     /// Whether the right is still held. It is asked on the way of every event, so it answers from memory;
     /// once it was lost it stays lost: what comes next is another tenure.
     fn is_valid(&self) -> bool;
+
+    /// The route has come to its end: nothing is read, delivered or saved under it any more.
+    fn ended(&self) {}
 }
 
 /// The tenure of a process that shares its routes with no other: the lock of the state folder keeps others

@@ -155,6 +155,7 @@ impl Slot {
         if is_writing && now < *until {
             return Ok(false);
         }
+        running.route.tenure().ended();
         self.stage = Stage::Standby;
         if is_writing {
             let text = "the last checkpoint could not be written in time: events may be repeated";

@@ -84,6 +84,11 @@ pub trait SourceSettings: Any + Debug + Send + Sync {
     /// What a source of the router itself needs: where its routes are watched, and the state folder.
     fn attach(&self, _registry: &Arc<Registry>, _state_dir: &Path) {}
 
+    /// Whether its events come to this process alone: then its routes run in each router of a cluster.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// The source as this route reads it, not connected yet.
     ///
     /// # Errors

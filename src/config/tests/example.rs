@@ -75,6 +75,10 @@ bind = "127.0.0.1:8082"
 username = "prometheus"
 password = { env = "METRICS_PASSWORD" }
 
+[cluster]
+engine = "kubernetes"
+identity = "router-0"
+
 [log]
 level = "warn"
 format = "json"
@@ -234,8 +238,8 @@ fn the_readme_names_every_key() {
         }
     }
     // The file, four sources, a signature, a secret, their tls (three), three processors, three routes, retry, dead letters, metrics,
-    // its secret, log.
-    assert_eq!(sections, 21, "{said}");
+    // its secret, cluster, log.
+    assert_eq!(sections, 22, "{said}");
 }
 
 /// Random damage to a good file: it is read or refused, and each problem lies inside the file.

@@ -55,6 +55,10 @@ impl SourceSettings for OwnSettings {
         self.hub.lock().home = Some((registry.clone(), state_dir.to_path_buf()));
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn make(&self, _: &str, route: &RouteConfig) -> Result<Box<dyn Source>> {
         let hub = self.hub.clone();
         Ok(Box::new(Own { hub, route: route.name.clone(), begin: Timestamp::MIN, number: 0, is_open: false }))

@@ -18,6 +18,10 @@ impl SourceSettings for WebhookConfig {
         "webhook"
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn make(&self, name: &str, _: &RouteConfig) -> Result<Box<dyn Source>> {
         Ok(Box::new(Webhook::new(name, self)))
     }

@@ -1,0 +1,421 @@
+//! Several routers that share routes through a real API server: who dies, sleeps, is cut off or leaves, and
+//! what the sink gets of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use event_router::demo::record::Draft;
+use event_router::demo::simulator::{Settings, Simulator};
+use event_router::http::server::{Answer, Reply, Server, ServerSettings};
+use serde_json::{Value, json};
+
+use crate::support::forwarder::Forwarder;
+use crate::support::kubernetes::Namespace;
+use crate::support::process::Process;
+use crate::support::{SOON, Test, wait_for};
+
+/// The shortest lease: 4 s for its owner, 6 s for others.
+const LEASE: &str = "6s";
+const OWNS: &str = "this router owns it now";
+const BEGINS: &str = "setting begin of event stream";
+/// Events that the source records in a second.
+const RATE: u64 = 50;
+
+/// What the sink has got: the key of the event, by whom (the path), and when.
+type Got = Vec<(i64, String, Instant)>;
+
+/// A source, a sink and an API server, and the routers between them.
+struct Scene {
+    test: Test,
+    namespace: Namespace,
+    simulator: Arc<Simulator>,
+    sink: Server,
+    got: Arc<Mutex<Got>>,
+    // Keys of the source.
+    more: &'static str,
+}
+
+/// Records events until it is dropped.
+struct Load {
+    over: Arc<AtomicBool>,
+    keys: Option<JoinHandle<Vec<i32>>>,
+}
+
+impl Scene {
+    fn new(name: &str) -> Scene {
+        let (test, namespace) = (Test::new(name), Namespace::new());
+        namespace.allow(rights());
+        let got: Arc<Mutex<Got>> = Arc::default();
+        let seen = got.clone();
+        let sink = Server::start("127.0.0.1:0", ServerSettings::default(), move |request| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            // A check posts nothing.
+            let Some(key) = body["Key"].as_i64() else { return Reply::Answer(Answer::text(202, "ok")) };
+            let path = request.path().trim_start_matches('/').to_string();
+            seen.lock().unwrap().push((key, path, Instant::now()));
+            Reply::Answer(Answer::text(202, "ok"))
+        });
+        let simulator = Arc::new(Simulator::start(Settings::default()).unwrap());
+        Scene { test, namespace, simulator, sink: sink.unwrap(), got, more: "" }
+    }
+
+    /// A router of this name that reaches the API server at `server`.
+    fn router_by(&self, name: &str, server: &str) -> Process {
+        let token = format!("{name}.token");
+        if !self.test.path(&token).exists() {
+            self.test.write(&token, &self.namespace.token(&format!("{}-{name}", self.namespace.name)));
+        }
+        let path = self.namespace.kubeconfig(&self.test, &json!({"tokenFile": token}));
+        let kubeconfig = std::fs::read_to_string(path).unwrap().replace(&self.namespace.server.url, server);
+        self.test.write(&format!("{name}.kubeconfig"), &kubeconfig);
+        let (url, simulator) = (self.sink.address(), &self.simulator);
+        let file = format!(
+            "state_dir = \"{name}\"\n[cluster]\nengine = \"kubernetes\"\nidentity = \"{name}\"\nlease = \"{LEASE}\"\n\
+             kubeconfig = \"{name}.kubeconfig\"\n[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\n\
+             password = \"{}\"\n{}[processor.sink]\ntype = \"knative\"\nuri = \"http://{url}/{name}\"\n",
+            simulator.url(),
+            simulator.username(),
+            simulator.password(),
+            self.more
+        );
+        self.test.write(&format!("{name}.toml"), &file);
+        self.test.start(&["run", "-c", &format!("{name}.toml")])
+    }
+
+    fn router(&self, name: &str) -> Process {
+        self.router_by(name, &self.namespace.server.url)
+    }
+
+    fn load(&self) -> Load {
+        let (over, simulator) = (Arc::new(AtomicBool::new(false)), self.simulator.clone());
+        let is_over = over.clone();
+        let keys = std::thread::spawn(move || {
+            let mut keys = Vec::new();
+            while !is_over.load(Ordering::SeqCst) {
+                let name = format!("vm-{}", keys.len() % 20);
+                keys.push(simulator.push(Draft::vm("VmPoweredOnEvent", &name, &name)));
+                std::thread::sleep(Duration::from_millis(1000 / RATE));
+            }
+            keys
+        });
+        Load { over, keys: Some(keys) }
+    }
+
+    fn count_by(&self, name: &str) -> usize {
+        self.got.lock().unwrap().iter().filter(|(_, path, _)| path == name).count()
+    }
+
+    /// Waits until the router of this name delivers (again).
+    fn wait_delivering(&self, name: &str) -> Instant {
+        let before = self.count_by(name);
+        wait_for(&format!("an event by {name}"), SOON, || (before < self.count_by(name)).then_some(()));
+        let got = self.got.lock().unwrap();
+        got.iter().filter(|(_, path, _)| path == name).nth(before).unwrap().2
+    }
+
+    /// Every event came, and this many came more than once.
+    fn repeats(&self, keys: &[i32]) -> usize {
+        wait_for("all events", SOON, || {
+            let got: BTreeSet<i64> = self.got.lock().unwrap().iter().map(|(key, ..)| *key).collect();
+            keys.iter().all(|key| got.contains(&i64::from(*key))).then_some(())
+        });
+        let mut times = BTreeMap::<i64, usize>::new();
+        self.got.lock().unwrap().iter().for_each(|(key, ..)| *times.entry(*key).or_default() += 1);
+        times.values().map(|times| times - 1).sum()
+    }
+
+    fn record(&self) -> Value {
+        let list = self.namespace.server.ask("GET", &self.namespace.path("v1", "configmaps", ""), None).1;
+        let records = list["items"].as_array().unwrap().iter();
+        let mut records =
+            records.filter(|item| item["metadata"]["labels"]["event-router/kind"] == "position");
+        let record = records.next().cloned().unwrap_or_default();
+        assert!(records.next().is_none(), "{list}");
+        record
+    }
+
+    /// Waits until the position was saved so often from now on.
+    fn wait_saved(&self, times: usize) {
+        for _ in 0..times {
+            let version = || self.record()["metadata"]["resourceVersion"].clone();
+            let before = version();
+            wait_for("another record", SOON, || (version() != before).then_some(()));
+        }
+    }
+
+    fn holder(&self) -> String {
+        self.record()["metadata"]["annotations"]["event-router/holder"]
+            .as_str()
+            .unwrap_or_default()
+            .to_string()
+    }
+}
+
+impl Load {
+    fn end(mut self) -> Vec<i32> {
+        self.over.store(true, Ordering::SeqCst);
+        self.keys.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What `packaging/kubernetes/cluster.yaml` gives.
+fn rights() -> Value {
+    json!([
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "list", "watch", "create", "update", "delete"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update"]},
+    ])
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn another_takes_over_what_a_dead_router_had_and_every_event_comes() {
+    let scene = Scene::new("cluster-kill");
+    let mut a = scene.router("a");
+    a.log_line(&[OWNS]);
+    a.log_line(&[BEGINS]);
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    scene.wait_saved(2);
+    assert!(!b.stderr().iter().any(|line| line.contains(OWNS)), "{:?}", b.stderr());
+    let killed = Instant::now();
+    a.signal("KILL");
+    let took = scene.wait_delivering("b") - killed;
+    eprintln!("taken over {:.1} s after SIGKILL, lease {LEASE}", took.as_secs_f64());
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(scene.holder().starts_with("b_"));
+
+    // The dead one comes back, and its like on the same state folder need not wait.
+    drop(a);
+    let killed = Instant::now();
+    b.signal("KILL");
+    drop(b);
+    let mut again = scene.router("b");
+    again.log_line(&[OWNS]);
+    let took = scene.wait_delivering("b") - killed;
+    eprintln!("back {:.1} s after SIGKILL", took.as_secs_f64());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let keys = load.end();
+    let repeats = scene.repeats(&keys);
+    eprintln!("{} events, {repeats} repeats", keys.len());
+    // A record a second, and what is on its way.
+    assert!(repeats < 2 * 3 * RATE as usize, "{repeats}");
+    assert_eq!(again.end_by("TERM").code, Some(0));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn a_router_that_slept_beyond_its_lease_delivers_and_writes_nothing_more() {
+    let scene = Scene::new("cluster-sleep");
+    let mut a = scene.router("a");
+    a.log_line(&[OWNS]);
+    a.log_line(&[BEGINS]);
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    a.signal("STOP");
+    scene.wait_delivering("b");
+    let before = scene.count_by("a");
+    a.signal("CONT");
+    a.log_line(&["could not be renewed for 4 s"]);
+    // It sees the other, and takes nothing.
+    scene.wait_saved(3);
+    let late = scene.count_by("a") - before;
+    // What its eight workers had in their hands.
+    assert!(late <= 8, "{late} late");
+    assert!(scene.holder().starts_with("b_"), "{}", scene.holder());
+    let keys = load.end();
+    let repeats = scene.repeats(&keys);
+    eprintln!("{} events, {late} late, {repeats} repeats", keys.len());
+    assert_eq!((a.end_by("TERM").code, b.end_by("TERM").code), (Some(0), Some(0)));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn a_router_that_is_told_to_end_hands_over_and_nothing_comes_twice() {
+    let scene = Scene::new("cluster-term");
+    let mut a = scene.router("a");
+    a.log_line(&[OWNS]);
+    a.log_line(&[BEGINS]);
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    scene.wait_saved(2);
+    let told = Instant::now();
+    let ended = a.end_by("TERM");
+    let end = Instant::now();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("handed over"), "{}", ended.stderr);
+    b.log_line(&[OWNS]);
+    let owned = told.elapsed();
+    let took = scene.wait_delivering("b") - told;
+    eprintln!(
+        "ended {:.2} s, owned {:.2} s, delivered {:.2} s after SIGTERM",
+        (end - told).as_secs_f64(),
+        owned.as_secs_f64(),
+        took.as_secs_f64()
+    );
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    let keys = load.end();
+    assert_eq!(scene.repeats(&keys), 0);
+    let leases = scene.namespace.path("coordination.k8s.io/v1", "leases", "");
+    let list = scene.namespace.server.ask("GET", &leases, None).1;
+    let members = list["items"].as_array().unwrap().iter();
+    let members = members.filter(|item| item["metadata"]["labels"]["event-router/kind"] == "member").count();
+    assert_eq!(members, 1, "{list}");
+    assert_eq!(b.end_by("TERM").code, Some(0));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn a_router_that_is_cut_off_stops_by_itself_and_goes_on_when_it_is_back() {
+    let scene = Scene::new("cluster-cut");
+    let address = scene.namespace.server.url.strip_prefix("https://").unwrap();
+    let network = Forwarder::start(address);
+    let mut a = scene.router_by("a", &format!("https://{}", network.address));
+    a.log_line(&[OWNS]);
+    a.log_line(&[BEGINS]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    scene.wait_saved(2);
+    let cut = Instant::now();
+    network.take_down();
+    a.log_line(&["could not be renewed for 4 s"]);
+    let stopped = cut.elapsed();
+    assert!(Duration::from_millis(2500) < stopped && stopped < Duration::from_secs(7), "{stopped:?}");
+    wait_for("the end of deliveries", SOON, || {
+        let count = scene.count_by("a");
+        std::thread::sleep(Duration::from_millis(300));
+        (count == scene.count_by("a")).then_some(())
+    });
+    // Nobody else is there: it goes on where it was.
+    let back = Instant::now();
+    network.bring_up();
+    let took = scene.wait_delivering("a") - back;
+    eprintln!("delivers {:.1} s after the API server is back", took.as_secs_f64());
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    // Somebody is there, and takes over; what it had is fenced.
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    scene.wait_saved(3);
+    network.take_down();
+    scene.wait_delivering("b");
+    network.bring_up();
+    let keys = load.end();
+    let repeats = scene.repeats(&keys);
+    eprintln!("{} events, {repeats} repeats", keys.len());
+    // Twice what came between the last record and the end of the right, and was on its way.
+    assert!(repeats < 2 * 6 * RATE as usize, "{repeats}");
+    assert!(scene.holder().starts_with("b_"), "{}", scene.holder());
+    assert_eq!((a.end_by("TERM").code, b.end_by("TERM").code), (Some(0), Some(0)));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn objects_that_somebody_removes_are_made_again_and_rights_that_are_missing_are_named() {
+    let scene = Scene::new("cluster-removed");
+    let mut a = scene.router("a");
+    a.log_line(&[OWNS]);
+    a.log_line(&[BEGINS]);
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    let name = scene.record()["metadata"]["name"].as_str().unwrap().to_string();
+    let namespace = &scene.namespace;
+    for path in
+        [namespace.path("coordination.k8s.io/v1", "leases", &name), namespace.path("v1", "configmaps", &name)]
+    {
+        namespace.server.delete(&path);
+        wait_for(&path, SOON, || (namespace.server.ask("GET", &path, None).0 == 200).then_some(()));
+        scene.wait_delivering("a");
+        scene.wait_saved(4);
+        assert!(scene.holder().starts_with("a_"), "{}", scene.holder());
+    }
+    // Without its rights it stops, and says which are missing.
+    let role = namespace.path("rbac.authorization.k8s.io/v1", "roles", "router");
+    namespace.server.patch(&role, &json!({"rules": []}));
+    a.log_line(&["status 403", "is forbidden", "the role of the router's account"]);
+    a.log_line(&["could not be renewed"]);
+    namespace.server.patch(&role, &json!({"rules": rights()}));
+    let keys = load.end();
+    let repeats = scene.repeats(&keys);
+    eprintln!("{} events, {repeats} repeats", keys.len());
+    assert_eq!((a.end_by("TERM").code, b.end_by("TERM").code), (Some(0), Some(0)));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn at_most_once_never_delivers_twice() {
+    let mut scene = Scene::new("cluster-amo");
+    scene.more = "checkpoint = false\n";
+    let mut a = scene.router("a");
+    a.log_line(&[OWNS]);
+    a.log_line(&[BEGINS]);
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    a.signal("STOP");
+    scene.wait_delivering("b");
+    a.signal("CONT");
+    a.log_line(&["could not be renewed"]);
+    b.signal("KILL");
+    scene.wait_delivering("a");
+    load.end();
+    let mut times = BTreeMap::<i64, usize>::new();
+    scene.got.lock().unwrap().iter().for_each(|(key, ..)| *times.entry(*key).or_default() += 1);
+    assert!(times.values().all(|times| *times == 1), "{times:?}");
+    assert_eq!(a.end_by("TERM").code, Some(0));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn commands_look_at_what_is_shared_and_move_it_while_nobody_has_it() {
+    let scene = Scene::new("cluster-commands");
+    let mut a = scene.router("a");
+    a.log_line(&[BEGINS]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    let run = |words: &[&str]| scene.test.router(&[words, &["-c", "a.toml"]].concat());
+    wait_for("a position", SOON, || {
+        let shown = run(&["checkpoint", "show"]).stdout;
+        (shown.contains("settled to") && shown.contains("`a` runs it")).then_some(())
+    });
+    let time = scene.simulator.now().to_string();
+    let refused = run(&["checkpoint", "set", &time]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("a runs it: stop that router"), "{refused:?}");
+    let keys = load.end();
+    scene.repeats(&keys);
+    let delivered = scene.count_by("a");
+    assert_eq!(a.end_by("TERM").code, Some(0));
+    assert!(run(&["checkpoint", "show"]).stdout.contains("nobody runs it"));
+    let first = scene.simulator.records().first().unwrap().time.to_string();
+    let set = run(&["checkpoint", "set", &first]);
+    assert!(set.code == Some(0) && set.stdout.contains("configmap"), "{set:?}");
+    let b = scene.router("b");
+    wait_for("all events again", SOON, || (keys.len() <= scene.count_by("b")).then_some(()));
+    assert_eq!((b.end_by("TERM").code, scene.count_by("a")), (Some(0), delivered));
+
+    let checked = run(&["check"]);
+    assert!(checked.stdout.contains("ok   cluster: leases and configmaps of namespace"), "{checked:?}");
+    let role = scene.namespace.path("rbac.authorization.k8s.io/v1", "roles", "router");
+    let few = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "list", "watch"]}]);
+    scene.namespace.server.patch(&role, &json!({"rules": few}));
+    let missing = "lacks `create` on leases, `update` on leases, `delete` on leases, `get` on configmaps, \
+                   `create` on configmaps, `update` on configmaps";
+    wait_for("fewer rights", SOON, || run(&["check"]).stdout.contains(missing).then_some(()));
+}
