@@ -34,7 +34,9 @@ pub(crate) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
                 // A year that is too far for a time is still an answer.
                 return Some(Duration::MAX);
             }
-            parsed(&format!("{day} {month} {year} {time} GMT"))?
+            // In the form of today its day of the week is wrong, or its year.
+            let is_old = value.contains('-') || !value.ends_with("GMT");
+            parsed(&format!("{day} {month} {year} {time} GMT")).filter(|_| is_old)?
         }
     };
     Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
