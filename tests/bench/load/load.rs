@@ -18,6 +18,8 @@ pub(crate) struct Load {
     pub(crate) workers: usize,
     /// How long the sink takes for each.
     pub(crate) delay: Duration,
+    /// Events of a request of the processor `http`; 0 is one each by Knative's.
+    pub(crate) batch: usize,
     /// Where the sink writes the certificate that the router has to trust; none is plain HTTP.
     pub(crate) tls: Option<PathBuf>,
     /// After this long the run ends, however much was delivered.
@@ -34,6 +36,7 @@ impl Default for Load {
             page: 1000,
             workers: 8,
             delay: Duration::ZERO,
+            batch: 0,
             tls: None,
             longest: Duration::from_secs(400),
         }
@@ -45,7 +48,8 @@ impl Load {
     pub(crate) fn arguments(&self) -> Vec<String> {
         let tls = self.tls.as_ref().map_or(String::new(), |path| path.display().to_string());
         let delay = self.delay.as_millis() as u64;
-        let numbers = [self.events, self.event_bytes as u64, self.objects, delay];
+        let batch = self.batch as u64;
+        let numbers = [self.events, self.event_bytes as u64, self.objects, delay, batch];
         numbers.iter().map(u64::to_string).chain([tls]).collect()
     }
 
@@ -57,7 +61,8 @@ impl Load {
             event_bytes: number(1) as usize,
             objects: number(2),
             delay: Duration::from_millis(number(3)),
-            tls: Some(PathBuf::from(&arguments[4])).filter(|path| !path.as_os_str().is_empty()),
+            batch: number(4) as usize,
+            tls: Some(PathBuf::from(&arguments[5])).filter(|path| !path.as_os_str().is_empty()),
             ..Load::default()
         }
     }

@@ -22,8 +22,7 @@ use counts::Programs;
 use load::Load;
 use table::PARTS;
 
-const USAGE: &str =
-    "cargo bench --bench load -- counts ROUTER, or table ROUTER [delivery|backlog|waits|idle|scale]...";
+const USAGE: &str = "cargo bench --bench load -- counts ROUTER, or table ROUTER [delivery|batches|backlog|waits|idle|scale]...";
 
 fn main() -> ExitCode {
     // `cargo bench` adds `--bench`.

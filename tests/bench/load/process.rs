@@ -84,8 +84,12 @@ impl Folder {
             .map_or(String::new(), |ca_file| format!("tls = {{ ca_file = \"{}\" }}\n", ca_file.display()));
         for route in 0..routes {
             let workers = load.workers;
+            let kind = match load.batch {
+                0 => "type = \"knative\"\n".to_string(),
+                most => format!("type = \"http\"\nbody = \"batch\"\nbatch = {{ max_events = {most} }}\n"),
+            };
             text.push_str(&format!(
-                "[processor.p{route}]\ntype = \"knative\"\nuri = \"{sink}{route}\"\n{tls}\
+                "[processor.p{route}]\n{kind}uri = \"{sink}{route}\"\n{tls}\
                  [route.r{route}]\nfrom = \"vc\"\nto = \"p{route}\"\nworkers = {workers}\n"
             ));
         }

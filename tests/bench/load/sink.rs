@@ -26,8 +26,9 @@ const KEYS_MAX: usize = 1 << 21;
 /// What a sink saw.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Noted {
+    /// Events; as many as requests, unless these are batches.
     pub(crate) requests: u64,
-    /// Requests whose event had come before.
+    /// Those that had come before.
     pub(crate) repeated: u64,
     /// Events that came after a later one about the same machine.
     pub(crate) disordered: u64,
@@ -67,6 +68,11 @@ struct Sink {
     noted: Mutex<Noted>,
     newest: Mutex<HashMap<String, u64>>,
 }
+
+/// How a CloudEvent of a batch begins.
+const BEGIN: &[u8] = b"{\"specversion\":";
+/// A batch holds 1 MiB.
+const REQUEST_BYTES_MAX: usize = (1 << 20) + 64 * 1024;
 
 /// Latencies that are kept; later ones are those of a backlog.
 const LATENCIES_MAX: u64 = 5000;
@@ -129,7 +135,7 @@ fn tls_config(ca_file: &Path) -> Arc<ServerConfig> {
 
 impl Sink {
     fn answer(&self, mut stream: impl Read + Write) {
-        let mut buffer = vec![0; 128 * 1024];
+        let mut buffer = vec![0; REQUEST_BYTES_MAX];
         let mut filled = 0;
         loop {
             let Some(end) = end_of_request(&buffer[..filled]) else {
@@ -139,7 +145,20 @@ impl Sink {
                 }
                 continue;
             };
-            self.note(&buffer[..end]);
+            self.bytes.fetch_add((end + ANSWER.len()) as u64, Relaxed);
+            let mut rest = &buffer[..end];
+            // Each event of a batch begins so; one alone has no such member.
+            match find(rest, BEGIN) {
+                None => self.note(rest),
+                Some(first) => {
+                    rest = &rest[first..];
+                    while let Some(next) = find(rest, BEGIN) {
+                        self.note(&rest[..next]);
+                        rest = &rest[next..];
+                    }
+                    self.note(rest);
+                }
+            }
             if !self.delay.is_zero() {
                 std::thread::sleep(self.delay);
             }
@@ -153,7 +172,6 @@ impl Sink {
 
     fn note(&self, request: &[u8]) {
         let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64);
-        self.bytes.fetch_add((request.len() + ANSWER.len()) as u64, Relaxed);
         self.last_us.fetch_max(now_us, Relaxed);
         let number = self.requests.fetch_add(1, Relaxed);
         let key = number_after(request, b"\"Key\":").unwrap_or(0);

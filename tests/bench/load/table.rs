@@ -17,7 +17,7 @@ const RUNS: usize = 5;
 const CELL_WAIT_MAX: Duration = Duration::from_secs(8);
 
 /// The parts of the table, in their order.
-pub(crate) const PARTS: [&str; 5] = ["delivery", "backlog", "waits", "idle", "scale"];
+pub(crate) const PARTS: [&str; 6] = ["delivery", "batches", "backlog", "waits", "idle", "scale"];
 
 /// Measures and prints these parts; none are all.
 pub(crate) fn print(programs: &Programs<'_>, parts: &[String]) {
@@ -26,6 +26,7 @@ pub(crate) fn print(programs: &Programs<'_>, parts: &[String]) {
     for part in PARTS.into_iter().filter(|part| parts.is_empty() || parts.iter().any(|asked| asked == part)) {
         match part {
             "delivery" => delivery(router),
+            "batches" => batches(router),
             "backlog" => backlog(router),
             "waits" => waits(router),
             "idle" => {
@@ -110,6 +111,16 @@ fn complete(router: &Path, load: &Load) -> Measured {
     let wrong = (load.events - noted.requests.min(load.events), noted.repeated, noted.disordered);
     assert_eq!(wrong, (0, 0, 0), "events missing, repeated, disordered: {load:?}");
     measured
+}
+
+/// Batches of CloudEvents by the processor `http`.
+fn batches(router: &Path) {
+    let load = Load { batch: 100, events: 400_000, ..Load::default() };
+    let runs: Vec<Measured> = (0..RUNS).map(|_| complete(router, &load)).collect();
+    let rates: Vec<f64> = runs.iter().map(|run| run.rate).collect();
+    row("events/s in batches of 100, HTTP, 8 workers", "150000", &rates, None);
+    let times: Vec<f64> = runs.iter().map(|run| run.cpu_us).collect();
+    row("processor time per event in batches of 100, µs", "10", &times, None);
 }
 
 fn payload(floors: &[(f64, Floor)]) {
