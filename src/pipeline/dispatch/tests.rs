@@ -452,3 +452,35 @@ fn closing_ends_everybody_and_what_is_in_flight_comes_back() {
         assert!(model.workers.iter().all(|worker| matches!(worker, Worker::Ended)), "{:?}", model.workers);
     }
 }
+
+#[test]
+fn after_large_events_there_is_room_for_as_many_small_ones_as_ever() {
+    let (mut dispatch, now) = (Dispatch::new(&route_config(Order::None, WORKERS)), Instant::now());
+    let mut key = 0;
+    let mut fill_and_drain = |bytes: usize| {
+        let first = key;
+        while dispatch.is_receiving() {
+            key += 1;
+            let mut event: Event = event(key, "a");
+            event.ce.data = vec![b'x'; bytes];
+            dispatch.receive([Entry::Event(event)].into_iter().collect());
+        }
+        let (mut taken, mut settled) = (Vec::new(), 0);
+        while dispatch.step(now, WORKERS, &mut taken) == NextStep::Deliver {
+            settled += taken.len() as i64;
+            let mut done: Vec<Done> =
+                taken.drain(..).map(|delivery| self::settled(delivery, Answers::default())).collect();
+            dispatch.settle(&mut done, now);
+        }
+        dispatch.stop_leading();
+        assert_eq!(settled, key - first);
+        settled
+    };
+    let small = fill_and_drain(512);
+    let large = fill_and_drain(64 * 1024);
+    assert!((2..20).contains(&large) && 400 < small, "{large} large ones, {small} small ones");
+    assert_eq!(
+        [fill_and_drain(512), fill_and_drain(2 * LANES_BYTES_MAX), fill_and_drain(512)],
+        [small, 1, small]
+    );
+}
