@@ -177,7 +177,11 @@ impl<'a> Table<'a> {
 
     /// The value of a key that may be absent.
     pub(crate) fn get<T>(&self, key: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
+        drop(asked);
         self.entry(key).and_then(read)
     }
 

@@ -149,14 +149,7 @@ pub(crate) fn convert<S, P>(
     }
     // The Go router's JSON reader was strict about texts.
     let mut output = Output::new(folder, form == Form::Yaml);
-    let manifest = manifest::of(&root);
-    Table::root(&document, &root, |root| {
-        match (form, manifest) {
-            (_, Some(Manifest::Source { is_horizon })) => tanzu::read(root, is_horizon, &mut output),
-            (Form::Yaml, _) => router_config::read(root, &mut output),
-            (Form::Json, _) => entries::read(root, &mut output),
-        };
-    });
+    Table::root(&document, &root, |table| write(table, form, manifest::of(&root), &mut output));
     if document.has_problems() {
         return Err(document.finish().0);
     }
@@ -174,4 +167,13 @@ pub(crate) fn convert<S, P>(
         Err(_) => Err(problems),
     };
     Ok(Converted { toml, config, warnings })
+}
+
+/// Writes what the root of a text says.
+fn write<'a>(root: &Table<'a>, form: Form, manifest: Option<Manifest>, out: &mut Output<'a>) {
+    match (form, manifest) {
+        (_, Some(Manifest::Source { is_horizon })) => tanzu::read(root, is_horizon, out),
+        (Form::Yaml, _) => router_config::read(root, out),
+        (Form::Json, _) => entries::read(root, out),
+    };
 }
