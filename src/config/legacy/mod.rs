@@ -162,10 +162,7 @@ pub(crate) fn convert<S, P>(
     let toml = output.text.clone();
     drop(output);
     let (problems, warnings) = document.finish();
-    let config = match config {
-        Ok(config) => Ok(Config { warnings: warnings.clone(), ..config }),
-        Err(_) => Err(problems),
-    };
+    let config = config.map(|config| Config { warnings: warnings.clone(), ..config }).map_err(|_| problems);
     Ok(Converted { toml, config, warnings })
 }
 
