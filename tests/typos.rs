@@ -65,6 +65,8 @@ fn paths_of_a_pattern_that_no_event_has_are_told_by_every_command() {
         "--pattern: `data.vm.name`: no event of vCenter has `data.vm`, did you mean `data.Vm`?",
     ]);
     tail.log_line(&["WARN", "--pattern: `detail.x`: no event has the attribute detail"]);
+    // Signals are watched before the routes start, and after the pattern was judged.
+    tail.log_line(&["connecting to vCenter"]);
     assert_eq!(tail.end_by("TERM").code, Some(0));
 }
 
