@@ -54,6 +54,8 @@ impl Test {
         let unique = format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);
         std::fs::create_dir(&folder).unwrap();
+        // Another user may look into it too, whatever the umask.
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
         Test { folder }
     }
 
