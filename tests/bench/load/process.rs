@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -93,7 +94,10 @@ impl Folder {
                  [route.r{route}]\nfrom = \"vc\"\nto = \"p{route}\"\nworkers = {workers}\n"
             ));
         }
-        std::fs::write(self.0.join("router.toml"), text).expect("write the configuration");
+        let path = self.0.join("router.toml");
+        std::fs::write(&path, text).expect("write the configuration");
+        // It holds a password.
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("keep it to ourselves");
     }
 
     /// Moves the positions of that many routes to `time`.
