@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::support::forwarder::Forwarder;
 use crate::support::kubernetes::Namespace;
 use crate::support::process::Process;
+use crate::support::watcher::Watcher;
 use crate::support::{SOON, Test, wait_for};
 
 /// The shortest lease: 4 s for its owner, 6 s for others.
@@ -73,7 +74,7 @@ impl Scene {
         self.test.write(&format!("{name}.kubeconfig"), &kubeconfig);
         let (url, simulator) = (self.sink.address(), &self.simulator);
         let file = format!(
-            "state_dir = \"{name}\"\n[cluster]\nengine = \"kubernetes\"\nidentity = \"{name}\"\nlease = \"{LEASE}\"\n\
+            "state_dir = \"{name}\"\n[metrics]\nbind = \"127.0.0.1:0\"\n[cluster]\nengine = \"kubernetes\"\nidentity = \"{name}\"\nlease = \"{LEASE}\"\n\
              kubeconfig = \"{name}.kubeconfig\"\n[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\n\
              password = \"{}\"\n{}[processor.sink]\ntype = \"knative\"\nuri = \"http://{url}/{name}\"\n",
             simulator.url(),
@@ -187,6 +188,14 @@ fn another_takes_over_what_a_dead_router_had_and_every_event_comes() {
     let load = scene.load();
     scene.wait_delivering("a");
     scene.wait_saved(2);
+    let [by_a, by_b] = [&mut a, &mut b].map(Watcher::of);
+    for (watcher, owns) in [(&by_a, 1), (&by_b, 0)] {
+        let line = format!("router_route_owner{{route=\"vc-sink\"}} {owns}");
+        wait_for(&line, SOON, || watcher.get("/metrics").1.contains(&line).then_some(()));
+        let cluster = watcher.status()["cluster"].clone();
+        assert_eq!((&cluster["routes"][0]["owner"], &cluster["members"]), (&json!("a"), &json!(["a", "b"])));
+        assert_eq!(watcher.get("/readyz?exclude=routes").0, 200);
+    }
     assert!(!b.stderr().iter().any(|line| line.contains(OWNS)), "{:?}", b.stderr());
     let killed = Instant::now();
     a.signal("KILL");

@@ -9,8 +9,8 @@ use crate::support::kubernetes::{ApiServer, Namespace};
 use crate::support::{SOON, Test, wait_for};
 
 const NAMESPACE: &str = "event-router";
-const FILES: [&str; 6] =
-    ["namespace", "secret", "deployment", "with-ref", "with-sinkbinding", "containersource"];
+const FILES: [&str; 7] =
+    ["namespace", "secret", "deployment", "cluster", "with-ref", "with-sinkbinding", "containersource"];
 
 /// The documents of a file.
 fn documents(file: &str) -> Vec<String> {
@@ -68,10 +68,19 @@ fn manifests_are_what_the_api_server_takes_and_do_what_they_say() {
         let (status, _) = server.ask("POST", &path, Some(&account("default")));
         (status == 201 || status == 409).then_some(())
     });
-    for object in of("Deployment").into_iter().chain(of("ContainerSource")) {
-        let template = &object["spec"]["template"];
+    let templates = ["Deployment", "StatefulSet", "ContainerSource"].into_iter().flat_map(of);
+    for object in templates {
+        let (template, claims) = (&object["spec"]["template"], &object["spec"]["volumeClaimTemplates"]);
+        let mut spec = template["spec"].clone();
+        for claim in claims.as_array().into_iter().flatten() {
+            // As the controller makes it.
+            let name = &claim["metadata"]["name"];
+            let volume =
+                json!({"name": name, "persistentVolumeClaim": {"claimName": format!("trial-{name}")}});
+            spec["volumes"].as_array_mut().unwrap().push(volume);
+        }
         let pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
+            "apiVersion": "v1", "kind": "Pod", "spec": spec,
             "metadata": {"name": "trial", "labels": template["metadata"]["labels"]},
         });
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All&fieldValidation=Strict");
@@ -81,7 +90,8 @@ fn manifests_are_what_the_api_server_takes_and_do_what_they_say() {
         assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
         let paths: Vec<_> =
             ["livenessProbe", "readinessProbe"].map(|probe| &container[probe]["httpGet"]["path"]).into();
-        assert_eq!(paths, ["/livez", "/readyz"]);
+        let ready = if claims.is_array() { "/readyz?exclude=routes" } else { "/readyz" };
+        assert_eq!(paths, ["/livez", ready]);
         assert!(container["resources"]["limits"]["memory"].is_string());
     }
     let configurations: Vec<&str> =
@@ -91,6 +101,29 @@ fn manifests_are_what_the_api_server_takes_and_do_what_they_say() {
         router_takes(text);
     }
     router_may_read_its_broker_and_nothing_else();
+    router_may_share_its_routes();
+}
+
+/// The role of the cluster, made for good.
+fn router_may_share_its_routes() {
+    let test = Test::new("sharing");
+    let namespace = Namespace::called(NAMESPACE);
+    for document in documents("cluster").iter().filter(|document| document.contains("kind: Role")) {
+        make(namespace.server, document, false);
+    }
+    let token = namespace.token_of("event-router", "sharing");
+    let kubeconfig = namespace.kubeconfig(&test, &json!({"token": token}));
+    test.write(
+        "router.toml",
+        &format!(
+            "[cluster]\nengine = \"kubernetes\"\nkubeconfig = \"{}\"\n[source.vc]\ntype = \"vcenter\"\n\
+             address = \"vc01.corp.example\"\nusername = \"u\"\npassword = \"p\"\n[processor.b]\ntype = \"stdout\"\n",
+            kubeconfig.display()
+        ),
+    );
+    let checked = test.router(&["check", "-c", "router.toml"]);
+    let good = format!("ok   cluster: leases and configmaps of namespace {NAMESPACE} can be used");
+    assert!(checked.stdout.contains(&good), "{checked:?}");
 }
 
 fn account(name: &str) -> Value {

@@ -20,6 +20,7 @@ use crate::limits::{
 };
 use crate::observe::incident::Incident;
 use crate::observe::logger::Logger;
+use crate::observe::registry::LookAtCluster;
 
 /// The logger.
 const TARGET: &str = "cluster";
@@ -49,6 +50,7 @@ impl Replica {
         let (nudge, nudged) = bounded(1);
         let shared = Arc::new(Shared {
             engine,
+            name: section.name.clone(),
             rules,
             began: Instant::now(),
             runner,
@@ -75,6 +77,12 @@ impl Replica {
             section.identity, section.name
         );
         Ok(Replica { shared })
+    }
+
+    /// Tells how it is.
+    pub(crate) fn watch(&self) -> LookAtCluster {
+        let shared = self.shared.clone();
+        Box::new(move || shared.snapshot())
     }
 
     /// Takes no more routes: the process is about to end.

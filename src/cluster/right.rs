@@ -54,6 +54,12 @@ impl Right {
         self.until.store(until.as_micros() as u64, Ordering::SeqCst);
     }
 
+    /// Whether it is held, for who only watches.
+    pub(crate) fn is_held(&self) -> bool {
+        !self.lost.load(Ordering::SeqCst)
+            && self.began.elapsed().as_micros() < u128::from(self.until.load(Ordering::SeqCst))
+    }
+
     /// It is lost, and stays so.
     pub(crate) fn lose(&self) {
         self.lost.store(true, Ordering::SeqCst);

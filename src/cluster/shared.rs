@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::engine::{Engine, Trouble};
-use super::lease::{Call, Moment, Rules, Subject};
+use super::lease::{Call, Moment, Rules, Subject, name_of};
 use super::member::Member;
 use super::right::Right;
 use crate::error::Result;
+use crate::observe::cluster::{ClusterSnapshot, SharedSnapshot};
 use crate::observe::incident::Incident;
 use crate::observe::logger::Logger;
 use crate::position::Positions;
@@ -55,6 +56,7 @@ pub(crate) struct Owned {
 pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) rules: Rules,
+    pub(super) name: String,
     pub(super) me: String,
     pub(super) began: Instant,
     pub(super) places: Vec<Place>,
@@ -118,6 +120,12 @@ impl Place {
         }
     }
 
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        let (Subject::Route(name) | Subject::Member(name)) = &self.subject;
+        name
+    }
+
     /// Its lease was renewed at this moment.
     pub(super) fn renewed(&self, at: Moment) {
         self.renewed.store(at.as_millis() as u64, Ordering::Relaxed);
@@ -151,6 +159,35 @@ impl Shared {
         self.changes[change as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// For who watches.
+    pub(super) fn snapshot(&self) -> ClusterSnapshot {
+        let now = self.now();
+        let since = |at: &AtomicU64| now.saturating_sub(Duration::from_millis(at.load(Ordering::Relaxed)));
+        let member = self.member();
+        let rights = crate::sync::lock(&self.rights);
+        let route = |(place, right): (&Place, &Option<Arc<Right>>)| {
+            let is_mine = right.as_ref().is_some_and(|right| right.is_held());
+            let (owner, _) = member.sight().owner(now, &place.subject);
+            let owner = if is_mine { Some(&*self.me) } else { owner.filter(|owner| *owner != self.me) };
+            SharedSnapshot {
+                route: place.name().to_string(),
+                owner: owner.map(|owner| name_of(owner).to_string()),
+                renewed: is_mine.then(|| since(&place.renewed)),
+            }
+        };
+        let is_seen = 0 < self.seen.load(Ordering::Relaxed);
+        ClusterSnapshot {
+            name: self.name.clone(),
+            identity: name_of(&self.me).to_string(),
+            members: member.living().into_iter().map(|holder| name_of(holder).to_string()).collect(),
+            unseen: is_seen.then(|| since(&self.seen)),
+            lease: self.rules.lease,
+            routes: self.places.iter().zip(rights.iter()).map(route).collect(),
+            changes: told(CHANGES, &self.changes).collect(),
+            calls: told(CALLS, &self.calls).map(|((call, result), count)| (call, result, count)).collect(),
+        }
+    }
+
     pub(super) fn count(&self, call: &Call, trouble: Option<&Trouble>) {
         let is_write = matches!(call, Call::WriteLease(..) | Call::WriteRecord(..));
         let row = usize::from(is_write) + 2 * usize::from(trouble.is_some());
@@ -163,4 +200,12 @@ impl Shared {
         self.look_soon();
         crate::sync::lock(&self.rights).iter().flatten().for_each(|right| right.nudge());
     }
+}
+
+/// The words of `Change`.
+const CHANGES: [&str; 4] = ["acquired", "handed_over", "expired", "fenced"];
+const CALLS: [(&str, &str); 4] = [("read", "ok"), ("write", "ok"), ("read", "failed"), ("write", "failed")];
+
+fn told<T>(words: [T; 4], counts: &[AtomicU64; 4]) -> impl Iterator<Item = (T, u64)> {
+    words.into_iter().zip(counts.iter().map(|count| count.load(Ordering::Relaxed)))
 }

@@ -7,6 +7,7 @@ use std::fmt::{Display, Write};
 
 use jiff::Timestamp;
 
+use super::cluster::ClusterSnapshot;
 use super::outcomes::Outcome;
 use super::snapshot::{Counts, Process, RoutePart, RouteSnapshot, Snapshot};
 use super::stats::Histogram;
@@ -23,6 +24,9 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     labelled_counters(&mut text, routes);
     delivery(&mut text, routes);
     gauges(&mut text, routes);
+    if let Some(cluster) = &snapshot.cluster {
+        shared(&mut text, cluster);
+    }
     process(&mut text, snapshot);
     text.out
 }
@@ -169,6 +173,31 @@ fn gauges(text: &mut Text, routes: &[RouteSnapshot]) {
     }
 }
 
+fn shared(text: &mut Text, cluster: &ClusterSnapshot) {
+    let name = "router_route_owner";
+    text.family(name, "gauge", "1 where this router has the route, which it shares with others.");
+    for route in &cluster.routes {
+        text.sample(name, &with("", "route", &route.route), u8::from(route.renewed.is_some()));
+    }
+    let name = "router_cluster_renewal_age_seconds";
+    text.family(name, "gauge", "How long ago the lease of a route of this router was renewed.");
+    for (route, age) in cluster.routes.iter().filter_map(|route| Some((route, route.renewed?))) {
+        text.sample(name, &with("", "route", &route.route), age.as_secs_f64());
+    }
+    text.family("router_cluster_members", "gauge", "Routers that share routes and live.");
+    text.sample("router_cluster_members", "", cluster.members.len());
+    let name = "router_cluster_changes_total";
+    text.family(name, "counter", "Routes that this router has acquired, handed over or lost.");
+    for (change, count) in &cluster.changes {
+        text.sample(name, &with("", "change", change), count);
+    }
+    let name = "router_cluster_calls_total";
+    text.family(name, "counter", "Calls to what keeps leases and positions.");
+    for (call, result, count) in &cluster.calls {
+        text.sample(name, &with(&with("", "call", call), "result", result), count);
+    }
+}
+
 fn process(text: &mut Text, snapshot: &Snapshot) {
     let build = with("", "version", version::VERSION);
     let build = with(&build, "commit", version::COMMIT.unwrap_or("unknown"));
@@ -280,6 +309,23 @@ mod tests {
     }
 
     /// The labels between the braces, unescaped.
+    #[test]
+    fn owners_of_shared_routes_are_told() {
+        let mut snapshot = snapshot(Vec::new());
+        snapshot.cluster = Some(crate::observe::testing::cluster());
+        let told = text(&snapshot);
+        for line in [
+            "router_route_owner{route=\"a\"} 1",
+            "router_route_owner{route=\"b\"} 0",
+            "router_cluster_members 2",
+            "router_cluster_renewal_age_seconds{route=\"a\"} 2",
+            "router_cluster_changes_total{change=\"acquired\"} 3",
+            "router_cluster_calls_total{call=\"read\",result=\"ok\"} 7",
+        ] {
+            assert!(told.lines().any(|found| found == line), "{line}: {told}");
+        }
+    }
+
     fn labels_of(key: &str) -> Vec<(String, String)> {
         let Some((_, rest)) = key.split_once('{') else { return Vec::new() };
         let mut rest = rest.strip_suffix('}').expect(key);

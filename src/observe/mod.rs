@@ -1,5 +1,6 @@
 //! What the operator sees: the log, and a server that shows counters and states from memory.
 
+pub(crate) mod cluster;
 pub mod expvar;
 pub(crate) mod flood;
 pub(crate) mod incident;

@@ -66,6 +66,9 @@ pub(crate) fn html(snapshot: &Snapshot, all: bool) -> String {
     // Whoever comes because something is wrong sees it first.
     let of = |tone| snapshot.routes.iter().filter(move |route| Tone::of(route) == tone);
     let routes: Vec<&RouteSnapshot> = [Tone::Bad, Tone::Wait, Tone::Good].into_iter().flat_map(of).collect();
+    if let Some(cluster) = &snapshot.cluster {
+        cluster.html(&mut out, escaped);
+    }
     if PAGE_ROUTES_SHORT < routes.len() {
         overview(&mut out, &routes);
     }

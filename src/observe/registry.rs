@@ -1,9 +1,10 @@
 //! Where all that can be watched hangs: the router puts its routes up, the server reads.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use jiff::Timestamp;
 
+use super::cluster::ClusterSnapshot;
 use super::process;
 use super::snapshot::{Phase, RouteSnapshot, Snapshot};
 
@@ -17,17 +18,31 @@ pub trait Watched: Send + Sync {
 pub struct Registry {
     started: Timestamp,
     state: Mutex<(Phase, Vec<Arc<dyn Watched>>)>,
+    cluster: OnceLock<LookAtCluster>,
 }
+
+/// Tells from memory how the cluster is.
+pub(crate) type LookAtCluster = Box<dyn Fn() -> ClusterSnapshot + Send + Sync>;
 
 impl Registry {
     /// A process that has just started.
     pub fn new() -> Registry {
-        Registry { started: Timestamp::now(), state: Mutex::new((Phase::Starting, Vec::new())) }
+        Registry {
+            started: Timestamp::now(),
+            state: Mutex::new((Phase::Starting, Vec::new())),
+            cluster: OnceLock::new(),
+        }
     }
 
     /// The routes run.
     pub fn run(&self, routes: Vec<Arc<dyn Watched>>) {
         *self.lock() = (Phase::Running, routes);
+    }
+
+    /// Routes are shared with others, as this tells.
+    pub(crate) fn share(&self, look: LookAtCluster) {
+        // There is one cluster.
+        let _ = self.cluster.set(look);
     }
 
     /// The process was told to end.
@@ -46,6 +61,7 @@ impl Registry {
             phase,
             process: process::look(self.started),
             routes: routes.iter().map(|route| route.snapshot()).collect(),
+            cluster: self.cluster.get().map(|look| look()),
         }
     }
 

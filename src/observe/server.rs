@@ -19,6 +19,9 @@ use crate::limits::{
 
 const TARGET: &str = "metrics";
 
+/// The query of `/readyz` that leaves the routes out, in the words of Kubernetes' own servers.
+const EXCLUDE_ROUTES: &str = "exclude=routes";
+
 /// A server that listens. Dropping it stops it.
 pub struct ObserveServer {
     server: Server,
@@ -123,7 +126,11 @@ fn answer(asked: &Asked<'_>, guard: Option<&Guard>, snapshot: impl FnOnce() -> S
         "/readyz" => {
             let is_stranger = guard.is_some_and(|guard| !guard.admits(asked.authorization));
             let detail = if is_stranger { Detail::Class } else { Detail::Full };
-            let snapshot = snapshot();
+            let mut snapshot = snapshot();
+            // For whom this router is a member that counts, however its sources and sinks are.
+            if asked.query == EXCLUDE_ROUTES {
+                snapshot.routes.clear();
+            }
             match &status::obstacles_in(&snapshot, detail)[..] {
                 [] => Answer::text(
                     200,
@@ -220,6 +227,28 @@ mod tests {
         assert_eq!(ask("HEAD", "/metrics", None, None).status, 200);
         assert_eq!(ask("POST", "/metrics", None, None).status, 405);
         assert_eq!(ask("POST", "/stats", None, None).status, 200);
+    }
+
+    #[test]
+    fn a_member_is_ready_as_long_as_it_sees_the_others() {
+        let ask = |query, path, unseen| {
+            let mut snapshot = snapshot(vec![route("power")]);
+            snapshot.routes[0].incidents = vec![incident(RoutePart::Source, NOW - 5)];
+            snapshot.cluster = Some(crate::observe::testing::cluster());
+            snapshot.cluster.as_mut().unwrap().unseen = unseen;
+            let answer =
+                answer(&Asked { method: "GET", path, query, authorization: None }, None, || snapshot);
+            (answer.status, String::from_utf8(answer.body).unwrap())
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(ask("exclude=routes", "/readyz", Some(second)).0, 200);
+        assert_eq!(ask("", "/readyz", Some(second)).0, 503);
+        let (status, text) = ask("exclude=routes", "/readyz", Some(second * 16));
+        assert_eq!((status, &*text), (503, "not ready\ncluster: the other routers were not seen for 16 s\n"));
+        assert!(ask("exclude=routes", "/readyz", None).1.contains("were not seen yet"));
+        assert!(ask("", "/", Some(second)).1.contains("<span class=\"badge good\">a: r-0</span>"));
+        let status: serde_json::Value = serde_json::from_str(&ask("", "/status", Some(second)).1).unwrap();
+        assert_eq!(status["cluster"]["routes"][1]["owner"], "r-1");
     }
 
     #[test]

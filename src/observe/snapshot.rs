@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::cluster::ClusterSnapshot;
 use super::outcomes::Outcome;
 use super::stats::Link;
 use crate::event::Position;
@@ -20,6 +21,8 @@ pub(crate) struct Snapshot {
     pub(crate) process: Process,
     /// Its routes, in the order of the configuration; none before they are started.
     pub(crate) routes: Vec<RouteSnapshot>,
+    /// With whom routes are shared, if with anybody.
+    pub(crate) cluster: Option<ClusterSnapshot>,
 }
 
 /// What the process is about.

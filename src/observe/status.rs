@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::cluster::ClusterSnapshot;
 use super::incident::{DATED_AHEAD, LOGIN_REFUSED};
 use super::snapshot::{CatchingUp, IncidentSnapshot, Phase, RoutePart, RouteSnapshot, Snapshot};
 use super::words::count;
@@ -124,7 +125,7 @@ pub(crate) fn obstacles_in(snapshot: &Snapshot, detail: Detail) -> Vec<String> {
         Phase::Stopping => return vec!["stopping".to_string()],
         Phase::Running => {}
     }
-    let mut lines = Vec::new();
+    let mut lines = Vec::from_iter(snapshot.cluster.as_ref().and_then(ClusterSnapshot::obstacle));
     for route in &snapshot.routes {
         let about = &route.about;
         if state(route).0 == State::Connecting {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::cluster::{ClusterSnapshot, SharedSnapshot};
 use super::outcomes::Outcome;
 use super::snapshot::*;
 use super::stats::Link;
@@ -28,6 +29,27 @@ pub(crate) fn snapshot(routes: Vec<RouteSnapshot>) -> Snapshot {
             load: [0.5, 0.25, 1.0],
         },
         routes,
+        cluster: None,
+    }
+}
+
+/// A router that has one of two routes.
+pub(crate) fn cluster() -> ClusterSnapshot {
+    let second = Duration::from_secs(1);
+    let shared = |route: &str, owner: &str, renewed| SharedSnapshot {
+        route: route.to_string(),
+        owner: Some(owner.to_string()),
+        renewed,
+    };
+    ClusterSnapshot {
+        name: "default".to_string(),
+        identity: "r-0".to_string(),
+        members: vec!["r-0".to_string(), "r-1".to_string()],
+        unseen: Some(second),
+        lease: second * 15,
+        routes: vec![shared("a", "r-0", Some(second * 2)), shared("b", "r-1", None)],
+        changes: vec![("acquired", 3)],
+        calls: vec![("read", "ok", 7)],
     }
 }
 

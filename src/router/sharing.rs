@@ -44,6 +44,7 @@ pub(super) fn join(
     let (commands, commanded) = bounded(3 * config.routes.len());
     let runner = SlotRunner { config: config.clone(), registry: registry.clone(), commands };
     let replica = Replica::start(section, &lock.node_key()?, routes, Box::new(runner))?;
+    registry.share(replica.watch());
     Ok(Some((replica, commanded)))
 }
 

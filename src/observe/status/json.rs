@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{cure, hangs, obstacles, state};
+use crate::observe::cluster::ClusterSnapshot;
 use crate::observe::outcomes::Outcome;
 use crate::observe::snapshot::{CatchingUp, Counts, IncidentSnapshot, Phase, RouteSnapshot, Snapshot};
 use crate::version;
@@ -27,6 +28,7 @@ pub(crate) fn json(snapshot: &Snapshot) -> String {
         now: whole(snapshot.now),
         resident_bytes: snapshot.process.resident_bytes,
         routes: snapshot.routes.iter().map(|route| route_status(route, snapshot.now)).collect(),
+        cluster: snapshot.cluster.as_ref().map(ClusterSnapshot::json),
     };
     // Strings and numbers always have a JSON form.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
@@ -46,6 +48,8 @@ struct Status<'a> {
     now: String,
     resident_bytes: Option<u64>,
     routes: Vec<RouteStatus<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Value>,
 }
 
 #[derive(Serialize)]
