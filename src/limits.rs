@@ -331,7 +331,7 @@ pub(crate) const CLUSTER_WAKE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the end of the process waits until its routes are left.
 pub(crate) const CLUSTER_LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Connections that are kept to an engine.
-pub(crate) const CLUSTER_CONNECTIONS_MAX: usize = 8;
+pub(crate) const CLUSTER_CONNECTIONS_MAX: usize = 32;
 /// Bytes of one of its answers: etcd keeps no object as large.
 pub(crate) const KUBERNETES_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a token for a sink shall last: what Knative's own senders ask for.

@@ -37,6 +37,11 @@ struct Scene {
     got: Arc<Mutex<Got>>,
     // Keys of the source.
     more: &'static str,
+    // Routes, each with a processor of its own; none: the one that there is without any.
+    routes: usize,
+    lease: &'static str,
+    // Events that the source records in a second.
+    rate: u64,
 }
 
 /// Records events until it is dropped.
@@ -60,7 +65,32 @@ impl Scene {
             Reply::Answer(Answer::text(202, "ok"))
         });
         let simulator = Arc::new(Simulator::start(Settings::default()).unwrap());
-        Scene { test, namespace, simulator, sink: sink.unwrap(), got, more: "" }
+        Scene {
+            test,
+            namespace,
+            simulator,
+            sink: sink.unwrap(),
+            got,
+            more: "",
+            routes: 0,
+            lease: LEASE,
+            rate: RATE,
+        }
+    }
+
+    /// What the router of this name has behind its source.
+    fn ends(&self, name: &str) -> String {
+        let url = self.sink.address();
+        if self.routes == 0 {
+            return format!("[processor.sink]\ntype = \"knative\"\nuri = \"http://{url}/{name}\"\n");
+        }
+        let end = |number| {
+            format!(
+                "[processor.p{number}]\ntype = \"knative\"\nuri = \"http://{url}/{name}/{number}\"\n\
+                 [route.r{number}]\nfrom = \"vc\"\nto = \"p{number}\"\nworkers = 1\n"
+            )
+        };
+        (0..self.routes).map(end).collect()
     }
 
     /// A router of this name that reaches the API server at `server`.
@@ -72,15 +102,17 @@ impl Scene {
         let path = self.namespace.kubeconfig(&self.test, &json!({"tokenFile": token}));
         let kubeconfig = std::fs::read_to_string(path).unwrap().replace(&self.namespace.server.url, server);
         self.test.write(&format!("{name}.kubeconfig"), &kubeconfig);
-        let (url, simulator) = (self.sink.address(), &self.simulator);
+        let simulator = &self.simulator;
         let file = format!(
-            "state_dir = \"{name}\"\n[metrics]\nbind = \"127.0.0.1:0\"\n[cluster]\nengine = \"kubernetes\"\nidentity = \"{name}\"\nlease = \"{LEASE}\"\n\
+            "state_dir = \"{name}\"\n[metrics]\nbind = \"127.0.0.1:0\"\n[cluster]\nengine = \"kubernetes\"\nidentity = \"{name}\"\nlease = \"{}\"\n\
              kubeconfig = \"{name}.kubeconfig\"\n[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\n\
-             password = \"{}\"\n{}[processor.sink]\ntype = \"knative\"\nuri = \"http://{url}/{name}\"\n",
+             password = \"{}\"\n{}{}",
+            self.lease,
             simulator.url(),
             simulator.username(),
             simulator.password(),
-            self.more
+            self.more,
+            self.ends(name)
         );
         self.test.write(&format!("{name}.toml"), &file);
         self.test.start(&["run", "-c", &format!("{name}.toml")])
@@ -92,13 +124,13 @@ impl Scene {
 
     fn load(&self) -> Load {
         let (over, simulator) = (Arc::new(AtomicBool::new(false)), self.simulator.clone());
-        let is_over = over.clone();
+        let (is_over, rate) = (over.clone(), self.rate);
         let keys = std::thread::spawn(move || {
             let mut keys = Vec::new();
             while !is_over.load(Ordering::SeqCst) {
                 let name = format!("vm-{}", keys.len() % 20);
                 keys.push(simulator.push(Draft::vm("VmPoweredOnEvent", &name, &name)));
-                std::thread::sleep(Duration::from_millis(1000 / RATE));
+                std::thread::sleep(Duration::from_millis(1000 / rate));
             }
             keys
         });
@@ -427,4 +459,69 @@ fn commands_look_at_what_is_shared_and_move_it_while_nobody_has_it() {
     let missing = "lacks `create` on leases, `update` on leases, `delete` on leases, `get` on configmaps, \
                    `create` on configmaps, `update` on configmaps";
     wait_for("fewer rights", SOON, || run(&["check"]).stdout.contains(missing).then_some(()));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn routes_spread_over_those_that_come_and_go_and_nothing_is_lost_or_repeated() {
+    const ROUTES: usize = 30;
+    let mut scene = Scene::new("cluster-spread");
+    // Renewals of thirty routes on a machine that does much else.
+    (scene.routes, scene.lease, scene.rate) = (ROUTES, "12s", 10);
+    let owned = |watchers: &[&Watcher]| -> Vec<usize> {
+        let count = |watcher: &&Watcher| {
+            let text = watcher.get("/metrics").1;
+            text.lines()
+                .filter(|line| line.starts_with("router_route_owner{") && line.ends_with(" 1"))
+                .count()
+        };
+        watchers.iter().map(count).collect()
+    };
+    let wait_owned = |watchers: &[&Watcher], wanted: &[usize]| {
+        let begun = Instant::now();
+        let mut last = Vec::new();
+        while begun.elapsed() < 3 * SOON {
+            last = owned(watchers);
+            if last == wanted {
+                eprintln!("{wanted:?} routes after {:.1} s", begun.elapsed().as_secs_f64());
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{last:?} in place of {wanted:?}");
+    };
+    let mut a = scene.router("a");
+    let by_a = Watcher::of(&mut a);
+    wait_owned(&[&by_a], &[ROUTES]);
+    wait_for("all routes", SOON, || {
+        let begun = a.stderr().iter().filter(|line| line.contains(BEGINS)).count();
+        (begun == ROUTES).then_some(())
+    });
+    let load = scene.load();
+    let (mut b, mut c) = (scene.router("b"), scene.router("c"));
+    let (by_b, by_c) = (Watcher::of(&mut b), Watcher::of(&mut c));
+    wait_owned(&[&by_a, &by_b, &by_c], &[10, 10, 10]);
+    assert_eq!(b.end_by("TERM").code, Some(0));
+    wait_owned(&[&by_a, &by_c], &[15, 15]);
+    let mut b = scene.router("b");
+    let by_b = Watcher::of(&mut b);
+    wait_owned(&[&by_a, &by_b, &by_c], &[10, 10, 10]);
+    let keys = load.end();
+    let complete = || {
+        let mut times = BTreeMap::<(String, i64), usize>::new();
+        for (key, path, _) in scene.got.lock().unwrap().iter() {
+            let route = path.split_once('/').unwrap().1.to_string();
+            *times.entry((route, *key)).or_default() += 1;
+        }
+        let is_there =
+            |route: usize| keys.iter().all(|key| times.contains_key(&(route.to_string(), i64::from(*key))));
+        (0..ROUTES).all(is_there).then_some(times)
+    };
+    let times = wait_for("every event on every route", SOON, complete);
+    let repeats: usize = times.values().map(|times| times - 1).sum();
+    eprintln!("{} events on {ROUTES} routes, {repeats} repeats", keys.len());
+    assert_eq!(repeats, 0);
+    for router in [a, b, c] {
+        assert_eq!(router.end_by("TERM").code, Some(0));
+    }
 }

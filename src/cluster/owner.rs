@@ -32,6 +32,8 @@ impl Owner {
     /// Takes a route that may be taken.
     pub(super) fn new(shared: &Arc<Shared>, take: Take, rules: Rules) -> Owner {
         let now = shared.now();
+        // Those that were taken together are not renewed together for ever.
+        let rules = Rules { renewal: rules.renewal.mul_f64(0.8 + 0.2 * crate::sync::jitter()), ..rules };
         let right = Arc::new(Right::new(shared.began, rules.hold));
         let tenancy = Tenancy::take(rules, &shared.me, take.over, take.unclaimed, now);
         let shared = shared.clone();
@@ -150,6 +152,8 @@ impl Owner {
         self.shared.owned.fetch_add(1, Ordering::Relaxed);
         self.shared.member().runs(self.place);
         self.started = true;
+        // There may be more to take.
+        self.shared.look_soon();
         Ok(())
     }
 

@@ -106,7 +106,12 @@ impl Slot {
             running.left.swap_remove(place);
         }
         let role = format!("{:?}", exit.role).to_lowercase();
-        match exit.cause {
+        let cause = match exit.cause {
+            // A reader that ends takes the workers' stream with it, and they may be heard first.
+            ExitCause::Told if is_running && !running.route.tenure().is_valid() => ExitCause::TenureLost,
+            cause => cause,
+        };
+        match cause {
             ExitCause::Failed(error) => Err(error.context(format!("{}: {role}", self.logger))),
             ExitCause::Told if is_running => {
                 Err(Error::new(format!("{}: {role}: it ended without being told to", self.logger)))

@@ -192,3 +192,15 @@ fn only_the_end_of_a_thread_of_the_running_generation_is_unexpected() {
     assert_eq!(error, "route a: worker: it ended without being told to");
     router.shut_down().unwrap();
 }
+
+#[test]
+fn a_worker_that_is_heard_before_its_reader_lost_the_right_too() {
+    let mut a = bench("a", 0);
+    let lost = tenure();
+    a.tenure = lost.clone();
+    let (parts, _) = a.parts(delivered);
+    let mut router = Router::of(vec![parts], Duration::from_secs(30)).unwrap();
+    lost.0.store(false, Ordering::SeqCst);
+    router.exited(Exit { slot: 0, generation: 1, role: Role::Worker, cause: ExitCause::Told }).unwrap();
+    router.shut_down().unwrap();
+}
