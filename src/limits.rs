@@ -77,8 +77,16 @@ pub(crate) const RECOVERY_QUIET_MIN: Duration = Duration::from_secs(1);
 pub(crate) const RECOVERY_SPREAD: Duration = Duration::from_secs(1);
 /// Worker threads of one route.
 pub(crate) const WORKERS_MAX: usize = 1024;
-/// Worker threads of a route that does not say.
-pub(crate) const WORKERS_DEFAULT: usize = 8;
+/// Worker threads of a route that names no number.
+pub(crate) const WORKERS_AUTO_MAX: usize = 64;
+/// What such a route begins with, when there is work for them.
+pub(crate) const WORKERS_AUTO_BEGIN: usize = 8;
+/// Worker threads of all such routes together, beside the first `WORKERS_ASSURED` of each.
+pub(crate) const WORKERS_PROCESS_MAX: usize = 512;
+/// See `WORKERS_PROCESS_MAX`.
+pub(crate) const WORKERS_ASSURED: usize = 2;
+/// Threads that were not needed for so long end.
+pub(crate) const WORKER_IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes of a configuration file.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1024 * 1024;

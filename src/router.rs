@@ -22,7 +22,7 @@ use crate::observe::snapshot::About;
 use crate::observe::status;
 use crate::observe::systemd::ServiceManager;
 use crate::pipeline::view::View;
-use crate::pipeline::{Exit, Route, RouteParts};
+use crate::pipeline::{Exit, Route, RouteParts, Staff};
 use crate::position::Positions;
 use crate::position::file::{CheckpointFile, FilePositions};
 use crate::position::lock::StateLock;
@@ -42,6 +42,8 @@ pub(crate) struct Router {
     exit: Sender<Exit>,
     exits: Receiver<Exit>,
     commands: Receiver<Command>,
+    // The workers of all routes that name no number.
+    staff: Arc<Staff>,
     grace: Duration,
     registry: Arc<Registry>,
     // The last to stop: dropping it stops it.
@@ -111,7 +113,8 @@ impl Router {
         let slots = routes.iter().enumerate().map(|(index, route)| Slot::new(index, &route.name)).collect();
         let (exit, exits) = bounded(threads);
         let (commands, page, lock, replica) = (never(), None, None, None);
-        Router { slots, exit, exits, commands, grace, registry, page, lock, replica }
+        let staff = Arc::default();
+        Router { slots, exit, exits, commands, staff, grace, registry, page, lock, replica }
     }
 
     fn start_all(&mut self, parts: Vec<(usize, RouteParts)>) -> Result<()> {
@@ -188,7 +191,10 @@ impl Router {
 
     fn obey(&mut self, command: Command) -> Result<()> {
         match command {
-            Command::Start(index, parts) => self.slots[index].start(parts, self.grace, &self.exit),
+            Command::Start(index, mut parts) => {
+                parts.staff = self.staff.clone();
+                self.slots[index].start(parts, self.grace, &self.exit)
+            }
             Command::Drain(index) => {
                 self.slots[index].drain(Instant::now(), self.grace);
                 Ok(())
@@ -326,6 +332,7 @@ pub(crate) fn parts(config: &Config, route: &RouteConfig) -> Result<RouteParts> 
         processor: processor.make(&route.name, source.checkpoint)?,
         positions: positions.map(|positions| Box::new(positions) as Box<dyn Positions>),
         tenure: Arc::new(Unshared),
+        staff: Arc::default(),
         letters_dir: state_dir.map(Path::to_path_buf),
     })
 }

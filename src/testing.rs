@@ -41,7 +41,7 @@ pub(crate) fn route_config(order: crate::config::Order, workers: usize) -> crate
         types: Vec::new(),
         pattern: None,
         order,
-        workers,
+        workers: Some(workers),
         format: crate::config::Format::Router,
         retry: crate::config::RetryConfig::default(),
         dead_letter_bytes_max: 1 << 20,

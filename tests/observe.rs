@@ -186,7 +186,7 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         types: vec!["none".into()],
         pattern: None,
         order: Order::Entity,
-        workers: 1,
+        workers: Some(1),
         format: Format::Router,
         retry: RetryConfig::default(),
         dead_letter_bytes_max: 1 << 20,
@@ -201,6 +201,7 @@ fn a_stalled_source_is_seen_and_a_quiet_one_is_ready() {
         processor: Arc::new(Stdout::new()),
         positions: None,
         tenure: Arc::new(Unshared),
+        staff: Arc::default(),
         letters_dir: None,
     };
     let route = Route::start(parts, &Exits::of_slot(0, 1, exits)).unwrap();

@@ -91,7 +91,7 @@ fn route(source: &SourceConfig, pattern: Option<&Arc<Pattern>>) -> RouteConfig {
         types: Vec::new(),
         pattern: pattern.cloned(),
         order: Order::Strict,
-        workers: 1,
+        workers: Some(1),
         format: Format::Router,
         retry: RetryConfig::default(),
         dead_letter_bytes_max: limits::DEAD_LETTER_BYTES_DEFAULT,

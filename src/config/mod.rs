@@ -152,7 +152,7 @@ pub struct RouteConfig {
     /// Which events must stay in order.
     pub order: Order,
     /// Worker threads.
-    pub workers: usize,
+    pub workers: Option<usize>,
     /// Shape of the CloudEvents.
     pub format: Format,
     /// When failed deliveries are repeated.

@@ -130,17 +130,21 @@ fn default_route(name: String, from: String, to: String) -> RouteConfig {
     }
 }
 
-fn workers_default(order: Order) -> usize {
-    if order == Order::Strict { 1 } else { limits::WORKERS_DEFAULT }
+fn workers_default(order: Order) -> Option<usize> {
+    (order == Order::Strict).then_some(1)
 }
 
-fn workers(value: &Value<'_>, order: Order) -> Option<usize> {
+// None of the inner is "auto".
+fn workers(value: &Value<'_>, order: Order) -> Option<Option<usize>> {
+    if let DeValue::String(_) = value.get_ref() {
+        return value.one_of(&[("auto", workers_default(order))]);
+    }
     let workers = value.integer(1..=limits::WORKERS_MAX)?;
     if order == Order::Strict && workers != 1 {
         return value
             .refuse("`order = \"strict\"` delivers one event at a time, so workers is 1 or left out");
     }
-    Some(workers)
+    Some(Some(workers))
 }
 
 /// The name of a source or processor of the file.

@@ -341,6 +341,10 @@ fn mistakes_are_named_with_place_and_cure() {
             "13: route.r.workers: expected a whole number from 1 to 1024, found 0",
         ),
         (
+            "[route.r]\nfrom = 'vc01'\nto = 'screen'\nworkers = 'many'",
+            "13: route.r.workers: \"many\" is not known, known: \"auto\"",
+        ),
+        (
             "[route.r]\nfrom = 'vc01'\nto = 'screen'\nworkers = 99999999999999999999",
             "13: route.r.workers: expected a whole number from 1 to 1024, found 99999999999999999999",
         ),

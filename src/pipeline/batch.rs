@@ -8,7 +8,7 @@
 //! because a batch is, and an event that is larger than one takes the places of several.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use jiff::{SignedDuration, Timestamp};
@@ -66,8 +66,11 @@ impl Entry {
 pub(crate) fn channel() -> (Feed, Intake) {
     let (sender, receiver) = bounded(BATCHES_AHEAD_MAX);
     let ahead = Arc::new(AtomicUsize::new(0));
-    let feed = Feed { sender, batch: Batch::new(), bytes: 0, ahead: ahead.clone(), sent: 0 };
-    (feed, Intake { receiver, ahead })
+    let is_open = Arc::new(AtomicBool::new(false));
+    let (batch, hire) = (Batch::new(), Hire(Box::new(|| ())));
+    let feed =
+        Feed { sender, batch, bytes: 0, ahead: ahead.clone(), sent: 0, is_open: is_open.clone(), hire };
+    (feed, Intake { receiver, ahead, is_open })
 }
 
 /// The poller's end. Dropping it ends the stream.
@@ -80,9 +83,26 @@ pub(crate) struct Feed {
     ahead: Arc<AtomicUsize>,
     // Batches that were ever sent.
     sent: u64,
+    // Whether there is a worker to receive.
+    is_open: Arc<AtomicBool>,
+    hire: Hire,
+}
+
+// Brings a worker to receive.
+struct Hire(Box<dyn Fn() + Send>);
+
+impl std::fmt::Debug for Hire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hire")
+    }
 }
 
 impl Feed {
+    /// Sets what brings a worker, when something is sent and there is none.
+    pub(crate) fn set_hire(&mut self, hire: impl Fn() + Send + 'static) {
+        self.hire = Hire(Box::new(hire));
+    }
+
     /// Adds an entry to the batch, and sends that when it is full. Waits while the channel is full;
     /// false when the route is to stop.
     pub(crate) fn push(&mut self, entry: Entry, stop: &Stop) -> bool {
@@ -122,8 +142,14 @@ impl Feed {
         };
         if !sent {
             self.ahead.fetch_sub(events, Ordering::Relaxed);
+            return false;
         }
-        sent
+        // The last worker says that it leaves before it looks whether something came.
+        fence(Ordering::SeqCst);
+        if !self.is_open.load(Ordering::SeqCst) && !self.is_open.swap(true, Ordering::SeqCst) {
+            (self.hire.0)();
+        }
+        true
     }
 }
 
@@ -132,6 +158,7 @@ impl Feed {
 pub(crate) struct Intake {
     receiver: Receiver<Batch>,
     ahead: Arc<AtomicUsize>,
+    is_open: Arc<AtomicBool>,
 }
 
 impl Intake {
@@ -143,6 +170,13 @@ impl Intake {
     /// A batch left the channel.
     pub(crate) fn received(&self, batch: &Batch) {
         self.ahead.fetch_sub(events_of(batch), Ordering::Relaxed);
+    }
+
+    /// The last worker leaves; whoever sends brings one. False when it must stay, as something came.
+    pub(crate) fn close(&self) -> bool {
+        self.is_open.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.receiver.is_empty() || self.is_open.swap(true, Ordering::SeqCst)
     }
 
     /// Events in the channel.

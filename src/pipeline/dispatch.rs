@@ -21,6 +21,8 @@ use crate::config::RouteConfig;
 use crate::event::{Event, Sequence};
 use crate::limits::{HELD_BYTES_MAX, LANES_BYTES_MAX, RECOVERY_SPREAD};
 use crate::pipeline::batch::{Batch, Entry};
+use crate::pipeline::concurrency::Call;
+use crate::pipeline::crew::{Crew, Lead};
 use crate::pipeline::lanes::Lanes;
 use crate::pipeline::ledger::Ledger;
 use crate::pipeline::outage::Outage;
@@ -38,6 +40,8 @@ pub(crate) struct Done {
     pub(crate) then: Then,
     /// What its targets answered, where there are several.
     pub(crate) answers: Answers,
+    /// The sink asked for less.
+    pub(crate) is_pushed_back: bool,
 }
 
 /// What follows from a delivery.
@@ -82,17 +86,10 @@ pub(crate) enum NextStep {
     Lead(Lead),
     /// Wait until it is called, then say so by [`Dispatch::stop_following`].
     Follow,
+    /// Leave: it was not needed for a minute. Then say so by [`Crew::leave`].
+    Leave,
     /// End: nothing will come any more.
     End,
-}
-
-/// What the leader waits for, beside a nudge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lead {
-    /// For a batch: there is room.
-    pub(crate) receives: bool,
-    /// For this moment, when the next parked lane is due.
-    pub(crate) due: Option<Instant>,
 }
 
 /// Whom to wake after a change.
@@ -102,6 +99,8 @@ pub(crate) struct Calls {
     pub(crate) follower: bool,
     /// The leader, who waits for something else than what is due.
     pub(crate) leader: bool,
+    /// One who is not there yet, by starting a thread.
+    pub(crate) recruit: bool,
     /// Everybody: it is over.
     pub(crate) all: bool,
 }
@@ -130,12 +129,7 @@ pub(crate) struct Dispatch {
     // What was received and has not found room.
     inbox: VecDeque<Entry>,
     received: u64,
-    lead: Option<Lead>,
-    // Was the leader told to look again since it began to wait?
-    nudged: bool,
-    followers: usize,
-    // Followers that were called and have not come yet: nobody needs to call them again.
-    called: usize,
+    crew: Crew,
     // The stream has ended.
     ended: bool,
     closed: bool,
@@ -151,16 +145,13 @@ impl Dispatch {
     pub(crate) fn new(config: &RouteConfig) -> Dispatch {
         Dispatch {
             lanes: Lanes::new(config.order),
-            rooms: Rooms::new(config.workers, config.retry.give_up_after),
+            rooms: Rooms::new(config.retry.give_up_after),
             served_rooms: false,
             ledger: Ledger::new(Timestamp::MIN, Window::default(), None),
             identity: String::new(),
             inbox: VecDeque::new(),
             received: 0,
-            lead: None,
-            nudged: false,
-            followers: 0,
-            called: 0,
+            crew: Crew::new(config.workers),
             ended: false,
             closed: false,
             holds: false,
@@ -198,7 +189,16 @@ impl Dispatch {
 
     /// A worker hands back what it did.
     pub(crate) fn settle(&mut self, done: &mut Vec<Done>, now: Instant) {
-        for Done { delivery, then, answers } in done.drain(..) {
+        if done.is_empty() {
+            return;
+        }
+        let call = Call {
+            delivered: done.iter().filter(|done| !matches!(done.then, Then::Again(_))).count(),
+            is_pushed_back: done.iter().any(|done| done.is_pushed_back),
+            is_saturated: !self.crew.may_begin() && 0 < self.lanes.ready(),
+        };
+        self.crew.end(call, now);
+        for Done { delivery, then, answers, .. } in done.drain(..) {
             let is_part = delivery.owing().is_some();
             self.rooms.hear(&answers, is_part, now);
             if is_part {
@@ -262,27 +262,35 @@ impl Dispatch {
         if self.closed {
             return NextStep::End;
         }
-        if !self.holds {
+        if !self.holds && self.crew.may_begin() {
             self.take(now, most, taken);
         }
         if !taken.is_empty() {
+            self.crew.begin(now);
             self.admit();
             return NextStep::Deliver;
         }
         if self.is_drained() {
             return NextStep::End;
         }
-        if self.lead.is_some() {
-            self.followers += 1;
+        if self.crew.lead().is_some() {
+            if self.crew.is_surplus(now) {
+                return NextStep::Leave;
+            }
+            self.crew.follow();
             return NextStep::Follow;
         }
+        if self.is_empty() && !self.holds && self.crew.is_idle(now) {
+            return NextStep::Leave;
+        }
         let lead = Lead { receives: self.is_receiving(), due: self.next_due() };
-        (self.lead, self.nudged) = (Some(lead), false);
+        self.crew.start_leading(lead);
         NextStep::Lead(lead)
     }
 
     // What flows and what is owed take turns.
     fn take(&mut self, now: Instant, most: usize, taken: &mut Vec<Delivery>) {
+        self.rooms.set_workers(self.crew.limit());
         if !self.served_rooms {
             taken.extend(self.rooms.take(now));
         }
@@ -309,7 +317,7 @@ impl Dispatch {
 
     // When something that waits for a retry is due.
     fn next_due(&self) -> Option<Instant> {
-        if self.holds {
+        if self.holds || !self.crew.may_begin() {
             return None;
         }
         let (lanes, rooms) = (self.lanes.next_due(), self.rooms.next_due());
@@ -318,18 +326,23 @@ impl Dispatch {
 
     // Whether a worker that looks now finds something.
     fn is_work(&self, now: Instant) -> bool {
-        !self.holds && (0 < self.lanes.ready() || self.rooms.next_due().is_some_and(|due| due <= now))
+        let may_begin = !self.holds && self.crew.may_begin();
+        may_begin && (0 < self.lanes.ready() || self.rooms.next_due().is_some_and(|due| due <= now))
     }
 
     /// The leader woke up. Whoever has nothing to do next leads again.
     pub(crate) fn stop_leading(&mut self) {
-        self.lead = None;
+        self.crew.stop_leading();
     }
 
     /// A follower woke up.
     pub(crate) fn stop_following(&mut self) {
-        self.followers -= 1;
-        self.called = self.called.saturating_sub(1);
+        self.crew.stop_following();
+    }
+
+    /// Who is there.
+    pub(crate) fn crew(&mut self) -> &mut Crew {
+        &mut self.crew
     }
 
     /// Whom to wake now. Each answer counts as done.
@@ -338,18 +351,16 @@ impl Dispatch {
             return Calls { all: true, ..Calls::default() };
         }
         let is_work = self.is_work(now);
-        let mut calls = Calls::default();
-        if (is_work || self.lead.is_none()) && self.called < self.followers {
-            self.called += 1;
-            calls.follower = true;
-        }
-        if let Some(lead) = self.lead.filter(|_| !self.nudged) {
-            let is_earlier = self.next_due().is_some_and(|next| lead.due.is_none_or(|due| next < due));
-            let has_room_now = !lead.receives && self.is_receiving();
-            calls.leader = is_earlier || has_room_now || (is_work && self.called == 0);
-            self.nudged = calls.leader;
-        }
-        calls
+        let nobody_leads = self.crew.lead().is_none();
+        let follower = (is_work || nobody_leads) && self.crew.call_follower();
+        let is_called = self.crew.is_called();
+        let (next, is_receiving) = (self.next_due(), self.is_receiving());
+        let leader = self.crew.nudge(|lead| {
+            let is_earlier = next.is_some_and(|next| lead.due.is_none_or(|due| next < due));
+            is_earlier || (!lead.receives && is_receiving) || (is_work && !is_called)
+        });
+        let recruit = self.crew.recruit();
+        Calls { follower, leader, recruit, all: false }
     }
 
     /// Begins nothing more, or goes on; whether that changed.
@@ -417,7 +428,11 @@ impl Dispatch {
     }
 
     fn is_drained(&self) -> bool {
-        self.ended && self.inbox.is_empty() && self.lanes.events() == 0 && self.rooms.waiting() == 0
+        self.ended && self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.inbox.is_empty() && self.lanes.events() == 0 && self.rooms.waiting() == 0
     }
 
     // One event is always admitted where none waits. What failed has room of its own; only when that is

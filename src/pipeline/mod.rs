@@ -20,9 +20,10 @@ use crossbeam_channel::Sender;
 use jiff::Timestamp;
 use log::Level;
 
-use crate::config::{Order, RouteConfig};
+use crate::config::RouteConfig;
 use crate::error::{Context, Error, Result};
 use crate::event::Event;
+use crate::limits::WORKERS_AUTO_MAX;
 use crate::observe::flood::Flood;
 use crate::observe::incident::Incident;
 use crate::observe::logger::Logger;
@@ -39,6 +40,8 @@ mod accepted;
 mod awaited;
 pub(crate) mod batch;
 pub(crate) mod clock;
+mod concurrency;
+pub(crate) mod crew;
 pub mod dead_letter;
 pub(crate) mod dispatch;
 mod failing;
@@ -53,6 +56,8 @@ mod recent;
 pub mod retry;
 mod room;
 pub(crate) mod rooms;
+mod staff;
+pub(crate) mod threads;
 pub(crate) mod view;
 mod worker;
 
@@ -69,7 +74,10 @@ use filter::Filter;
 use poller::Start;
 use queue::Queue;
 use retry::Promise;
+pub use staff::Staff;
+use threads::Threads;
 use view::View;
+use worker::Hiring;
 
 /// What a route is made of.
 pub struct RouteParts {
@@ -89,6 +97,8 @@ pub struct RouteParts {
     pub positions: Option<Box<dyn Positions>>,
     /// The right to it.
     pub tenure: Arc<dyn Tenure>,
+    /// The workers of the process, for a route that names no number. The router sets its own.
+    pub staff: Arc<Staff>,
     /// The folder of its dead letters; without one they are lost, and it is at-most-once.
     pub letters_dir: Option<PathBuf>,
 }
@@ -106,6 +116,12 @@ impl Exits {
     /// is room for the news.
     pub fn of_slot(slot: usize, generation: u64, sender: Sender<Exit>) -> Exits {
         Exits { slot, generation, sender }
+    }
+
+    fn tell(&self, role: Role, cause: ExitCause) {
+        let (slot, generation) = (self.slot, self.generation);
+        // Nobody may be left to hear it.
+        let _ = self.sender.send(Exit { slot, generation, role, cause });
     }
 }
 
@@ -127,6 +143,8 @@ pub struct Exit {
 pub(crate) enum ExitCause {
     /// It was told to, or nothing more is to be done.
     Told,
+    /// There is no work for it now.
+    Idle,
     /// The right to the route is lost.
     TenureLost,
     /// It could not go on.
@@ -198,6 +216,7 @@ impl Route {
             processor,
             mut positions,
             tenure,
+            staff,
             letters_dir,
         } = parts;
         let logger = Logger::route(&config.name);
@@ -205,7 +224,8 @@ impl Route {
         let start = Start::at(standing.context(|| logger.to_string())?.flatten(), overlap);
         let (stop, stop_seen) = stop_signal();
         let (end_checkpointer, end_seen) = stop_signal();
-        let (queue, feed) = Queue::new(&config);
+        let (queue, mut feed) = Queue::new(&config, &staff, processor.has_targets());
+        let threads = Threads::new(&config.name, exits);
         let given_up = if letters_dir.is_some() { "dead letter" } else { "lost event" };
         let shared = Arc::new(Shared {
             queue,
@@ -242,27 +262,27 @@ impl Route {
             processor: processor.clone(),
             source: source.watch(),
             read_wait_max: source.call_wait_max(),
-            pulses: Vec::new(),
+            threads: threads.clone(),
             pace: Arc::default(),
         };
-        let mut route = Route { shared: shared.clone(), stop, end_checkpointer, view };
+        let route = Route { shared: shared.clone(), stop, end_checkpointer, view };
         if let Some(positions) = positions {
-            route.spawn_checkpointer(positions, end_seen, exits)?;
+            route.spawn_checkpointer(positions, end_seen)?;
         }
-        route.spawn_workers(&processor, exits)?;
+        feed.set_hire(Hiring::when_needed(&shared, processor, &threads));
         let body = move |pulse: &Pulse| poller::run(&shared, source.as_mut(), start, feed, pulse);
-        route.spawn(Role::Poller, exits, body)?;
+        threads.spawn(Role::Poller, body)?;
         Ok(route)
     }
 
     /// How many threads a route of this configuration has.
     pub fn threads_max(config: &RouteConfig) -> usize {
-        config.workers + 3
+        config.workers.unwrap_or(WORKERS_AUTO_MAX) + 3
     }
 
-    /// The threads it was started with.
-    pub(crate) fn roles(&self) -> Vec<Role> {
-        self.view.pulses.iter().map(|(role, _)| *role).collect()
+    /// How many of its threads of this role live.
+    pub(crate) fn count(&self, role: Role) -> usize {
+        self.view.threads.count(role)
     }
 
     /// Stops reading. Deliveries in flight are finished; with at-most-once those that wait too,
@@ -295,12 +315,7 @@ impl Route {
         self.view.clone()
     }
 
-    fn spawn_checkpointer(
-        &mut self,
-        mut positions: Box<dyn Positions>,
-        end: Stop,
-        exits: &Exits,
-    ) -> Result<()> {
+    fn spawn_checkpointer(&self, mut positions: Box<dyn Positions>, end: Stop) -> Result<()> {
         let shared = self.shared.clone();
         let body = move |pulse: &Pulse| {
             let (positions, tenure) = (positions.as_mut(), shared.tenure.as_ref());
@@ -310,65 +325,7 @@ impl Route {
                 Err(error) => ExitCause::Failed(error.into()),
             }
         };
-        self.spawn(Role::Checkpointer, exits, body)
-    }
-
-    fn spawn_workers(&mut self, processor: &Arc<dyn Processor>, exits: &Exits) -> Result<()> {
-        let config = &self.shared.config;
-        // In strict order a target that fails must not take the only worker from the others: they are
-        // never called at the same time for different events.
-        let is_alone = config.order == Order::Strict && processor.has_targets();
-        for _ in 0..config.workers + usize::from(is_alone) {
-            let (shared, processor) = (self.shared.clone(), processor.clone());
-            let body = move |pulse: &Pulse| worker::run(&shared, &processor, pulse);
-            self.spawn(Role::Worker, exits, body)?;
-        }
-        Ok(())
-    }
-
-    fn spawn(
-        &mut self,
-        role: Role,
-        exits: &Exits,
-        body: impl FnOnce(&Pulse) -> ExitCause + Send + 'static,
-    ) -> Result<()> {
-        let prefix = match role {
-            Role::Poller => "poll",
-            Role::Worker => "work",
-            Role::Checkpointer => "ckpt",
-        };
-        // Linux shows the first 15 bytes.
-        let name = format!("{prefix}:{}", self.shared.config.name);
-        let pulse = Arc::new(Pulse::new());
-        let watched = pulse.clone();
-        let exits = exits.clone();
-        std::thread::Builder::new()
-            .name(name)
-            .stack_size(crate::limits::THREAD_STACK_BYTES)
-            .spawn(move || {
-                let mut notice = Notice { exits, role, cause: None };
-                notice.cause = Some(body(&pulse));
-            })
-            .context(|| format!("{}: start a thread", self.shared.logger))?;
-        self.view.pulses.push((role, watched));
-        Ok(())
-    }
-}
-
-// Tells the end of a thread however it ends, so that none vanishes unseen.
-struct Notice {
-    exits: Exits,
-    role: Role,
-    cause: Option<ExitCause>,
-}
-
-impl Drop for Notice {
-    fn drop(&mut self) {
-        let panicked = || ExitCause::Failed(Error::new("a thread panicked; this is a fault of the router"));
-        let cause = self.cause.take().unwrap_or_else(panicked);
-        let (slot, generation) = (self.exits.slot, self.exits.generation);
-        // Nobody may be left to hear it.
-        let _ = self.exits.sender.send(Exit { slot, generation, role: self.role, cause });
+        self.view.threads.spawn(Role::Checkpointer, body)
     }
 }
 

@@ -1,16 +1,18 @@
 //! What the threads of a route share, behind one lock: the dispatch, and how they wait.
 //! Every wait ends when there is work, when its time is up, or when the queue is closed.
 
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 
-use crate::config::RouteConfig;
-use crate::limits::CREDENTIALS_TICK;
+use crate::config::{Order, RouteConfig};
+use crate::limits::{CREDENTIALS_TICK, WORKER_IDLE_MAX};
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
-use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Holder, Lead, NextStep};
+use crate::pipeline::crew::Lead;
+use crate::pipeline::dispatch::{Dispatch, Done, Full, Gauge, Holder, NextStep};
 use crate::pipeline::ledger::Ledger;
+use crate::pipeline::staff::Staff;
 use crate::position::checkpointer::Unsaved;
 use crate::processor::Delivery;
 use crate::sync::{lock, unpoisoned};
@@ -30,6 +32,27 @@ pub(crate) struct Queue {
     work: Condvar,
     moved: Condvar,
     durable: Condvar,
+    // Where the number of workers is not given: those of the whole process.
+    staff: Option<Arc<Staff>>,
+}
+
+/// What a worker is to do after it handed back what it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Deliver what it took.
+    Deliver,
+    /// End: it is not needed now.
+    Leave,
+    /// End: nothing will come any more.
+    End,
+}
+
+/// What a worker can be asked while it waits for work.
+pub(crate) trait Helper {
+    /// While deliveries wait for a retry: whether they need not, now.
+    fn has_news(&self) -> bool;
+    /// Starts one more worker, who is counted already.
+    fn recruit(&self);
 }
 
 #[derive(Debug)]
@@ -49,10 +72,17 @@ enum Woken {
 
 impl Queue {
     /// Nothing waits; nothing is settled. The feed is the poller's.
-    pub(crate) fn new(config: &RouteConfig) -> (Queue, Feed) {
+    pub(crate) fn new(config: &RouteConfig, staff: &Arc<Staff>, has_targets: bool) -> (Queue, Feed) {
         let (feed, intake) = channel();
+        let staff = config.workers.is_none().then(|| staff.clone());
         let (nudge, nudged) = bounded(1);
-        let state = State { dispatch: Dispatch::new(config), checkpointer_waits: false, durable: 0 };
+        let mut dispatch = Dispatch::new(config);
+        // In strict order a target that fails must not take the only worker from the others: they are
+        // never called at the same time for different events.
+        if config.order == Order::Strict && has_targets {
+            dispatch.crew().add_spare();
+        }
+        let state = State { dispatch, checkpointer_waits: false, durable: 0 };
         let queue = Queue {
             state: Mutex::new(state),
             intake,
@@ -61,8 +91,38 @@ impl Queue {
             work: Condvar::new(),
             moved: Condvar::new(),
             durable: Condvar::new(),
+            staff,
         };
         (queue, feed)
+    }
+
+    /// The poller starts a worker, as none is there to receive.
+    pub(crate) fn hire(&self) {
+        let mut state = self.lock();
+        let before = state.dispatch.crew().present();
+        state.dispatch.crew().hire();
+        self.changed(&mut state, before);
+    }
+
+    /// A worker that was started has come.
+    pub(crate) fn arrive(&self) {
+        self.lock().dispatch.crew().arrive();
+    }
+
+    /// A worker could not be started. False when there is none at all.
+    pub(crate) fn cannot_hire(&self) -> bool {
+        let mut state = self.lock();
+        let before = state.dispatch.crew().present();
+        state.dispatch.crew().cannot_hire();
+        self.changed(&mut state, before);
+        1 < before
+    }
+
+    // The number of workers is another one now.
+    fn changed(&self, state: &mut State, before: usize) {
+        if let Some(staff) = &self.staff {
+            staff.changed(before, state.dispatch.crew().present());
+        }
     }
 
     /// Sets the source and where the route stands in it before its first event, and makes the checkpointer
@@ -92,22 +152,24 @@ impl Queue {
         }
     }
 
-    /// Hands back what a worker did, and takes its next deliveries: waits until there are some. False
-    /// when the worker must end. While deliveries wait for a retry, `has_news` is asked now and then
-    /// whether they need not.
+    /// Hands back what a worker did, and takes its next deliveries: waits until there are some.
     pub(crate) fn exchange(
         &self,
         done: &mut Vec<Done>,
         most: usize,
         taken: &mut Vec<Delivery>,
-        has_news: &dyn Fn() -> bool,
-    ) -> bool {
+        helper: &dyn Helper,
+    ) -> Turn {
         let mut state = self.lock();
         let version = state.dispatch.version();
         state.dispatch.settle(done, Instant::now());
         self.tell_if_moved(&state, version);
         loop {
             let now = Instant::now();
+            let present = state.dispatch.crew().present();
+            if let Some(staff) = &self.staff {
+                state.dispatch.crew().set_share(staff.share(present));
+            }
             let step = state.dispatch.step(now, most, taken);
             let calls = state.dispatch.calls(now);
             if calls.leader || calls.all {
@@ -117,24 +179,35 @@ impl Queue {
             if calls.all {
                 self.work.notify_all();
             }
+            if calls.recruit {
+                self.changed(&mut state, present);
+            }
             match step {
-                NextStep::End => return false,
                 NextStep::Deliver => {
                     // Gives the lock back first, so that whoever wakes need not wait for it.
                     drop(state);
                     if calls.follower {
                         self.work.notify_one();
                     }
-                    return true;
+                    if calls.recruit {
+                        helper.recruit();
+                    }
+                    return Turn::Deliver;
+                }
+                NextStep::Leave if present == 1 && !self.intake.close() => state.dispatch.crew().stay(),
+                NextStep::Leave | NextStep::End => {
+                    state.dispatch.crew().leave();
+                    self.changed(&mut state, present);
+                    return if step == NextStep::End { Turn::End } else { Turn::Leave };
                 }
                 NextStep::Follow => {
-                    state = wait(&self.work, state, None);
+                    state = wait(&self.work, state, Some(WORKER_IDLE_MAX));
                     state.dispatch.stop_following();
                 }
                 NextStep::Lead(lead) => {
                     drop(state);
                     let woken = self.lead(lead);
-                    let has_news = lead.due.is_some() && has_news();
+                    let has_news = lead.due.is_some() && helper.has_news();
                     state = self.lock();
                     if has_news {
                         state.dispatch.end_waits(Instant::now());
@@ -153,7 +226,7 @@ impl Queue {
         let never = never();
         let batches = if lead.receives { self.intake.receiver() } else { &never };
         let until = |due: Instant| due.saturating_duration_since(Instant::now()).min(CREDENTIALS_TICK);
-        let longest = lead.due.map_or(Duration::MAX, until);
+        let longest = lead.due.map_or(WORKER_IDLE_MAX, until);
         select! {
             recv(batches) -> batch => batch.map_or(Woken::StreamEnded, Woken::Batch),
             recv(self.nudged) -> _ => Woken::Other,
@@ -266,6 +339,16 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+impl Drop for Queue {
+    // What its workers have of the process is free again, however they ended.
+    fn drop(&mut self) {
+        let present = self.lock().dispatch.crew().present();
+        if let Some(staff) = &self.staff {
+            staff.changed(present, 0);
+        }
     }
 }
 

@@ -70,20 +70,24 @@ struct Open {
 }
 
 impl Rooms {
-    /// Nothing is owed. Of `workers` half may be busy with what failed, so that others are left for
-    /// what flows.
-    pub(crate) fn new(workers: usize, give_up_after: Option<Duration>) -> Rooms {
+    /// Nothing is owed.
+    pub(crate) fn new(give_up_after: Option<Duration>) -> Rooms {
         Rooms {
             rooms: BTreeMap::new(),
             open: HashMap::new(),
             bytes: 0,
             waiting: 0,
             away: 0,
-            away_max: (workers / 2).max(1),
+            away_max: 1,
             give_up_after,
             turn: None,
             completed: 0,
         }
+    }
+
+    /// Of so many workers half may be busy with what failed, so that others are left for what flows.
+    pub(crate) fn set_workers(&mut self, workers: usize) {
+        self.away_max = (workers / 2).max(1);
     }
 
     /// Takes notice of what targets answered to a whole event or to a part.

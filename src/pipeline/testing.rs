@@ -209,6 +209,7 @@ impl Bench {
             processor: sink.clone(),
             positions: self.at_least_once.then(|| self.positions()),
             tenure: self.tenure.clone(),
+            staff: Arc::default(),
             letters_dir: self.at_least_once.then(|| self.folder.path().to_path_buf()),
         };
         (parts, sink)
@@ -239,13 +240,11 @@ impl Running {
 
     pub(crate) fn stop(self) -> Vec<i64> {
         self.route.stop();
-        let mut left = self.route.roles();
-        while left.iter().any(|role| *role != Role::Checkpointer) {
-            let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("a thread ends");
-            left.swap_remove(left.iter().position(|role| *role == exit.role).unwrap());
+        while 0 < self.route.count(Role::Poller) + self.route.count(Role::Worker) {
+            self.exits.recv_timeout(Duration::from_secs(30)).expect("a thread ends");
         }
         self.route.end_checkpointer();
-        for _ in left {
+        while 0 < self.route.count(Role::Checkpointer) {
             let exit = self.exits.recv_timeout(Duration::from_secs(30)).expect("the checkpointer ends");
             assert_eq!(exit.cause, ExitCause::Told);
         }

@@ -231,7 +231,9 @@ fn types_filter_by_name_and_excluded_events_are_settled() {
     let mut bench = Bench::new(50);
     bench.config.types = vec!["VmPoweredOff*".to_string()];
     let running = bench.start(|_| Verdict::delivered());
-    running.wait("filtered", |running| running.route.view().stats().filtered.get() == 50);
+    running.wait("filtered and settled", |running| {
+        running.route.view().stats().filtered.get() == 50 && running.route.view().snapshot().outstanding == 0
+    });
     assert!(running.stop().is_empty());
     let progress = bench.checkpoint().progress;
     assert_eq!((progress.time, progress.last.unwrap().id.as_str()), (nth(49).position.time, "id-49"));
@@ -316,7 +318,7 @@ fn a_hanging_route_can_be_watched() {
 #[test]
 fn a_route_with_a_backlog_catches_up_and_then_runs() {
     let mut bench = Bench::new(300);
-    (bench.config.order, bench.config.workers) = (Order::Strict, 1);
+    (bench.config.order, bench.config.workers) = (Order::Strict, Some(1));
     // Which event waits until the next one may.
     let gate = Arc::new(AtomicI64::new(0));
     let open = gate.clone();

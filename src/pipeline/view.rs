@@ -11,9 +11,10 @@ use crate::observe::incident::Report;
 use crate::observe::pace::{Mark, Pace};
 use crate::observe::registry::Watched;
 use crate::observe::snapshot::{About, Busy, CatchingUp, Counts, IncidentSnapshot, RoutePart, RouteSnapshot};
-use crate::observe::stats::{Pulse, RouteStats};
+use crate::observe::stats::RouteStats;
 use crate::observe::words::count;
 use crate::pipeline::dispatch::Gauge;
+use crate::pipeline::threads::Threads;
 use crate::processor::Processor;
 use crate::source::watch::SourceWatch;
 
@@ -27,7 +28,7 @@ pub struct View {
     pub(super) source: SourceWatch,
     // The longest call of the source.
     pub(super) read_wait_max: Duration,
-    pub(super) pulses: Vec<(Role, Arc<Pulse>)>,
+    pub(super) threads: Arc<Threads>,
     pub(super) pace: Arc<Mutex<Pace>>,
 }
 
@@ -84,8 +85,7 @@ impl View {
     }
 
     fn busy(&self) -> Busy {
-        let longest = self.pulses.iter().map(|(role, pulse)| (pulse.busy_for(), *role)).max_by_key(|it| it.0);
-        let (time, role) = longest.unwrap_or((Duration::ZERO, Role::Poller));
+        let (time, role) = self.threads.busiest().unwrap_or((Duration::ZERO, Role::Poller));
         let role = match role {
             _ if time.is_zero() => "",
             Role::Poller => "reader",

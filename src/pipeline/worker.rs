@@ -8,24 +8,69 @@ use crate::limits::DEAD_LETTER_HOLD;
 use crate::observe::stats::Pulse;
 use crate::observe::words::count;
 use crate::pipeline::dispatch::{Done, Full, Then};
+use crate::pipeline::queue::{Helper, Turn};
 use crate::pipeline::retry::{self, Promise};
 use crate::pipeline::room::Failed;
 use crate::pipeline::rooms::{Answers, Owing};
-use crate::pipeline::{ExitCause, Shared};
+use crate::pipeline::threads::Threads;
+use crate::pipeline::{ExitCause, Role, Shared};
 use crate::processor::{Delivery, Failure, Processor, READER_GONE, Retry, Verdict};
 
 /// Deliveries that a worker has room for before it took any.
 const BATCH_ROOM_MAX: usize = 16;
 
+/// What starts workers.
+pub(super) struct Hiring {
+    shared: Arc<Shared>,
+    processor: Arc<dyn Processor>,
+    threads: Arc<Threads>,
+}
+
+impl Hiring {
+    /// What brings a worker of this route, when there is none.
+    pub(super) fn when_needed(
+        shared: &Arc<Shared>,
+        processor: Arc<dyn Processor>,
+        threads: &Arc<Threads>,
+    ) -> impl Fn() + Send + 'static {
+        let hiring = Arc::new(Hiring { shared: shared.clone(), processor, threads: threads.clone() });
+        move || {
+            hiring.shared.queue.hire();
+            hiring.start();
+        }
+    }
+
+    /// Starts one more worker, who is counted already. Where the system has no more threads, those that are
+    /// there must do; with none at all the route cannot go on.
+    fn start(self: &Arc<Hiring>) {
+        let hiring = self.clone();
+        let Err(error) = self.threads.spawn(Role::Worker, move |pulse| run(&hiring, pulse)) else {
+            return;
+        };
+        if self.shared.queue.cannot_hire() {
+            log::warn!(target: &self.shared.logger, "{error}; going on with the workers that there are");
+        } else {
+            self.threads.fail(Role::Worker, error);
+        }
+    }
+}
+
 /// Delivers until the queue says that it is enough, or the right to the route is lost.
-pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse) -> ExitCause {
+fn run(hiring: &Arc<Hiring>, pulse: &Pulse) -> ExitCause {
+    let Hiring { shared, processor, .. } = &**hiring;
+    shared.queue.arrive();
     let most = processor.batch_events_max().max(1);
     // Most processors take one delivery at a time, and there may be a thousand workers.
     let room = most.min(BATCH_ROOM_MAX);
     let (mut done, mut verdicts) = (Vec::with_capacity(room), Vec::with_capacity(room));
     let (mut batch, mut newest) = (Vec::with_capacity(room), Vec::new());
-    let has_news = || has_new_credentials(shared, processor, pulse);
-    while shared.queue.exchange(&mut done, most, &mut batch, &has_news) {
+    let helper = Waiting { hiring, pulse };
+    loop {
+        match shared.queue.exchange(&mut done, most, &mut batch, &helper) {
+            Turn::Deliver => {}
+            Turn::Leave => return ExitCause::Idle,
+            Turn::End => return ExitCause::Told,
+        }
         if !shared.tenure.is_valid() {
             return ExitCause::TenureLost;
         }
@@ -54,7 +99,22 @@ pub(crate) fn run(shared: &Shared, processor: &Arc<dyn Processor>, pulse: &Pulse
         let judged = batch.drain(..).zip(verdicts.drain(..));
         done.extend(judged.map(|(delivery, verdict)| conclude(shared, delivery, verdict, &newest)));
     }
-    ExitCause::Told
+}
+
+// What it can be asked while it waits for work.
+struct Waiting<'a> {
+    hiring: &'a Arc<Hiring>,
+    pulse: &'a Pulse,
+}
+
+impl Helper for Waiting<'_> {
+    fn has_news(&self) -> bool {
+        has_new_credentials(&self.hiring.shared, &self.hiring.processor, self.pulse)
+    }
+
+    fn recruit(&self) {
+        self.hiring.start();
+    }
 }
 
 // Whether the processor has other credentials than those that its sink refused. Told to one worker.
@@ -87,6 +147,7 @@ fn conclude(shared: &Shared, delivery: Delivery, verdict: Verdict, newest: &[(St
         return succeed(shared, delivery, verdict);
     }
     let Verdict { failures, accepted, withheld, .. } = verdict;
+    let is_pushed_back = failures.iter().any(Failure::is_push_back);
     let mut judged = judge(shared, delivery, failures, newest);
     judged.answers.accepted.extend(accepted);
     let Judged { delivery, again, answers } = judged;
@@ -105,7 +166,7 @@ fn conclude(shared: &Shared, delivery: Delivery, verdict: Verdict, newest: &[(St
         let owing: Vec<Owing> = owing.collect();
         if owing.is_empty() { Then::Settle } else { Then::Owe(owing) }
     };
-    Done { delivery, then, answers }
+    Done { delivery, then, answers, is_pushed_back }
 }
 
 // All targets took it, or nobody wanted it.
@@ -133,7 +194,7 @@ fn succeed(shared: &Shared, delivery: Delivery, verdict: Verdict) -> Done {
     if let Some(gone) = delivery.owing().filter(|_| verdict.unmatched) {
         answers.accepted.push(gone.clone());
     }
-    Done { delivery, then: Then::Settle, answers }
+    Done { delivery, then: Then::Settle, answers, is_pushed_back: false }
 }
 
 // What follows from failures.
@@ -268,7 +329,7 @@ fn give_up(shared: &Shared, delivery: Delivery) -> Done {
         Then::Again(Instant::now() + DEAD_LETTER_HOLD)
     };
     say_if_full(shared);
-    Done { delivery, then, answers }
+    Done { delivery, then, answers, is_pushed_back: false }
 }
 
 // Failures that will not be tried again: a dead letter, or with at-most-once the log. False when

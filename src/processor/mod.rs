@@ -211,6 +211,13 @@ pub struct Failure {
     pub(crate) detail: String,
 }
 
+impl Failure {
+    /// Whether it says that the sink has too much to do.
+    pub(crate) fn is_push_back(&self) -> bool {
+        matches!(self.reason, "429" | "503" | "throttled" | "timeout")
+    }
+}
+
 /// Whether sending the same again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retry {

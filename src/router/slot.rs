@@ -32,17 +32,11 @@ pub(super) struct Slot {
 
 enum Stage {
     Standby,
-    Running(Running),
+    Running(Route),
     // It may go on delivering until then.
-    Draining(Running, Instant),
+    Draining(Route, Instant),
     // Its checkpointer may go on until then.
-    Closing(Running, Instant),
-}
-
-struct Running {
-    route: Route,
-    // The threads that have not ended.
-    left: Vec<Role>,
+    Closing(Route, Instant),
 }
 
 impl Slot {
@@ -69,9 +63,7 @@ impl Slot {
         announce(&parts.about);
         self.generation += 1;
         let exits = Exits::of_slot(self.index, self.generation, exits.clone());
-        let route = Route::start(*parts, &exits)?;
-        let left = route.roles();
-        self.stage = Stage::Running(Running { route, left });
+        self.stage = Stage::Running(Route::start(*parts, &exits)?);
         Ok(())
     }
 
@@ -79,9 +71,9 @@ impl Slot {
     pub(super) fn drain(&mut self, now: Instant, grace: Duration) {
         self.next = None;
         self.stage = match std::mem::replace(&mut self.stage, Stage::Standby) {
-            Stage::Running(running) => {
-                running.route.stop();
-                Stage::Draining(running, now + grace)
+            Stage::Running(route) => {
+                route.stop();
+                Stage::Draining(route, now + grace)
             }
             stage => stage,
         };
@@ -97,18 +89,11 @@ impl Slot {
             return Ok(());
         }
         let is_running = matches!(self.stage, Stage::Running(_));
-        let (Stage::Running(running) | Stage::Draining(running, _) | Stage::Closing(running, _)) =
-            &mut self.stage
-        else {
-            return Ok(());
-        };
-        if let Some(place) = running.left.iter().position(|role| *role == exit.role) {
-            running.left.swap_remove(place);
-        }
+        let Some(route) = self.stage.route() else { return Ok(()) };
         let role = format!("{:?}", exit.role).to_lowercase();
         let cause = match exit.cause {
             // A reader that ends takes the workers' stream with it, and they may be heard first.
-            ExitCause::Told if is_running && !running.route.tenure().is_valid() => ExitCause::TenureLost,
+            ExitCause::Told if is_running && !route.tenure().is_valid() => ExitCause::TenureLost,
             cause => cause,
         };
         match cause {
@@ -116,10 +101,10 @@ impl Slot {
             ExitCause::Told if is_running => {
                 Err(Error::new(format!("{}: {role}: it ended without being told to", self.logger)))
             }
-            ExitCause::Told => Ok(()),
+            ExitCause::Told | ExitCause::Idle => Ok(()),
             ExitCause::TenureLost => {
                 // What waits is another's to deliver.
-                running.route.close();
+                route.close();
                 if is_running {
                     log::warn!(
                         target: &self.logger,
@@ -139,28 +124,26 @@ impl Slot {
     /// When the last record was not written in time.
     pub(super) fn step(&mut self, now: Instant) -> Result<bool> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Standby) {
-            Stage::Draining(running, until) if running.is_busy() && now < until => {
-                Stage::Draining(running, until)
-            }
-            Stage::Draining(running, _) => {
-                if running.is_busy() {
+            Stage::Draining(route, until) if is_busy(&route) && now < until => Stage::Draining(route, until),
+            Stage::Draining(route, _) => {
+                if is_busy(&route) {
                     log::warn!(
                         target: &self.logger,
                         "the time of grace is over: what is still in flight is given up"
                     );
                 }
-                running.route.close();
-                running.route.end_checkpointer();
-                Stage::Closing(running, now + CHECKPOINTER_END_MAX)
+                route.close();
+                route.end_checkpointer();
+                Stage::Closing(route, now + CHECKPOINTER_END_MAX)
             }
             stage => stage,
         };
-        let Stage::Closing(running, until) = &self.stage else { return Ok(false) };
-        let is_writing = running.left.contains(&Role::Checkpointer);
+        let Stage::Closing(route, until) = &self.stage else { return Ok(false) };
+        let is_writing = 0 < route.count(Role::Checkpointer);
         if is_writing && now < *until {
             return Ok(false);
         }
-        running.route.tenure().ended();
+        route.tenure().ended();
         self.stage = Stage::Standby;
         if is_writing {
             let text = "the last checkpoint could not be written in time: events may be repeated";
@@ -189,15 +172,13 @@ impl Slot {
 
     /// The route that runs here, for whoever watches, until it has ended.
     pub(super) fn view(&self) -> Option<View> {
-        let Running { route, .. } = self.stage.running()?;
-        Some(route.view())
+        self.stage.route().map(Route::view)
     }
 
     /// Says what it still waits for, while it drains.
     pub(super) fn say_awaited(&self) {
-        let Stage::Draining(running, _) = &self.stage else { return };
-        let number = |wanted| running.left.iter().filter(|role| **role == wanted).count();
-        let (workers, pollers) = (number(Role::Worker), number(Role::Poller));
+        let Stage::Draining(route, _) = &self.stage else { return };
+        let (workers, pollers) = (route.count(Role::Worker), route.count(Role::Poller));
         log::info!(
             target: &self.logger,
             "stopping; waiting for {} and {} to the source",
@@ -208,21 +189,17 @@ impl Slot {
 }
 
 impl Stage {
-    fn running(&self) -> Option<&Running> {
+    fn route(&self) -> Option<&Route> {
         match self {
             Stage::Standby => None,
-            Stage::Running(running) | Stage::Draining(running, _) | Stage::Closing(running, _) => {
-                Some(running)
-            }
+            Stage::Running(route) | Stage::Draining(route, _) | Stage::Closing(route, _) => Some(route),
         }
     }
 }
 
-impl Running {
-    // Whether something is still read or delivered.
-    fn is_busy(&self) -> bool {
-        self.left.iter().any(|role| *role != Role::Checkpointer)
-    }
+// Whether something is still read or delivered.
+fn is_busy(route: &Route) -> bool {
+    0 < route.count(Role::Poller) + route.count(Role::Worker)
 }
 
 /// Says where a route comes from and goes to, in the words of the Go router.

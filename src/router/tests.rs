@@ -28,7 +28,7 @@ fn tenure() -> Arc<Fake> {
 fn bench(name: &str, events: i64) -> Bench {
     let mut bench = Bench::new(events);
     bench.config.name = name.to_string();
-    (bench.config.order, bench.config.workers) = (Order::Strict, 1);
+    (bench.config.order, bench.config.workers) = (Order::Strict, Some(1));
     bench
 }
 

@@ -153,12 +153,12 @@ fn example_is_read() {
         power.pattern.as_ref().unwrap().text(),
         r#"{"data":{"Key":[7,1.5,true],"Vm":{"Name":[{"prefix":"web-"},{"suffix":"\""}]}}}"#
     );
-    assert_eq!((power.order, power.workers, power.format), (Order::Strict, 1, Format::Vspheresource));
+    assert_eq!((power.order, power.workers, power.format), (Order::Strict, Some(1), Format::Vspheresource));
     let hour = Some(Duration::from_secs(3600));
     let retry =
         RetryConfig { first: Duration::from_secs(1), max: Duration::from_secs(60), give_up_after: hour };
     assert_eq!((power.retry, power.dead_letter_bytes_max), (retry, 1 << 20));
-    assert_eq!((rest.order, rest.workers, rest.retry), (Order::Entity, 64, RetryConfig::default()));
+    assert_eq!((rest.order, rest.workers, rest.retry), (Order::Entity, Some(64), RetryConfig::default()));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn every_source_goes_to_every_processor_without_routes() {
     let one = parsed(&format!("{VCENTER}{STDOUT}")).unwrap();
     let names = |config: &Config| config.routes.iter().map(|route| route.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&one), ["vc01-screen"]);
-    assert_eq!((one.routes[0].order, one.routes[0].workers), (Order::Entity, 8));
+    assert_eq!((one.routes[0].order, one.routes[0].workers), (Order::Entity, None));
 
     // The names, and so the state, stay when the file grows.
     let other = STDOUT.replace("screen", "a");

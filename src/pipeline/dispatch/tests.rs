@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::config::Order;
 use crate::event::{Event, Position};
-use crate::limits::{BATCH_BYTES_MAX, BATCHES_AHEAD_MAX, ROOMS_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BATCHES_AHEAD_MAX, ROOMS_BYTES_MAX, WORKER_IDLE_MAX};
 use crate::pipeline::room::Failed;
 use crate::processor::{Failure, Retry};
 use crate::testing::{Random, event, route_config};
@@ -30,6 +30,11 @@ enum Worker {
     Follows,
     Leads(Lead),
     Delivers(Vec<Delivery>),
+    /// Was started, and comes next.
+    Comes,
+    /// Is not there.
+    Gone,
+    /// Has heard that nothing will come any more.
     Ended,
 }
 
@@ -41,6 +46,8 @@ struct Model {
     workers: Vec<Worker>,
     channel: VecDeque<Batch>,
     is_sending: bool,
+    // Whether there is a worker to receive, as far as the poller knows.
+    is_open: bool,
     // The leader's nudge, which stays until a leader takes it.
     nudge: bool,
     sent: i64,
@@ -69,7 +76,8 @@ impl Model {
             order,
             dispatch: Dispatch::new(&config),
             now: Instant::now(),
-            workers: (0..WORKERS).map(|_| Worker::Awake).collect(),
+            workers: (0..WORKERS).map(|_| Worker::Gone).collect(),
+            is_open: false,
             channel: VecDeque::new(),
             is_sending: true,
             nudge: false,
@@ -90,6 +98,16 @@ impl Model {
         let entries = 1 + self.random.below(4);
         let batch = (0..entries).map(|_| self.entry()).collect();
         self.channel.push_back(batch);
+        if !std::mem::replace(&mut self.is_open, true) {
+            self.dispatch.crew().hire();
+            self.start();
+        }
+    }
+
+    // A thread is started, who is counted already.
+    fn start(&mut self) {
+        let place = self.workers.iter().position(|worker| matches!(worker, Worker::Gone | Worker::Ended));
+        self.workers[place.expect("more workers than there may be")] = Worker::Comes;
     }
 
     fn entry(&mut self) -> Entry {
@@ -149,12 +167,42 @@ impl Model {
             self.workers[follower] = Worker::Awake;
             self.dispatch.stop_following();
         }
+        if calls.recruit {
+            self.start();
+        }
         self.workers[index] = match step {
             NextStep::Deliver => Worker::Delivers(taken),
             NextStep::Lead(lead) => Worker::Leads(lead),
             NextStep::Follow => Worker::Follows,
-            NextStep::End => Worker::Ended,
+            NextStep::Leave if self.dispatch.crew().present() == 1 && !self.close() => {
+                self.dispatch.crew().stay();
+                Worker::Awake
+            }
+            NextStep::Leave | NextStep::End => {
+                self.dispatch.crew().leave();
+                if step == NextStep::End { Worker::Ended } else { Worker::Gone }
+            }
         };
+    }
+
+    // The last one leaves, if nothing came.
+    fn close(&mut self) -> bool {
+        self.is_open = !self.channel.is_empty();
+        !self.is_open
+    }
+
+    // A minute passes, after which whoever sleeps looks whether it is needed.
+    fn wait_long(&mut self) {
+        self.now += WORKER_IDLE_MAX;
+        for index in 0..WORKERS {
+            match self.workers[index] {
+                Worker::Follows => self.dispatch.stop_following(),
+                Worker::Leads(_) => self.dispatch.stop_leading(),
+                _ => continue,
+            }
+            self.workers[index] = Worker::Awake;
+            self.step(index, Vec::new());
+        }
     }
 
     // What the leader's wait does: true when it ends.
@@ -196,12 +244,12 @@ impl Model {
         self.settled += 1;
         let Position { key, .. } = delivery.event.position;
         self.delivered.entry((self.lane_of(&delivery), 0)).or_default().push(key);
-        Done { delivery, then: Then::Settle, answers: Answers::default() }
+        settled(delivery, Answers::default())
     }
 
     fn again(&mut self, delivery: Delivery) -> Done {
         let wait = Duration::from_millis(self.random.below(40) as u64);
-        Done { delivery, then: Then::Again(self.now + wait), answers: Answers::default() }
+        Done { then: Then::Again(self.now + wait), ..settled(delivery, Answers::default()) }
     }
 
     // What the worker and a processor with several targets make of it.
@@ -245,7 +293,7 @@ impl Model {
             (false, _) if !owing.is_empty() => Then::Owe(owing),
             _ => Then::Settle,
         };
-        Done { delivery, then, answers }
+        Done { then, ..settled(delivery, answers) }
     }
 
     fn lane_of(&self, delivery: &Delivery) -> u64 {
@@ -259,10 +307,14 @@ impl Model {
     // Lets one worker do what it can do. True when it did something.
     fn run(&mut self, index: usize) -> bool {
         match &self.workers[index] {
+            Worker::Comes => {
+                self.dispatch.crew().arrive();
+                self.step(index, Vec::new());
+            }
             Worker::Awake => self.step(index, Vec::new()),
             Worker::Delivers(_) => self.deliver(index),
             Worker::Leads(lead) => return self.lead(index, *lead),
-            Worker::Follows | Worker::Ended => return false,
+            Worker::Follows | Worker::Gone | Worker::Ended => return false,
         }
         true
     }
@@ -287,8 +339,14 @@ impl Model {
     // Work that is free wakes somebody, and somebody waits for the channel while others deliver.
     fn check_wakes(&self) {
         let is_any = |wanted: fn(&Worker) -> bool| self.workers.iter().any(wanted);
-        if self.nudge || is_any(|worker| matches!(worker, Worker::Awake)) {
+        if self.nudge || is_any(|worker| matches!(worker, Worker::Awake | Worker::Comes)) {
             return;
+        }
+        if self.workers.iter().all(|worker| matches!(worker, Worker::Gone)) {
+            assert!(
+                self.channel.is_empty() && self.dispatch.is_empty(),
+                "something waits and nobody is there"
+            );
         }
         let sleeps = is_any(|worker| matches!(worker, Worker::Follows | Worker::Leads(_)));
         let wakes_by_time = self.workers.iter().any(
@@ -305,7 +363,8 @@ impl Model {
     // Nobody can do anything any more but by time.
     fn settle_down(&mut self) {
         while (0..WORKERS).any(|index| self.run(index)) {}
-        let is_asleep = |worker: &Worker| !matches!(worker, Worker::Awake | Worker::Delivers(_));
+        let is_asleep =
+            |worker: &Worker| !matches!(worker, Worker::Awake | Worker::Comes | Worker::Delivers(_));
         assert!(self.workers.iter().all(is_asleep));
     }
 
@@ -316,8 +375,14 @@ impl Model {
                 self.moods.iter_mut().for_each(|mood| *mood = (*mood).min(4));
             }
             self.settle_down();
-            if self.workers.iter().all(|worker| matches!(worker, Worker::Ended)) {
-                return;
+            if self.workers.iter().all(|worker| matches!(worker, Worker::Gone | Worker::Ended)) {
+                assert!(self.channel.is_empty(), "something was sent and nobody is there");
+                if !self.is_sending {
+                    return;
+                }
+                self.send();
+                self.is_sending = self.sent < 200;
+                continue;
             }
             // Whoever sleeps must have something to wait for: the poller, or a retry.
             let lead = self.workers.iter().find_map(|worker| match worker {
@@ -355,7 +420,7 @@ fn owed(target: Target) -> Owing {
 }
 
 fn settled(delivery: Delivery, answers: Answers) -> Done {
-    Done { delivery, then: Then::Settle, answers }
+    Done { delivery, then: Then::Settle, answers, is_pushed_back: false }
 }
 
 #[test]
@@ -367,6 +432,7 @@ fn whatever_the_schedule_all_is_delivered_in_order_and_everybody_ends() {
         for _ in 0..random.below(800) {
             match model.random.below(7) {
                 0 => model.send(),
+                1 if model.random.below(20) == 0 => model.wait_long(),
                 1 => model.now += Duration::from_millis(5),
                 2 => {
                     let holds = model.random.below(3) == 0;
@@ -433,6 +499,34 @@ fn a_target_that_fails_and_then_hangs_holds_only_itself() {
 }
 
 #[test]
+fn workers_come_when_work_waits_and_leave_when_none_comes() {
+    let mut model = Model::new(Order::None, Random::new(7), false);
+    assert_eq!(model.dispatch.crew().present(), 0);
+    while model.sent < 50 {
+        model.send();
+        (0..WORKERS).for_each(|index| {
+            model.run(index);
+        });
+    }
+    let most = model.dispatch.crew().present();
+    assert!(2 < most);
+    for _ in 0..1000 {
+        model.now += Duration::from_millis(5);
+        model.settle_down();
+    }
+    assert_eq!(model.settled as i64, model.sent);
+    // In the first minute they were needed.
+    model.wait_long();
+    assert_eq!(model.dispatch.crew().present(), most);
+    model.wait_long();
+    model.wait_long();
+    assert_eq!(model.dispatch.crew().present(), 0, "{:?}", model.workers);
+    model.send();
+    model.settle_down();
+    assert!((1..=2).contains(&model.dispatch.crew().present()));
+}
+
+#[test]
 fn closing_ends_everybody_and_what_is_in_flight_comes_back() {
     let mut random = Random::from_test("dispatch, closing");
     for round in 0..300 {
@@ -449,7 +543,9 @@ fn closing_ends_everybody_and_what_is_in_flight_comes_back() {
         model.dispatch.close();
         model.wake_all();
         model.settle_down();
-        assert!(model.workers.iter().all(|worker| matches!(worker, Worker::Ended)), "{:?}", model.workers);
+        let is_over = |worker: &Worker| matches!(worker, Worker::Gone | Worker::Ended);
+        assert!(model.workers.iter().all(is_over), "{:?}", model.workers);
+        assert_eq!(model.dispatch.crew().present(), 0);
     }
 }
 

@@ -12,7 +12,9 @@ struct Bench {
 
 impl Bench {
     fn new(give_up_after: Option<Duration>) -> Bench {
-        Bench { rooms: Rooms::new(WORKERS, give_up_after), now: Instant::now() }
+        let mut rooms = Rooms::new(give_up_after);
+        rooms.set_workers(WORKERS);
+        Bench { rooms, now: Instant::now() }
     }
 
     /// An event that these targets failed to take, and that is due again after `wait`.

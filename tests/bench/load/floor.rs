@@ -16,6 +16,8 @@ use crate::scan::scan;
 
 /// Scans and conversions of a page, of which the mean counts.
 const ROUNDS: u32 = 30;
+/// Senders at a time, where the load names no number.
+const WORKERS: usize = 8;
 
 /// What the floor needs.
 pub(crate) struct Floor {
@@ -29,7 +31,12 @@ pub(crate) struct Floor {
 
 /// Runs the floor in a process of its own.
 pub(crate) fn measure(source: &str, sink: &str, load: &Load) -> Floor {
-    let arguments = [source.to_owned(), sink.to_owned(), load.workers.to_string(), load.page.to_string()];
+    let arguments = [
+        source.to_owned(),
+        sink.to_owned(),
+        load.workers.unwrap_or(WORKERS).to_string(),
+        load.page.to_string(),
+    ];
     let role = Role::start("floor", &arguments);
     let numbers: Vec<f64> = role.greeting.split(' ').filter_map(|word| word.parse().ok()).collect();
     let [cpu_us, scan_us, convert_us] = numbers[..] else { panic!("the floor said {:?}", role.greeting) };

@@ -44,7 +44,7 @@ pub(crate) fn print(router: &Path) {
 
 /// How idleness grows with routes.
 pub(crate) fn print_routes(router: &Path) {
-    println!("Idle routes of 8 workers in one process:\n");
+    println!("Idle routes in one process:\n");
     println!("| Routes | Threads | MiB | Wakes/s | % of a core |\n| --- | --- | --- | --- | --- |");
     for routes in [1, 10, 50] {
         let Idle { threads, resident_kib, wakes_per_second, core_percent } =

@@ -14,8 +14,8 @@ pub(crate) struct Load {
     pub(crate) objects: u64,
     /// Events of a page.
     pub(crate) page: usize,
-    /// Deliveries at a time.
-    pub(crate) workers: usize,
+    /// Deliveries at a time, where the configuration says it.
+    pub(crate) workers: Option<usize>,
     /// How long the sink takes for each.
     pub(crate) delay: Duration,
     /// Events of a request of the processor `http`; 0 is one each by Knative's.
@@ -34,7 +34,7 @@ impl Default for Load {
             event_bytes: 1300,
             objects: 1000,
             page: 1000,
-            workers: 8,
+            workers: None,
             delay: Duration::ZERO,
             batch: 0,
             tls: None,

@@ -84,14 +84,14 @@ impl Folder {
             .as_ref()
             .map_or(String::new(), |ca_file| format!("tls = {{ ca_file = \"{}\" }}\n", ca_file.display()));
         for route in 0..routes {
-            let workers = load.workers;
+            let workers = load.workers.map_or(String::new(), |workers| format!("workers = {workers}\n"));
             let kind = match load.batch {
                 0 => "type = \"knative\"\n".to_string(),
                 most => format!("type = \"http\"\nbody = \"batch\"\nbatch = {{ max_events = {most} }}\n"),
             };
             text.push_str(&format!(
                 "[processor.p{route}]\n{kind}uri = \"{sink}{route}\"\n{tls}\
-                 [route.r{route}]\nfrom = \"vc\"\nto = \"p{route}\"\nworkers = {workers}\n"
+                 [route.r{route}]\nfrom = \"vc\"\nto = \"p{route}\"\n{workers}"
             ));
         }
         let path = self.0.join("router.toml");

@@ -91,7 +91,7 @@ fn delivery(router: &Path) {
         let runs: Vec<Measured> = (0..RUNS).map(|_| complete(router, &load)).collect();
         let of = |value: fn(&Measured) -> f64| runs.iter().map(value).collect::<Vec<f64>>();
         let budget = if scheme == "HTTP" { "20000" } else { "-" };
-        row(&format!("events/s, {scheme}, 8 workers"), budget, &of(|run| run.rate), Some(floor_rate));
+        row(&format!("events/s, {scheme}"), budget, &of(|run| run.rate), Some(floor_rate));
         let what = format!("processor time per event, {scheme}, µs");
         row(&what, cpu_budget, &of(|run| run.cpu_us), Some(floor_cpu));
         let budget = if scheme == "HTTP" { "-" } else { "8" };
@@ -141,11 +141,16 @@ fn backlog(router: &Path) {
 fn waits(router: &Path) {
     for (workers, delay_ms, events) in [(64, 20, 16_000), (256, 500, 5120)] {
         let delay = Duration::from_millis(delay_ms);
-        let load = Load { workers, delay, events, ..Load::default() };
+        let load = Load { workers: Some(workers), delay, events, ..Load::default() };
         let ideal = workers as f64 / delay.as_secs_f64();
         let runs: Vec<f64> = (0..3).map(|_| complete(router, &load).rate / ideal * 100.0).collect();
         let what = format!("share of workers / latency, sink of {delay_ms} ms, {workers} workers, %");
         row(&what, "90", &runs, None);
+    }
+    for (delay_ms, events, budget) in [(20, 24_000, "2400"), (500, 2_400, "120")] {
+        let load = Load { delay: Duration::from_millis(delay_ms), events, ..Load::default() };
+        let runs: Vec<f64> = (0..3).map(|_| complete(router, &load).rate).collect();
+        row(&format!("events/s, sink of {delay_ms} ms, nothing configured"), budget, &runs, None);
     }
     latency(router);
 }
@@ -178,15 +183,16 @@ fn workers(router: &Path) {
     println!(
         "| Workers | 0 ms | 5 ms | 50 ms | 500 ms | threads | MiB |\n| --- | --- | --- | --- | --- | --- | --- |"
     );
-    for workers in [1, 8, 64, 256] {
+    for workers in [None, Some(1), Some(8), Some(64), Some(256)] {
         let mut cells = Vec::new();
         let (mut threads, mut peak) = (0, 0);
         for delay_ms in DELAYS_MS {
             let delay = Duration::from_millis(delay_ms);
-            let ideal = workers as f64 / delay.as_secs_f64();
+            let number = workers.unwrap_or(64);
+            let ideal = number as f64 / delay.as_secs_f64();
             // Whole rounds of the workers, for about four seconds.
             let rounds = 4000_u64.checked_div(delay_ms).unwrap_or(0).max(1);
-            let events = if delay_ms == 0 { 60_000 } else { (workers as u64 * rounds).min(60_000) };
+            let events = if delay_ms == 0 { 60_000 } else { (number as u64 * rounds).min(60_000) };
             let load = Load { workers, delay, events, longest: CELL_WAIT_MAX, ..Load::default() };
             let measured = run(router, &load);
             let share = if delay_ms == 0 {
@@ -197,13 +203,14 @@ fn workers(router: &Path) {
             cells.push(format!("{}{share}", text(measured.rate)));
             (threads, peak) = (measured.threads, peak.max(measured.peak_kib));
         }
+        let workers = workers.map_or("auto".to_string(), |workers| workers.to_string());
         println!("| {workers} | {} | {threads} | {:.1} |", cells.join(" | "), peak as f64 / 1024.0);
     }
     println!();
 }
 
 fn shapes(router: &Path) {
-    println!("By size of events and pages, 8 workers, a sink that answers at once:\n");
+    println!("By size of events and pages, a sink that answers at once:\n");
     println!(
         "| Bytes of an event | Events of a page | events/s | µs per event | MiB |\n| --- | --- | --- | --- | --- |"
     );
