@@ -37,6 +37,7 @@ pub mod kinds;
 pub mod kubernetes;
 pub mod limits;
 pub mod observe;
+mod order;
 mod owned;
 pub mod pattern;
 mod pem;

@@ -20,6 +20,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("print!(", &["src/cli/", "src/processor/stdout.rs"], "log, or write to the given output"),
     ("thread::sleep", &[], "wait on a Stop"),
     ("static mut", &[], "pass it"),
+    (".sort", &["src/order.rs"], "order::sort: each type that the library sorts adds 4 KB to the program"),
     ("temp_dir(", &["src/temporary.rs"], "a TemporaryFolder"),
     ("poisoned", &["src/sync.rs"], "sync::lock or sync::unpoisoned"),
 ];

@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::{Event, Lane, Position};
 use crate::kinds::{self, Config, ProcessorConfig, SourceConfig};
 use crate::observe::words::count;
+use crate::order;
 use crate::pipeline::dead_letter::{DeadLetters, Letter};
 use crate::processor::{Aim, Delivery, Processor, Verdict};
 use crate::stop::{Stop, stop_signal};
@@ -108,7 +109,7 @@ fn counted(letters: &[Letter]) -> String {
         *counts.entry((&letter.reason, &letter.target)).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    order::sort_by(&mut counts, |a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     let kind = |((reason, target), number): &((&str, &str), usize)| match *target {
         "" => format!("{number} by {reason}"),
         target => format!("{number} by {reason} for {target}"),

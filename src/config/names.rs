@@ -1,7 +1,5 @@
 //! The names in `types` of a route: which events they mean, and which of them mean none. Pure.
 
-use std::collections::BTreeSet;
-
 use super::nearest::nearest;
 
 /// Whether a name of `types` means this event. It may hold `*` for any run of characters: the parts between
@@ -20,7 +18,7 @@ pub(crate) fn fits(pattern: &str, name: &str) -> bool {
 }
 
 /// The names that mean no event of those that are `known`, each with the one that is probably meant.
-pub(crate) fn unknown(types: &[String], known: &BTreeSet<String>) -> Vec<String> {
+pub(crate) fn unknown(types: &[String], known: &[String]) -> Vec<String> {
     let unknown =
         types.iter().filter(|name| !known.contains(*name) && !known.iter().any(|known| fits(name, known)));
     unknown
@@ -61,9 +59,7 @@ mod tests {
     #[test]
     fn mistyped_names_are_told_with_the_one_that_is_meant() {
         let strings = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        let known = strings(&["VmPoweredOnEvent", "VmPoweredOffEvent", "com.vmware.sso.LoginFailure"])
-            .into_iter()
-            .collect();
+        let known = strings(&["VmPoweredOnEvent", "VmPoweredOffEvent", "com.vmware.sso.LoginFailure"]);
         let types =
             strings(&["VmPoweredOnEvent", "VmPowerdOnEvent", "com.vmware.sso.*", "com.vmware.vc.*", "xyz"]);
         assert_eq!(

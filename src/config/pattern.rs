@@ -67,9 +67,11 @@ fn to_json(value: &DeValue<'_>) -> Result<Json, String> {
             Json::Array(elements.collect::<Result<_, String>>()?)
         }
         DeValue::Table(table) => {
-            let members =
-                table.iter().map(|(key, value)| Ok((key.get_ref().to_string(), to_json(value.get_ref())?)));
-            Json::Object(members.collect::<Result<Map<_, _>, String>>()?)
+            let mut members = Map::new();
+            for (key, value) in table.iter() {
+                members.insert(key.get_ref().to_string(), to_json(value.get_ref())?);
+            }
+            Json::Object(members)
         }
     })
 }

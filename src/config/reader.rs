@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::nearest::{meant, nearest};
 use super::problem::{Problem, line_of};
 use super::secret::{LiveSecret, Secret, SecretUse};
+use crate::order;
 
 /// Looks up an environment variable.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -106,9 +107,9 @@ impl<'a> Document<'a> {
     /// The problems and the warnings, each in the order of the file.
     pub(crate) fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
         let in_order = |list: Vec<(usize, Problem)>| {
-            let mut list: Vec<_> = list.into_iter().enumerate().collect();
-            list.sort_unstable_by_key(|(number, (offset, _))| (*offset, *number));
-            list.into_iter().map(|(_, (_, problem))| problem).collect()
+            let mut list = list;
+            order::sort_by_key(&mut list, |(offset, _)| *offset);
+            list.into_iter().map(|(_, problem)| problem).collect()
         };
         (in_order(self.problems.into_inner()), in_order(self.warnings.into_inner()))
     }
@@ -170,7 +171,7 @@ impl<'a> Table<'a> {
                 value: value.get_ref(),
             })
             .collect();
-        entries.sort_unstable_by_key(|entry| entry.offset);
+        order::sort_by_key(&mut entries, |entry| entry.offset);
         let (asked, missing) = (RefCell::default(), RefCell::default());
         Table { document, path, offset, entries, asked, missing, open: Cell::new(false) }
     }

@@ -7,6 +7,7 @@ use super::reader::{Document, Table, Value};
 use super::sections::WAIT_MIN;
 use super::{Format, Order, RetryConfig, RouteConfig};
 use crate::limits;
+use crate::order;
 
 /// The names of a file's sources or processors, those with problems included.
 pub(super) struct Names<'a> {
@@ -98,7 +99,7 @@ pub(super) fn check_duplicates(routes: &[(RouteConfig, Value<'_>)]) {
         let same = |other: &RouteConfig| {
             let sorted = |route: &RouteConfig| {
                 let mut types = route.types.clone();
-                types.sort_unstable();
+                order::sort(&mut types);
                 types
             };
             let pattern =

@@ -9,6 +9,7 @@ mod headers;
 mod tests;
 mod values;
 
+use crate::order;
 use brackets::unclosed;
 
 /// What is wrong in a text and what to write, each at its byte, for the errors of the parser (byte and
@@ -18,7 +19,7 @@ pub(super) fn explain<'e>(
     errors: impl IntoIterator<Item = (usize, &'e str)>,
 ) -> Vec<(usize, String)> {
     let mut errors: Vec<_> = errors.into_iter().collect();
-    errors.sort_unstable();
+    order::sort(&mut errors);
     let open = unclosed(text);
     let mut told: Vec<(usize, String)> = Vec::new();
     // The end of a section that is there twice: all its keys are, too.

@@ -4,13 +4,14 @@
 //! sorted by name. Its routers had one source and one processor and named them by type; of several
 //! ones of a type, this one prints the sum.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::snapshot::{Process, RouteSnapshot, Snapshot};
+use crate::order;
 
 /// The type of the text for HTTP.
 pub const CONTENT_TYPE: &str = "application/json; charset=utf-8";
@@ -121,9 +122,7 @@ fn stats(snapshot: &Snapshot) -> String {
         // Numbers and strings always have a JSON form.
         entries.insert(name, serde_json::to_string(entry).unwrap_or_default());
     };
-    let types = |of: fn(&RouteSnapshot) -> &'static str| -> BTreeSet<&'static str> {
-        snapshot.routes.iter().map(of).collect()
-    };
+    let types = |of: fn(&RouteSnapshot) -> &'static str| distinct(snapshot.routes.iter().map(of));
     for ty in types(|route| route.about.source_type) {
         put(ty, &source(snapshot, ty));
     }
@@ -183,8 +182,15 @@ fn processor(snapshot: &Snapshot, ty: &str) -> Entry {
 }
 
 fn addresses<'a>(all: impl Iterator<Item = &'a str>) -> String {
-    let distinct: BTreeSet<&str> = all.collect();
-    distinct.into_iter().collect::<Vec<_>>().join(", ")
+    distinct(all).join(", ")
+}
+
+// Each once, in order.
+fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut all: Vec<&str> = all.collect();
+    order::sort(&mut all);
+    all.dedup();
+    all
 }
 
 #[cfg(test)]

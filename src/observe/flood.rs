@@ -10,6 +10,7 @@ use log::Level;
 use super::logger::Logger;
 use super::words::count;
 use crate::limits::{FLOOD_REASONS_MAX, INCIDENT_REMINDER};
+use crate::order;
 
 /// What may come in thousands in one place.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Drop for Flood {
 // `12,622 more dead letters (400: 12,600, encode: 22)`, the most frequent reason first; none of nothing.
 fn summary(reasons: &BTreeMap<String, u64>, what: &str) -> Option<String> {
     let mut sorted: Vec<_> = reasons.iter().collect();
-    sorted.sort_unstable_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    order::sort_by(&mut sorted, |a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     let parts: Vec<String> = sorted.iter().map(|(reason, number)| format!("{reason}: {number}")).collect();
     let all = count(reasons.values().sum(), &format!("more {what}"));
     (!parts.is_empty()).then(|| format!("{all} ({})", parts.join(", ")))

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::limits::NAMES_COUNTED_MAX;
+use crate::order;
 
 /// Stands for the names beyond the limit. Neither an event nor a function is called this.
 const OTHERS: &str = "(others)";
@@ -50,7 +51,7 @@ impl Outcomes {
         let names = self.lock();
         let mut list: Vec<_> =
             names.iter().map(|(name, outcome)| (name.to_string(), outcome.clone())).collect();
-        list.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        order::sort_by(&mut list, |a, b| a.0.cmp(&b.0));
         list
     }
 

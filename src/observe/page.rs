@@ -10,6 +10,7 @@ use super::outcomes::Outcome;
 use super::snapshot::{Counts, IncidentSnapshot, Phase, RoutePart, RouteSnapshot, Snapshot};
 use super::status::{self, State, age};
 use crate::limits::{PAGE_NAMES_MAX, PAGE_NAMES_SHORT, PAGE_REFRESH_INTERVAL, PAGE_ROUTES_SHORT};
+use crate::order;
 use crate::version;
 
 /// What a browser may do with the page: show it, with its own style and its own sign.
@@ -258,7 +259,7 @@ fn table(out: &mut String, what: &str, outcomes: &[(String, Outcome)], all: bool
     }
     let mut sorted: Vec<_> = outcomes.iter().collect();
     let calls = |outcome: &Outcome| outcome.delivered + outcome.failed;
-    sorted.sort_unstable_by(|a, b| calls(&b.1).cmp(&calls(&a.1)).then(a.0.cmp(&b.0)));
+    order::sort_by(&mut sorted, |a, b| calls(&b.1).cmp(&calls(&a.1)).then(a.0.cmp(&b.0)));
     let shown = if all { PAGE_NAMES_MAX } else { PAGE_NAMES_SHORT };
     let _ = write!(out, "<table><tr><th>{what}</th><th>delivered</th><th>failed</th></tr>",);
     for (name, outcome) in sorted.iter().take(shown) {

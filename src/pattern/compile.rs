@@ -9,6 +9,7 @@ use super::scan::{Malformed, Scalar, Scan};
 use super::text::{Block, Folded, Wildcard, address};
 use crate::error::{Context, Error, Result};
 use crate::limits::{PATTERN_BRANCHES_MAX, PATTERN_DEPTH_MAX, PATTERN_FIELDS_MAX};
+use crate::order;
 
 /// The fields of a pattern, and its branches: an event matches if all fields of one branch do.
 /// Without `$or` there is one branch with all fields.
@@ -90,7 +91,7 @@ impl<'a> Compiler<'a> {
         self.object(&mut branches, false)?;
         let leaves = std::mem::take(&mut self.leaves);
         for branch in &mut branches {
-            branch.sort_unstable_by(|&a: &usize, &b: &usize| {
+            order::sort_by(branch, |&a: &usize, &b: &usize| {
                 leaves[a].path.cmp(&leaves[b].path).then(a.cmp(&b))
             });
         }

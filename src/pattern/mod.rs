@@ -19,6 +19,7 @@ use serde::de::IgnoredAny;
 
 use crate::error::{Context, Error, Result};
 use crate::limits::PATTERN_FIELDS_MAX;
+use crate::order;
 use leaf::Leaf;
 use walk::{Unjudged, Walk};
 
@@ -112,8 +113,9 @@ impl Pattern {
 
     /// The places in an event that it asks about: names joined by dots, each once.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        let paths: std::collections::BTreeSet<&str> =
-            self.leaves.iter().map(|leaf| leaf.path.as_ref()).collect();
+        let mut paths: Vec<&str> = self.leaves.iter().map(|leaf| leaf.path.as_ref()).collect();
+        order::sort(&mut paths);
+        paths.dedup();
         paths.into_iter()
     }
 

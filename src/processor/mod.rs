@@ -2,7 +2,6 @@
 //! forgets on its own: that is the pipeline's.
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -110,7 +109,7 @@ pub struct KnownEvents {
     /// What people call their source.
     pub(crate) product: &'static str,
     /// By name.
-    pub(crate) names: BTreeSet<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// The reason of a failure that ends a command: who read what it prints has seen enough.

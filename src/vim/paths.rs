@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::schema::{ClassIndex, Kind, TABLE, go_name};
+use crate::order;
 
 /// Names that a reference to a managed object prints.
 const OF_REFERENCE: [&str; 3] = ["Type", "Value", "ServerGUID"];
@@ -68,7 +69,10 @@ pub(crate) fn missing(path: &[&str]) -> Option<Missing> {
 fn names(classes: &BTreeSet<ClassIndex>, has_reference: bool) -> Vec<String> {
     let members = classes.iter().flat_map(|class| TABLE.members(*class)).map(|(name, _)| go_name(name));
     let of_reference = OF_REFERENCE.iter().filter(|_| has_reference).map(|name| (*name).to_string());
-    members.chain(of_reference).collect::<BTreeSet<String>>().into_iter().collect()
+    let mut names = members.chain(of_reference).collect();
+    order::sort(&mut names);
+    names.dedup();
+    names
 }
 
 #[cfg(test)]

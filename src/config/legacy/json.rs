@@ -9,6 +9,7 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::super::tree::{Mistake, Placed, Tree, offset_of, placed};
 use crate::limits::CONFIG_DEPTH_MAX;
+use crate::order;
 
 /// The array at the beginning of a text, as the entry `entry` of the tree.
 ///
@@ -50,7 +51,7 @@ fn value<'a>(text: &'a str, raw: &'a RawValue, depth: usize) -> Result<Option<Pl
             let mut table = DeTable::new();
             let members = serde_json::from_str::<BTreeMap<String, &RawValue>>(part).map_err(inner)?;
             let mut members: Vec<(String, &RawValue)> = members.into_iter().collect();
-            members.sort_unstable_by_key(|(_, raw)| place(raw.get()));
+            order::sort_by_key(&mut members, |(_, raw)| place(raw.get()));
             for (name, raw) in members {
                 let name = name.to_lowercase();
                 table.remove(name.as_str());

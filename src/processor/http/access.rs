@@ -11,6 +11,7 @@ use crate::config::sections::SinkAuth;
 use crate::config::url::check_sink;
 use crate::error::{Error, Result};
 use crate::http::client::url_text;
+use crate::order;
 
 /// Shorter parts of an address are too common to be hidden wherever they stand in a text.
 const PART_BYTES_MIN: usize = 6;
@@ -82,7 +83,7 @@ impl Access {
             }
         }
         hidden.retain(|text| !text.is_empty());
-        hidden.sort_unstable_by_key(|text| std::cmp::Reverse(text.len()));
+        order::sort_by_key(&mut hidden, |text| std::cmp::Reverse(text.len()));
         Ok(Access { shown: shown(&config.address), url, headers, signing, hidden })
     }
 

@@ -59,7 +59,7 @@ fn tell_topics(map: &TopicMap, known: Option<&KnownEvents>, tell: Tell<'_>) {
     for topic in map.topics() {
         let line = format!("topic {topic}: {}", map.targets(topic).join(", "));
         match known {
-            Some(KnownEvents { product, names }) if !names.contains(topic) => {
+            Some(KnownEvents { product, names }) if !names.iter().any(|name| name == topic) => {
                 let near = nearest(topic, names.iter().map(String::as_str));
                 let hint = near.map_or_else(String::new, |near| format!(", did you mean {near}?"));
                 tell(Finding::Doubtful(format!("{line}; {product} has no events of this name{hint}")));

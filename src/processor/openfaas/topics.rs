@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
 use crate::limits::{LISTING_ANOMALIES_MAX, NAMESPACES_MAX};
+use crate::order;
 use crate::processor::Target;
 
 /// The annotation that makes a function a subscriber.
@@ -64,14 +65,14 @@ impl TopicMap {
         for (topic, target) in self.missing.keys() {
             self.targets.entry(topic.clone()).or_default().push(target.clone());
         }
-        self.targets.values_mut().for_each(|targets| targets.sort_unstable());
+        self.targets.values_mut().for_each(order::sort);
         self
     }
 
     /// The topics that have subscribers, in their order.
     pub(crate) fn topics(&self) -> Vec<&str> {
         let mut topics: Vec<&str> = self.targets.keys().map(|topic| &**topic).collect();
-        topics.sort_unstable();
+        order::sort(&mut topics);
         topics
     }
 
@@ -118,7 +119,7 @@ impl Builder {
     /// The map of everything that was taken.
     pub(crate) fn finish(mut self) -> TopicMap {
         for targets in self.map.targets.values_mut() {
-            targets.sort_unstable();
+            order::sort(targets);
             targets.dedup();
         }
         self.map
@@ -158,7 +159,7 @@ pub(crate) fn parse_namespaces(body: &[u8]) -> Result<Vec<String>> {
     let mut names = names.unwrap_or_default();
     // An empty name is the Go client's way to say "no namespace".
     names.retain(|name| !name.is_empty());
-    names.sort_unstable();
+    order::sort(&mut names);
     names.dedup();
     if NAMESPACES_MAX < names.len() {
         return Err(Error::new(format!("more than {NAMESPACES_MAX} namespaces")));

@@ -18,6 +18,7 @@ use crate::limits::{
     HORIZON_PAGES_MAX, HORIZON_POLL_WAIT_MAX, HORIZON_POLL_WAIT_MIN, PURGE_CHECK_AGE,
 };
 use crate::observe::logger::Logger;
+use crate::order;
 use crate::source::{Opened, Page, Source, SourceError, SourceFailure};
 use crate::stop::Stop;
 
@@ -133,7 +134,7 @@ impl Horizon {
                 scan.narrow(span, entries.iter().filter_map(|entry| entry.time).min());
                 continue;
             }
-            entries.sort_unstable_by_key(|entry| (entry.time, entry.id));
+            order::sort_by_key(&mut entries, |entry| (entry.time, entry.id));
             entries.retain(|entry| scan.is_new(entry.time, entry.id));
             let ids: Vec<i64> = entries.iter().filter_map(|entry| entry.id).collect();
             let mut items = Vec::with_capacity(entries.len());

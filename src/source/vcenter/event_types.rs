@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::event::EventType;
 use crate::http::client::{Client, ClientSettings};
 use crate::limits::VCENTER_CONNECTIONS_MAX;
+use crate::order;
 use crate::source::SourceError;
 use crate::vim::tree::Node;
 
@@ -48,7 +49,7 @@ pub(super) fn read(session: &Session) -> Result<Vec<EventType>, SourceError> {
 fn parse(answer: &Node) -> Result<Vec<EventType>, AnswerError> {
     let Some(details) = soap::property(answer)? else { return Ok(Vec::new()) };
     let mut types: Vec<EventType> = details.children.iter().filter_map(event_type).collect();
-    types.sort_unstable_by(|a, b| {
+    order::sort_by(&mut types, |a, b| {
         (&a.id, &a.category, &a.description).cmp(&(&b.id, &b.category, &b.description))
     });
     types.dedup_by(|a, b| a.id == b.id);

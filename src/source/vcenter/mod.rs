@@ -5,7 +5,6 @@
 
 use crossbeam_channel::select;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::config::{Format, names};
@@ -175,7 +174,7 @@ impl Vcenter {
         let Some(open) = self.open.as_ref().filter(|_| !self.names.is_empty()) else { return };
         match event_types::read(&open.session) {
             Ok(known) => {
-                let known: BTreeSet<String> = known.into_iter().map(|known| known.id).collect();
+                let known: Vec<String> = known.into_iter().map(|known| known.id).collect();
                 let names = std::mem::take(&mut self.names);
                 // A server that describes nothing cannot be compared with.
                 let unknown = if known.is_empty() { Vec::new() } else { names::unknown(&names, &known) };
