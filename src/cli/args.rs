@@ -196,7 +196,15 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
                     let (time, force) = (given.time()?, given.switch("force")?);
                     checkpoint::Action::Set { time, force }
                 }
-                _ => return Err(UsageError("`checkpoint` needs `show` or `set TIME`".to_string())),
+                Some(word) if word == "copy" => match given.argument() {
+                    Some(word) if word == "cluster" => checkpoint::Action::Copy { to_cluster: true },
+                    Some(word) if word == "files" => checkpoint::Action::Copy { to_cluster: false },
+                    _ => return Err(UsageError("`checkpoint copy` needs `cluster` or `files`".to_string())),
+                },
+                _ => {
+                    let text = "`checkpoint` needs `show`, `set TIME`, or `copy cluster|files`";
+                    return Err(UsageError(text.to_string()));
+                }
             };
             Ok(Command::Checkpoint { route, action })
         },

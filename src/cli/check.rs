@@ -120,7 +120,7 @@ fn page(config: &Config, report: &mut Report<'_>) {
 /// Whether the routes can be shared.
 fn cluster(config: &Config, report: &mut Report<'_>) {
     let Some(section) = &config.cluster else { return };
-    match crate::cluster::probe(section) {
+    match crate::cluster::engines::probe(section) {
         Ok(finding) => report.add("cluster", &finding),
         Err(error) => report.fail("cluster", &error.to_string()),
     }

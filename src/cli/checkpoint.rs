@@ -15,6 +15,8 @@ use crate::position::progress::{EventName, Progress};
 use crate::position::record::{Checkpoint, decode, encode};
 use crate::router::is_shared;
 
+mod copy;
+
 /// What to do with the positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -23,6 +25,10 @@ pub(super) enum Action {
     Set {
         time: Timestamp,
         force: bool,
+    },
+    /// Copy them from the state folder into the cluster, or back.
+    Copy {
+        to_cluster: bool,
     },
 }
 
@@ -42,6 +48,7 @@ pub(super) fn checkpoint(config: &Config, route: Option<&str>, action: &Action) 
             }
             _ => Err(Error::new("say which route to set, with --route NAME")),
         },
+        Action::Copy { to_cluster } => copy::copy(config, &routes, *to_cluster),
     }
 }
 

@@ -144,13 +144,15 @@ in a cluster, no router that has the route in its file.
 
 Usage: router checkpoint show [-c FILE] [--route NAME]
        router checkpoint set [-c FILE] [--route NAME] [--force] TIME
+       router checkpoint copy [-c FILE] [--route NAME] cluster|files
 
 Options:
-      --route NAME  The route; may be left out where there is one
+      --route NAME  The route; may be left out where there is one, and to show or copy all
       --force       Also if TIME lies in the future
 
 TIME is in vCenter's clock and has a zone, such as 2026-01-31T12:00:00Z. Every event from then on is
 delivered: an earlier time repeats events, a later one skips them.
+`copy cluster` takes positions of the state folder into the cluster, `copy files` brings them back.
 ";
 
 /// `router dead-letters --help`.
