@@ -336,6 +336,8 @@ pub(crate) const CLUSTER_UNUSABLE_WAIT: Duration = Duration::from_secs(30);
 pub(crate) const CLUSTER_MEMBER_AGE_MAX: Duration = Duration::from_secs(3600);
 /// From one wake-up to the next.
 pub(crate) const CLUSTER_WAKE_INTERVAL: Duration = Duration::from_millis(100);
+/// From one look at the leases in etcd to the next.
+pub(crate) const CLUSTER_ETCD_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the end of the process waits until its routes are left.
 pub(crate) const CLUSTER_LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Connections that are kept to an engine.

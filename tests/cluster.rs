@@ -42,6 +42,8 @@ struct Scene {
     lease: &'static str,
     // Events that the source records in a second.
     rate: u64,
+    // The engine is etcd, and the name of the cluster this.
+    etcd: Option<String>,
 }
 
 /// Records events until it is dropped.
@@ -75,6 +77,7 @@ impl Scene {
             routes: 0,
             lease: LEASE,
             rate: RATE,
+            etcd: None,
         }
     }
 
@@ -93,8 +96,15 @@ impl Scene {
         (0..self.routes).map(end).collect()
     }
 
-    /// A router of this name that reaches the API server at `server`.
-    fn router_by(&self, name: &str, server: &str) -> Process {
+    /// How the router of this name reaches the engine, the API server at `server`.
+    fn engine(&self, name: &str, server: &str) -> String {
+        if let Some(cluster) = &self.etcd {
+            let etcd = &self.namespace.server.etcd;
+            // The first one is away.
+            return format!(
+                "engine = \"etcd\"\nname = \"{cluster}\"\nendpoints = [\"http://127.0.0.1:1\", \"{etcd}\"]"
+            );
+        }
         let token = format!("{name}.token");
         if !self.test.path(&token).exists() {
             self.test.write(&token, &self.namespace.token(&format!("{}-{name}", self.namespace.name)));
@@ -102,11 +112,16 @@ impl Scene {
         let path = self.namespace.kubeconfig(&self.test, &json!({"tokenFile": token}));
         let kubeconfig = std::fs::read_to_string(path).unwrap().replace(&self.namespace.server.url, server);
         self.test.write(&format!("{name}.kubeconfig"), &kubeconfig);
+        format!("engine = \"kubernetes\"\nkubeconfig = \"{name}.kubeconfig\"")
+    }
+
+    /// A router of this name that reaches the API server at `server`.
+    fn router_by(&self, name: &str, server: &str) -> Process {
         let simulator = &self.simulator;
         let file = format!(
-            "state_dir = \"{name}\"\n[metrics]\nbind = \"127.0.0.1:0\"\n[cluster]\nengine = \"kubernetes\"\nidentity = \"{name}\"\nlease = \"{}\"\n\
-             kubeconfig = \"{name}.kubeconfig\"\n[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\n\
-             password = \"{}\"\n{}{}",
+            "state_dir = \"{name}\"\n[metrics]\nbind = \"127.0.0.1:0\"\n[cluster]\n{}\nidentity = \"{name}\"\nlease = \"{}\"\n\
+             [source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n{}{}",
+            self.engine(name, server),
             self.lease,
             simulator.url(),
             simulator.username(),
@@ -451,6 +466,17 @@ fn commands_look_at_what_is_shared_and_move_it_while_nobody_has_it() {
     wait_for("all events again", SOON, || (keys.len() <= scene.count_by("b")).then_some(()));
     assert_eq!((b.end_by("TERM").code, scene.count_by("a")), (Some(0), delivered));
 
+    // To the files and back; what is there already is not passed.
+    let copied = run(&["checkpoint", "copy", "files"]);
+    assert!(copied.code == Some(0) && copied.stdout.contains("vc-sink.checkpoint.json too"), "{copied:?}");
+    assert!(scene.test.path("a/vc-sink.checkpoint.json").exists());
+    let back = run(&["checkpoint", "copy", "cluster"]);
+    assert!(back.code == Some(0) && back.stdout.contains("now in configmap"), "{back:?}");
+    let later = scene.simulator.now().to_string();
+    assert_eq!(run(&["checkpoint", "set", &later]).code, Some(0));
+    let refused = run(&["checkpoint", "copy", "cluster"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("which is later than"), "{refused:?}");
+
     let checked = run(&["check"]);
     assert!(checked.stdout.contains("ok   cluster: leases and configmaps of namespace"), "{checked:?}");
     let role = scene.namespace.path("rbac.authorization.k8s.io/v1", "roles", "router");
@@ -524,4 +550,57 @@ fn routes_spread_over_those_that_come_and_go_and_nothing_is_lost_or_repeated() {
     for router in [a, b, c] {
         assert_eq!(router.end_by("TERM").code, Some(0));
     }
+}
+
+#[test]
+#[ignore = "needs etcd: run tests/run"]
+fn etcd_keeps_leases_and_positions_likewise() {
+    let mut scene = Scene::new("cluster-etcd");
+    scene.etcd = Some(scene.namespace.name.clone());
+    let mut a = scene.router("a");
+    a.log_line(&[BEGINS]);
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    let show = |name: &str| {
+        let shown = scene.test.router(&["checkpoint", "show", "-c", &format!("{name}.toml")]);
+        assert_eq!(shown.code, Some(0), "{shown:?}");
+        shown.stdout
+    };
+    wait_for("a position", SOON, || show("b").contains("last event").then_some(()));
+    assert!(show("b").contains("`a` runs it"));
+    // It leaves.
+    let told = Instant::now();
+    assert_eq!(a.end_by("TERM").code, Some(0));
+    let took = scene.wait_delivering("b") - told;
+    eprintln!("delivered {:.2} s after SIGTERM", took.as_secs_f64());
+    let repeats = {
+        let got = scene.got.lock().unwrap();
+        let keys: BTreeSet<i64> = got.iter().map(|(key, ..)| *key).collect();
+        got.len() - keys.len()
+    };
+    assert_eq!(repeats, 0);
+    // It sleeps, and another takes over.
+    let mut a = scene.router("a");
+    a.log_line(&["shares its routes"]);
+    b.signal("STOP");
+    scene.wait_delivering("a");
+    b.signal("CONT");
+    b.log_line(&["could not be renewed for 4 s"]);
+    // It dies, and the other takes over.
+    let killed = Instant::now();
+    a.signal("KILL");
+    drop(a);
+    let took = scene.wait_delivering("b") - killed;
+    eprintln!("taken over {:.1} s after SIGKILL", took.as_secs_f64());
+    let keys = load.end();
+    let repeats = scene.repeats(&keys);
+    eprintln!("{} events, {repeats} repeats", keys.len());
+    assert_eq!(b.end_by("TERM").code, Some(0));
+    let checked = scene.test.router(&["check", "-c", "b.toml"]);
+    assert!(checked.stdout.contains("ok   cluster: keys that begin with /event-router/"), "{checked:?}");
+    let first = scene.simulator.records().first().unwrap().time.to_string();
+    let set = scene.test.router(&["checkpoint", "set", &first, "-c", "b.toml"]);
+    assert!(set.code == Some(0) && show("b").contains("nobody runs it"), "{set:?}");
 }

@@ -1,11 +1,12 @@
 //! A route in the hands of a command: it is taken as a router takes it, changed, and left.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::never;
 
 use super::engine::Engine;
-use super::kubernetes::KubernetesEngine;
+use super::engines;
 use super::lease::{Call, Kept, Moment, Record, Reply, Rules, Subject, holder, name_of};
 use super::member::Member;
 use super::saving::{Saved, Saving};
@@ -16,7 +17,7 @@ use crate::error::{Context, Error, Result};
 
 /// A route that no router has as long as this lasts, which is not long.
 pub(crate) struct Claim {
-    engine: KubernetesEngine,
+    engine: Arc<dyn Engine>,
     subject: Subject,
     began: Instant,
     tenancy: Tenancy,
@@ -38,7 +39,7 @@ pub(crate) struct Glance {
 /// # Errors
 /// When the engine does not tell.
 pub(crate) fn glance(section: &ClusterSection, route: &str) -> Result<Glance> {
-    let engine = KubernetesEngine::new(section)?;
+    let engine = engines::open(section)?;
     let subject = Subject::Route(route.to_string());
     let lease = engine.ask(&subject, &Call::ReadLease).map_err(|trouble| trouble.error)?;
     let record = engine.ask(&subject, &Call::ReadRecord).map_err(|trouble| trouble.error)?;
@@ -58,7 +59,7 @@ impl Claim {
     /// # Errors
     /// When somebody has it, or the engine does not answer.
     pub(crate) fn take(section: &ClusterSection, route: &str) -> Result<Claim> {
-        let engine = KubernetesEngine::new(section)?;
+        let engine = engines::open(section)?;
         let rules = Rules::of(section.lease);
         let me = holder("a-command", &crate::sync::random_key(), &crate::sync::random_key());
         let mut member = Member::new(rules, &me, &[route]);
@@ -71,7 +72,7 @@ impl Claim {
             let first = *first.get_or_insert(now);
             for take in member.look(now, listed, &|_| 0).0 {
                 let tenancy = Tenancy::take(rules, &me, take.over, take.unclaimed, now);
-                match seize(&engine, &subject, began, tenancy)? {
+                match seize(engine.as_ref(), &subject, began, tenancy)? {
                     Ok((tenancy, sealed)) => return Ok(Claim { engine, subject, began, tenancy, sealed }),
                     Err(End::Unclaimed(version)) => member.unclaimed(0, version, began.elapsed()),
                     Err(_) => member.ended(0, Moment::ZERO),
@@ -126,13 +127,13 @@ impl Claim {
     /// When the engine does not answer: then it is free after the time of the lease.
     pub(crate) fn leave(mut self) -> Result<()> {
         self.tenancy.leave();
-        seize(&self.engine, &self.subject, self.began, self.tenancy).map(|_| ())
+        seize(self.engine.as_ref(), &self.subject, self.began, self.tenancy).map(|_| ())
     }
 }
 
 /// Goes on until it is sealed, or over.
 fn seize(
-    engine: &KubernetesEngine,
+    engine: &dyn Engine,
     subject: &Subject,
     began: Instant,
     mut tenancy: Tenancy,

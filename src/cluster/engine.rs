@@ -34,6 +34,15 @@ pub(crate) trait Engine: Send + Sync {
 
     /// Where the record of a route is, for people.
     fn place(&self, subject: &Subject) -> String;
+
+    /// Where all of it is, for people.
+    fn home(&self) -> String;
+
+    /// What this router may not do of what a member does.
+    ///
+    /// # Errors
+    /// When there is no answer, or another refusal.
+    fn missing_rights(&self) -> Result<Vec<String>, Trouble>;
 }
 
 /// Why the engine gives no answer.

@@ -3,6 +3,7 @@
 //! A write names the state that it replaces, by `uid` and `resourceVersion`: without the first a Lease that
 //! was removed would be made again, without the second a ConfigMap would be overwritten.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -40,14 +41,13 @@ impl KubernetesEngine {
     ///
     /// # Errors
     /// When it cannot be asked as this says.
-    pub(crate) fn new(section: &ClusterSection) -> Result<KubernetesEngine> {
+    pub(crate) fn new(section: &ClusterSection, kubeconfig: Option<&Path>) -> Result<KubernetesEngine> {
         let intent = || "[cluster]";
-        let access: ClusterConfig = match &section.kubeconfig {
+        let access: ClusterConfig = match kubeconfig {
             Some(path) => kubeconfig::read(path),
-            None => access::of_pod(
-                &|name| std::env::var(name).ok(),
-                std::path::Path::new(access::SERVICE_ACCOUNT_FOLDER),
-            ),
+            None => {
+                access::of_pod(&|name| std::env::var(name).ok(), Path::new(access::SERVICE_ACCOUNT_FOLDER))
+            }
         }
         .context(intent)?;
         Ok(KubernetesEngine {
@@ -58,11 +58,6 @@ impl KubernetesEngine {
             wait: CLUSTER_CALL_WAIT_MAX.min(section.lease * 4 / 15),
             listed: Mutex::default(),
         })
-    }
-
-    /// Where its objects are, for people.
-    pub(super) fn namespace(&self) -> String {
-        format!("namespace {}", self.namespace)
     }
 
     fn path(&self, subject: &Subject, is_lease: bool) -> String {
@@ -228,6 +223,14 @@ impl Engine for KubernetesEngine {
 
     fn place(&self, subject: &Subject) -> String {
         format!("configmap {}/{}", self.namespace, self.names.of(subject))
+    }
+
+    fn home(&self) -> String {
+        format!("leases and configmaps of namespace {}", self.namespace)
+    }
+
+    fn missing_rights(&self) -> Result<Vec<String>, Trouble> {
+        self.try_rights()
     }
 }
 

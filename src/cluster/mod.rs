@@ -10,7 +10,7 @@
 //! | `tenancy` | one route: taken, sealed, held, left |
 //! | `saving`, `presence` | the record of an owner; the lease of a member |
 //! | `sight`, `spread`, `member` | what is seen of all leases; who has how many routes; both together |
-//! | `engine` | what keeps leases and records: `kubernetes` |
+//! | `engine`, `engines` | what keeps leases and records: `kubernetes`, `etcd` |
 //! | `right`, `positions` | what a route that runs has of it: its tenure, its positions |
 //! | `claim` | a route in the hands of a command |
 //! | `shared` | what the threads share, and what they need of whoever runs the routes |
@@ -18,6 +18,8 @@
 
 pub(crate) mod claim;
 mod engine;
+pub(crate) mod engines;
+mod etcd;
 mod kubernetes;
 pub(crate) mod lease;
 mod member;
@@ -31,32 +33,6 @@ pub(crate) mod shared;
 mod sight;
 mod spread;
 mod tenancy;
-
-use kubernetes::KubernetesEngine;
-
-use crate::config::cluster::ClusterSection;
-use crate::error::Result;
-use crate::finding::Finding;
-
-/// Whether this router can be a member.
-///
-/// # Errors
-/// When the settings cannot be used.
-pub(crate) fn probe(section: &ClusterSection) -> Result<Finding> {
-    let engine = KubernetesEngine::new(section)?;
-    let missing = engine.missing_rights().map_err(|trouble| trouble.error)?;
-    let place = engine.namespace();
-    Ok(match missing.is_empty() {
-        true => Finding::Good(format!(
-            "leases and configmaps of {place} can be used; this router is {} in the cluster {}",
-            section.identity, section.name
-        )),
-        false => Finding::Failed(format!(
-            "the role of the router's account in {place} lacks {}",
-            missing.join(", ")
-        )),
-    })
-}
 
 #[cfg(test)]
 mod tests;

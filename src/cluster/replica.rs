@@ -7,7 +7,7 @@ use std::time::Instant;
 use crossbeam_channel::{bounded, never};
 
 use super::engine::Trouble;
-use super::kubernetes::KubernetesEngine;
+use super::engines;
 use super::lease::{Call, Moment, Reply, Rules, Subject, holder, node_of};
 use super::member::{Member, Take};
 use super::owner::Owner;
@@ -42,7 +42,7 @@ impl Replica {
         runner: Box<dyn Runner>,
     ) -> Result<Replica> {
         let rules = Rules::of(section.lease);
-        let engine = Arc::new(KubernetesEngine::new(section)?);
+        let engine = engines::open(section)?;
         let me = holder(&section.identity, node, &crate::sync::random_key());
         let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
         let member = Member::new(rules, &me, &names);

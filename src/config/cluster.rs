@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Table, Value};
+use super::values::refuse_table;
+use super::{BasicAuth, ConnectionConfig, sections};
 use crate::limits;
 
 /// `[cluster]`.
@@ -17,8 +19,33 @@ pub(crate) struct ClusterSection {
     pub(crate) lease: Duration,
     /// From one record of a route to the next.
     pub(crate) checkpoint_interval: Duration,
-    /// How the API of Kubernetes is reached; without it as a pod.
-    pub(crate) kubeconfig: Option<PathBuf>,
+    /// What keeps leases and positions.
+    pub(crate) engine: EngineSection,
+}
+
+/// What keeps leases and positions.
+#[derive(Clone, Debug)]
+pub(crate) enum EngineSection {
+    /// The API of Kubernetes.
+    Kubernetes {
+        /// How it is reached; without it as a pod.
+        kubeconfig: Option<PathBuf>,
+    },
+    /// etcd.
+    Etcd(Box<EtcdSection>),
+}
+
+/// Where etcd is.
+#[derive(Clone, Debug)]
+pub(crate) struct EtcdSection {
+    /// `http` or `https` URLs without a path.
+    pub(crate) endpoints: Vec<String>,
+    /// A user of it.
+    pub(crate) auth: Option<BasicAuth>,
+    /// What all keys begin with; ends with `/`.
+    pub(crate) prefix: String,
+    /// How it is reached.
+    pub(crate) connection: ConnectionConfig,
 }
 
 /// Bytes of the name of a cluster: it is part of the names of objects.
@@ -26,7 +53,7 @@ const NAME_BYTES_MAX: usize = 40;
 
 /// Reads the section.
 pub(super) fn cluster(table: &Table<'_>) -> Option<ClusterSection> {
-    let engine = table.required_word("engine", &[("kubernetes", ())]);
+    let is_etcd = table.required_word("engine", &[("kubernetes", false), ("etcd", true)]);
     let name = table.get("name", label);
     let identity = table.get("identity", Value::word);
     let lease =
@@ -35,6 +62,7 @@ pub(super) fn cluster(table: &Table<'_>) -> Option<ClusterSection> {
         between(value, limits::CLUSTER_RECORD_INTERVAL_MIN, limits::CLUSTER_RECORD_INTERVAL_MAX)
     });
     let kubeconfig = table.get("kubeconfig", Value::path);
+    let etcd = etcd(table, is_etcd == Some(true));
     let identity = match (identity, table.has("identity")) {
         (None, false) => host_name(table),
         (identity, _) => identity,
@@ -42,14 +70,51 @@ pub(super) fn cluster(table: &Table<'_>) -> Option<ClusterSection> {
     if table.has("kubeconfig") && kubeconfig.is_none() || table.has("name") && name.is_none() {
         return None;
     }
-    engine?;
+    let engine = match is_etcd? {
+        true if table.has("kubeconfig") => {
+            return refuse_table(table, "`kubeconfig` is of `kubernetes`, not of `etcd`");
+        }
+        true => EngineSection::Etcd(Box::new(etcd?)),
+        false if ETCD_KEYS.iter().any(|key| table.has(key)) => {
+            return refuse_table(table, format!("only `etcd` has {}", ETCD_KEYS.join(", ")));
+        }
+        false => EngineSection::Kubernetes { kubeconfig },
+    };
     Some(ClusterSection {
         name: name.unwrap_or_else(|| "default".to_string()),
         identity: identity?,
         lease: lease.unwrap_or(limits::CLUSTER_LEASE_DEFAULT),
         checkpoint_interval: interval.unwrap_or(limits::CLUSTER_RECORD_INTERVAL),
-        kubeconfig,
+        engine,
     })
+}
+
+const ETCD_KEYS: [&str; 6] = ["endpoints", "username", "password", "prefix", "proxy", "tls"];
+
+/// The keys of etcd alone.
+fn etcd(table: &Table<'_>, is_wanted: bool) -> Option<EtcdSection> {
+    let urls = |value: &Value<'_>| value.list("an array of URLs", Value::http_url);
+    let endpoints = match is_wanted {
+        true => table.required("endpoints", urls),
+        false => table.get("endpoints", urls),
+    };
+    let username = table.get("username", Value::secret);
+    let password = table.get("password", Value::secret);
+    let prefix = table.get("prefix", Value::word);
+    let connection = sections::connection(table);
+    let auth = match (table.has("username"), table.has("password")) {
+        (false, false) => None,
+        (true, true) => Some(BasicAuth { username: username?, password: password? }),
+        _ => return refuse_table(table, "holds only one of `username` and `password`, expected both"),
+    };
+    let endpoints = endpoints?.into_iter().map(|url| url.trim_end_matches('/').to_string());
+    let endpoints: Vec<String> = endpoints.collect();
+    if endpoints.is_empty() {
+        return refuse_table(table, "`endpoints` is empty");
+    }
+    let prefix = prefix.unwrap_or_else(|| "/event-router/".to_string());
+    let prefix = format!("{}/", prefix.trim_end_matches('/'));
+    Some(EtcdSection { endpoints, auth, prefix, connection })
 }
 
 fn between(value: &Value<'_>, least: Duration, most: Duration) -> Option<Duration> {

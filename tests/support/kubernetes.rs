@@ -28,6 +28,8 @@ pub struct ApiServer {
     pub client_certificate: String,
     /// See `client_certificate`.
     pub client_key: String,
+    /// `http://127.0.0.1:PORT` of its etcd.
+    pub etcd: String,
     token: String,
     client: Client,
     // The end of this process ends it.
@@ -73,6 +75,7 @@ impl ApiServer {
             ca: text("ca"),
             client_certificate: text("clientCertificate"),
             client_key: text("clientKey"),
+            etcd: started["etcd"].as_str().unwrap_or_default().to_string(),
             token: text("adminToken"),
             client: Client::new(&ClientSettings { connection: &connection, connections_max: 4 }).unwrap(),
             _process: std::sync::Mutex::new(process),

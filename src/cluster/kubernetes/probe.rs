@@ -12,7 +12,7 @@ impl KubernetesEngine {
     ///
     /// # Errors
     /// When the API server does not answer, or refuses for another reason.
-    pub(crate) fn missing_rights(&self) -> Result<Vec<String>, Trouble> {
+    pub(super) fn try_rights(&self) -> Result<Vec<String>, Trouble> {
         let subject = Subject::Route("event-router-check".to_string());
         let nowhere = Version { uid: "0".to_string(), number: "1".to_string() };
         let lease = Lease { holder: String::new(), lasts: Duration::from_secs(1), term: 0 };

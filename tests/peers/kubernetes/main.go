@@ -31,6 +31,8 @@ const (
 // started is the line on standard output that says where the server listens and who may do all.
 type started struct {
 	URL string `json:"url"`
+	// Etcd is where its etcd takes clients, JSON too.
+	Etcd string `json:"etcd"`
 	// CA signed the server's certificate.
 	CA string `json:"ca"`
 	// AdminToken belongs to the group system:masters, and so do the certificate and its key.
@@ -73,6 +75,7 @@ func run(folder string) error {
 
 	line := started{
 		URL:               "https://" + listener.Addr().String(),
+		Etcd:              storage,
 		CA:                string(identity.authority),
 		AdminToken:        adminToken,
 		ClientCertificate: string(identity.clientCertificate),
@@ -101,7 +104,14 @@ func startEtcd(folder string) (string, error) {
 	config.LogLevel = "error"
 	config.UnsafeNoFsync = true
 	anyPort := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
-	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{anyPort}, []url.URL{anyPort}
+	// The JSON gateway connects to the address as it stands here, so its port must be known.
+	free, err := net.Listen("tcp", anyPort.Host)
+	if err != nil {
+		return "", err
+	}
+	clients := url.URL{Scheme: "http", Host: free.Addr().String()}
+	_ = free.Close()
+	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{clients}, []url.URL{clients}
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{anyPort}, []url.URL{anyPort}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
 	server, err := embed.StartEtcd(config)
