@@ -527,7 +527,8 @@ fn routes_spread_over_those_that_come_and_go_and_nothing_is_lost_or_repeated() {
     let (mut b, mut c) = (scene.router("b"), scene.router("c"));
     let (by_b, by_c) = (Watcher::of(&mut b), Watcher::of(&mut c));
     wait_owned(&[&by_a, &by_b, &by_c], &[10, 10, 10]);
-    assert_eq!(b.end_by("TERM").code, Some(0));
+    let left = b.end_by("TERM");
+    assert_eq!(left.code, Some(0));
     wait_owned(&[&by_a, &by_c], &[15, 15]);
     let mut b = scene.router("b");
     let by_b = Watcher::of(&mut b);
@@ -546,10 +547,17 @@ fn routes_spread_over_those_that_come_and_go_and_nothing_is_lost_or_repeated() {
     let times = wait_for("every event on every route", SOON, complete);
     let repeats: usize = times.values().map(|times| times - 1).sum();
     eprintln!("{} events on {ROUTES} routes, {repeats} repeats", keys.len());
-    assert_eq!(repeats, 0);
+    let mut logs = left.stderr;
     for router in [a, b, c] {
-        assert_eq!(router.end_by("TERM").code, Some(0));
+        let ended = router.end_by("TERM");
+        assert_eq!(ended.code, Some(0));
+        logs.push_str(&ended.stderr);
     }
+    // Where the API server did not answer in time, routes moved without a hand-over.
+    let was_smooth = ["could not be renewed", "the right to it is lost", "has taken it over"];
+    let was_smooth =
+        was_smooth.iter().all(|words| !logs.contains(words)) && !logs.contains("more of them are repeated");
+    assert!(repeats == 0 || !was_smooth, "{repeats} repeats:\n{logs}");
 }
 
 #[test]
@@ -603,4 +611,72 @@ fn etcd_keeps_leases_and_positions_likewise() {
     let first = scene.simulator.records().first().unwrap().time.to_string();
     let set = scene.test.router(&["checkpoint", "set", &first, "-c", "b.toml"]);
     assert!(set.code == Some(0) && show("b").contains("nobody runs it"), "{set:?}");
+}
+
+/// `EVENT_ROUTER_TAKEOVERS=LEASE,TIMES` measures as many as it says.
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn what_a_dead_router_had_is_taken_over_within_the_time_that_the_manual_says() {
+    let told = std::env::var("EVENT_ROUTER_TAKEOVERS").unwrap_or_else(|_| format!("{LEASE},1"));
+    let (lease, times) = told.split_once(',').unwrap();
+    let seconds: f64 = lease.trim_end_matches('s').parse().unwrap();
+    let mut scene = Scene::new("cluster-takeovers");
+    scene.lease = lease.to_string().leak();
+    let mut owner = (scene.router("a"), "a");
+    owner.0.log_line(&[BEGINS]);
+    let load = scene.load();
+    let mut took = Vec::new();
+    for _ in 0..times.parse().unwrap() {
+        let next = if owner.1 == "a" { "b" } else { "a" };
+        let mut other = scene.router(next);
+        other.log_line(&["shares its routes"]);
+        scene.wait_delivering(owner.1);
+        scene.wait_saved(2);
+        let killed = Instant::now();
+        owner.0.signal("KILL");
+        let delivered = wait_for("an event by the other", 2 * SOON, || {
+            let got = scene.got.lock().unwrap();
+            got.iter().rev().find(|(_, path, at)| path == next && killed < *at).map(|(.., at)| *at)
+        });
+        took.push((delivered - killed).as_secs_f64());
+        owner = (other, next);
+    }
+    took.sort_by(f64::total_cmp);
+    eprintln!("takeovers with a lease of {lease}: {took:.1?}, median {:.1} s", took[took.len() / 2]);
+    let keys = load.end();
+    let repeats = scene.repeats(&keys);
+    eprintln!("{} events, {repeats} repeats", keys.len());
+    // Two looks, a lease and calls: 23 s where a lease lasts 15 s.
+    let longest = took.last().unwrap();
+    assert!(*longest < seconds * 1.3 + 4.0, "{took:?}");
+    assert_eq!(owner.0.end_by("TERM").code, Some(0));
+}
+
+#[test]
+#[ignore = "needs kube-apiserver: run tests/run"]
+fn a_router_that_hears_no_answers_stops_although_what_it_writes_arrives() {
+    let scene = Scene::new("cluster-half");
+    let network = Forwarder::start(scene.namespace.server.url.strip_prefix("https://").unwrap());
+    let mut a = scene.router_by("a", &format!("https://{}", network.address));
+    a.log_line(&[BEGINS]);
+    let mut b = scene.router("b");
+    b.log_line(&["shares its routes"]);
+    let load = scene.load();
+    scene.wait_delivering("a");
+    scene.wait_saved(2);
+    network.open_half();
+    // Its last renewals arrive, so that the other waits the longer.
+    a.log_line(&["could not be renewed for 4 s"]);
+    let stopped = scene.count_by("a");
+    scene.wait_delivering("b");
+    let late = scene.count_by("a") - stopped;
+    assert!(late <= 8, "{late} late");
+    network.bring_up();
+    scene.wait_saved(3);
+    let keys = load.end();
+    let repeats = scene.repeats(&keys);
+    eprintln!("{} events, {late} late, {repeats} repeats", keys.len());
+    assert!(repeats < 6 * RATE as usize, "{repeats}");
+    assert!(scene.holder().starts_with("b_"), "{}", scene.holder());
+    assert_eq!((a.end_by("TERM").code, b.end_by("TERM").code), (Some(0), Some(0)));
 }

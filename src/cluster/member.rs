@@ -68,7 +68,7 @@ impl Member {
         self.sight.look(now, listed, &self.routes);
         let mut chances = Vec::with_capacity(self.routes.len());
         let mut seats = Vec::with_capacity(self.routes.len());
-        for (index, (subject, place)) in self.routes.iter().zip(&mut self.places).enumerate() {
+        for (subject, place) in self.routes.iter().zip(&mut self.places) {
             let (owner, age) = self.sight.owner(now, subject);
             let chance = match place.stand {
                 Own::Out if place.not_before <= now => self.sight.chance(now, subject),
@@ -83,7 +83,7 @@ impl Member {
             };
             let stand = match place.stand {
                 Own::Taking => Stand::Taking,
-                Own::Running => Stand::Mine(outstanding(index)),
+                Own::Running => Stand::Mine,
                 Own::Ending => Stand::Giving,
                 Own::Out if chance == Chance::No => Stand::Other,
                 Own::Out => Stand::Open { long: self.rules.hold <= open_for, given: place.given },
@@ -94,7 +94,7 @@ impl Member {
         }
         let members = self.living();
         let is_quiet = self.rules.settle <= self.sight.quiet(now);
-        let orders = spread::plan(&self.me, &members, &seats, is_quiet);
+        let orders = spread::plan(&self.me, &members, &seats, is_quiet, outstanding);
         let take = |route: usize| match std::mem::replace(&mut chances[route], Chance::No) {
             Chance::No => None,
             Chance::Over(lease) => Some(Take { route, over: Some(lease), unclaimed: None }),

@@ -1,6 +1,6 @@
 //! A TCP forwarder: the network between the router and a peer, which a test can take away.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,7 @@ pub struct Forwarder {
 struct Shared {
     target: String,
     is_down: AtomicBool,
+    is_half_open: AtomicBool,
     is_over: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
 }
@@ -27,6 +28,7 @@ impl Forwarder {
         let shared = Arc::new(Shared {
             target: target.to_string(),
             is_down: AtomicBool::new(false),
+            is_half_open: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             connections: Mutex::default(),
         });
@@ -49,8 +51,14 @@ impl Forwarder {
         self.shared.cut();
     }
 
+    /// Swallows answers: what is sent arrives, and whoever sent it never hears of it.
+    pub fn open_half(&self) {
+        self.shared.is_half_open.store(true, Ordering::SeqCst);
+    }
+
     /// Forwards again.
     pub fn bring_up(&self) {
+        self.shared.is_half_open.store(false, Ordering::SeqCst);
         self.shared.is_down.store(false, Ordering::SeqCst);
     }
 }
@@ -63,12 +71,21 @@ impl Shared {
         if self.is_down.load(Ordering::SeqCst) {
             self.cut();
         }
-        for (mut from, mut to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
-            std::thread::spawn(move || {
-                let _ = io::copy(&mut from, &mut to);
-                let _ = to.shutdown(Shutdown::Write);
-            });
-        }
+        let (mut from, mut to) = (near.try_clone()?, far.try_clone()?);
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let (shared, mut from, mut to) = (self.clone(), far, near);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 16 * 1024];
+            while let Ok(count) = from.read(&mut buffer)
+                && 0 < count
+                && (shared.is_half_open.load(Ordering::SeqCst) || to.write_all(&buffer[..count]).is_ok())
+            {
+            }
+            let _ = to.shutdown(Shutdown::Write);
+        });
         Ok(())
     }
 
