@@ -137,7 +137,9 @@ fn workers_default(order: Order) -> Option<usize> {
 
 // None of the inner is "auto".
 fn workers(value: &Value<'_>, order: Order) -> Option<Option<usize>> {
-    if let DeValue::String(_) = value.get_ref() {
+    if let DeValue::String(text) = value.get_ref()
+        && text.parse::<usize>().is_err()
+    {
         return value.one_of(&[("auto", workers_default(order))]);
     }
     let workers = value.integer(1..=limits::WORKERS_MAX)?;
