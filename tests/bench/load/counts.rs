@@ -39,7 +39,7 @@ const COUNTS: [Count; 4] = [
     Count { name: "bytes of the program", budget: 4 << 20, count: bytes },
     Count { name: "system calls per event", budget: 4, count: system_calls },
     Count { name: "allocations per event", budget: 58, count: allocations },
-    Count { name: "instructions per event", budget: 148_000, count: instructions },
+    Count { name: "instructions per event", budget: 150_000, count: instructions },
 ];
 
 /// Counts and prints all; fails when one is over its budget.
@@ -103,7 +103,8 @@ type Watched = (Command, bool, Box<dyn Fn(&str) -> u64>);
 /// The count of the long run less that of the short one, for each event.
 fn per_event(router: &Path, watched: impl Fn(&Stage) -> Watched) -> u64 {
     let count = |events| {
-        let load = Load { events, ..Load::default() };
+        // A given number: under valgrind one thread runs at a time, and what a trial of more brings is chance.
+        let load = Load { events, workers: Some(8), ..Load::default() };
         let mut stage = Stage::set(router, &load, 1);
         let (command, is_parent, count) = watched(&stage);
         let mut running = Router::start(command, &stage.folder);
