@@ -43,6 +43,7 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) struct Concurrency {
     limit: usize,
+    min: usize,
     max: usize,
     phase: Phase,
     // Until the first time that more did not pay.
@@ -78,6 +79,7 @@ impl Concurrency {
         let limit = fixed.unwrap_or(WORKERS_AUTO_BEGIN);
         Concurrency {
             limit,
+            min: 1,
             max: fixed.unwrap_or(WORKERS_AUTO_MAX),
             phase: if fixed.is_some() { Phase::Fixed } else { Phase::Settled { rate: 0.0, rounds: 0 } },
             is_climbing: true,
@@ -91,10 +93,9 @@ impl Concurrency {
         self.limit
     }
 
-    /// There cannot be more threads than these.
-    pub(crate) fn cap(&mut self, max: usize) {
-        self.max = self.max.min(max.max(1));
-        self.limit = self.limit.min(self.max);
+    /// It does not fall below what it begins with.
+    pub(crate) fn keep_begin(&mut self) {
+        self.min = self.limit;
     }
 
     /// A call has ended.
@@ -166,7 +167,7 @@ impl Concurrency {
 
     fn lower(&mut self, rate: f64) {
         self.is_climbing = false;
-        self.test((self.limit / 2).max(1), rate);
+        self.test((self.limit / 2).max(self.min), rate);
     }
 
     fn test(&mut self, limit: usize, rate: f64) {
@@ -191,7 +192,7 @@ impl Concurrency {
         };
         self.hold_rounds = (self.hold_rounds * 2).min(HOLD_ROUNDS_MAX);
         (self.is_climbing, self.phase) = (false, Phase::Recovering { to });
-        self.change((self.limit / 2).max(1));
+        self.change((self.limit / 2).max(self.min));
     }
 
     fn change(&mut self, limit: usize) {

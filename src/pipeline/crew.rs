@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use crate::config::Order;
 use crate::limits::WORKER_IDLE_MAX;
 use crate::pipeline::concurrency::{Call, Concurrency};
 
@@ -17,6 +18,8 @@ pub(crate) struct Crew {
     spare: usize,
     // What the process allows.
     share: usize,
+    // What the system allows: when no thread could be started, for the rest of the minute.
+    cap: usize,
     present: usize,
     // Those of them that were started and have not come yet.
     starting: usize,
@@ -39,6 +42,7 @@ impl Crew {
             concurrency: Concurrency::new(workers),
             spare: 0,
             share: usize::MAX,
+            cap: usize::MAX,
             present: 0,
             starting: 0,
             busy: 0,
@@ -51,9 +55,13 @@ impl Crew {
         }
     }
 
-    /// One more may deliver than the number says.
-    pub(crate) fn add_spare(&mut self) {
-        self.spare = 1;
+    /// There are several targets, and one that hangs must leave workers to the others. In strict order they
+    /// are never called at the same time for different events, so that there one more is enough.
+    pub(crate) fn serve_targets(&mut self, order: Order) {
+        match order {
+            Order::Strict => self.spare = 1,
+            Order::Entity | Order::None => self.concurrency.keep_begin(),
+        }
     }
 
     /// What the process allows at most, from now on.
@@ -63,7 +71,7 @@ impl Crew {
 
     /// How many may deliver at a time.
     pub(crate) fn limit(&self) -> usize {
-        (self.concurrency.limit() + self.spare).min(self.share)
+        (self.concurrency.limit() + self.spare).min(self.share).min(self.cap)
     }
 
     /// How many are there.
@@ -100,11 +108,11 @@ impl Crew {
         self.starting -= 1;
     }
 
-    /// It could not be started: there will not be more than there are.
+    /// It could not be started: those that are there must do, until the minute is over.
     pub(crate) fn cannot_hire(&mut self) {
         self.starting -= 1;
         self.present -= 1;
-        self.concurrency.cap(self.present);
+        self.cap = self.present.max(1);
     }
 
     /// One that slept or came has nothing to do and leaves.
@@ -137,7 +145,7 @@ impl Crew {
         }
         let is_long_ago = WORKER_IDLE_MAX * 2 <= elapsed;
         self.peaks = [self.busy, if is_long_ago { self.busy } else { self.peaks[0] }];
-        self.minute = Some(now);
+        (self.minute, self.cap) = (Some(now), usize::MAX);
     }
 
     /// What the leader waits for, if there is one.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 
-use crate::config::{Order, RouteConfig};
+use crate::config::RouteConfig;
 use crate::limits::{CREDENTIALS_TICK, WORKER_IDLE_MAX};
 use crate::pipeline::batch::{Batch, Feed, Intake, channel};
 use crate::pipeline::crew::Lead;
@@ -77,10 +77,8 @@ impl Queue {
         let staff = config.workers.is_none().then(|| staff.clone());
         let (nudge, nudged) = bounded(1);
         let mut dispatch = Dispatch::new(config);
-        // In strict order a target that fails must not take the only worker from the others: they are
-        // never called at the same time for different events.
-        if config.order == Order::Strict && has_targets {
-            dispatch.crew().add_spare();
+        if has_targets {
+            dispatch.crew().serve_targets(config.order);
         }
         let state = State { dispatch, checkpointer_waits: false, durable: 0 };
         let queue = Queue {

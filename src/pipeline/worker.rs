@@ -147,7 +147,8 @@ fn conclude(shared: &Shared, delivery: Delivery, verdict: Verdict, newest: &[(St
         return succeed(shared, delivery, verdict);
     }
     let Verdict { failures, accepted, withheld, .. } = verdict;
-    let is_pushed_back = failures.iter().any(Failure::is_push_back);
+    // Where there are several targets, each has a room that spares it; the others have not asked for less.
+    let is_pushed_back = failures.iter().any(|failure| failure.target.is_empty() && failure.is_push_back());
     let mut judged = judge(shared, delivery, failures, newest);
     judged.answers.accepted.extend(accepted);
     let Judged { delivery, again, answers } = judged;

@@ -144,6 +144,15 @@ fn a_sink_that_only_pushes_back_gets_one_at_a_time_and_recovers() {
 }
 
 #[test]
+fn where_several_share_it_one_of_them_cannot_take_all() {
+    let (mut concurrency, now) = (Concurrency::new(None), Instant::now());
+    concurrency.keep_begin();
+    let pushed_back = Call { delivered: 0, is_pushed_back: true, is_saturated: true };
+    (0..1000).for_each(|_| concurrency.ended(pushed_back, now));
+    assert_eq!(concurrency.limit(), WORKERS_AUTO_BEGIN);
+}
+
+#[test]
 fn a_number_that_is_given_stays() {
     let mut concurrency = Concurrency::new(Some(3));
     let sink = Sink { latency: |_| 5.0, rate_max: Some(10.0) };
