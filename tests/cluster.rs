@@ -2,236 +2,22 @@
 //! what the sink gets of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use event_router::demo::record::Draft;
-use event_router::demo::simulator::{Settings, Simulator};
-use event_router::http::server::{Answer, Reply, Server, ServerSettings};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::scene::{BEGINS, LEASE, OWNS, RATE, Scene, rights};
 use crate::support::forwarder::Forwarder;
-use crate::support::kubernetes::Namespace;
-use crate::support::process::Process;
 use crate::support::watcher::Watcher;
-use crate::support::{SOON, Test, wait_for};
+use crate::support::{SOON, wait_for};
 
-/// The shortest lease: 4 s for its owner, 6 s for others.
-const LEASE: &str = "6s";
-const OWNS: &str = "this router owns it now";
-const BEGINS: &str = "setting begin of event stream";
-/// Events that the source records in a second.
-const RATE: u64 = 50;
-
-/// What the sink has got: the key of the event, by whom (the path), and when.
-type Got = Vec<(i64, String, Instant)>;
-
-/// A source, a sink and an API server, and the routers between them.
-struct Scene {
-    test: Test,
-    namespace: Namespace,
-    simulator: Arc<Simulator>,
-    sink: Server,
-    got: Arc<Mutex<Got>>,
-    // Keys of the source.
-    more: &'static str,
-    // Routes, each with a processor of its own; none: the one that there is without any.
-    routes: usize,
-    lease: &'static str,
-    // Events that the source records in a second.
-    rate: u64,
-    // The engine is etcd, and the name of the cluster this.
-    etcd: Option<String>,
-}
-
-/// Records events until it is dropped.
-struct Load {
-    over: Arc<AtomicBool>,
-    keys: Option<JoinHandle<Vec<i32>>>,
-}
-
-impl Scene {
-    fn new(name: &str) -> Scene {
-        let (test, namespace) = (Test::new(name), Namespace::new());
-        namespace.allow(rights());
-        let got: Arc<Mutex<Got>> = Arc::default();
-        let seen = got.clone();
-        let sink = Server::start("127.0.0.1:0", ServerSettings::default(), move |request| {
-            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            // A check posts nothing.
-            let Some(key) = body["Key"].as_i64() else { return Reply::Answer(Answer::text(202, "ok")) };
-            let path = request.path().trim_start_matches('/').to_string();
-            seen.lock().unwrap().push((key, path, Instant::now()));
-            Reply::Answer(Answer::text(202, "ok"))
-        });
-        let simulator = Arc::new(Simulator::start(Settings::default()).unwrap());
-        Scene {
-            test,
-            namespace,
-            simulator,
-            sink: sink.unwrap(),
-            got,
-            more: "",
-            routes: 0,
-            lease: LEASE,
-            rate: RATE,
-            etcd: None,
-        }
-    }
-
-    /// What the router of this name has behind its source.
-    fn ends(&self, name: &str) -> String {
-        let url = self.sink.address();
-        if self.routes == 0 {
-            return format!("[processor.sink]\ntype = \"knative\"\nuri = \"http://{url}/{name}\"\n");
-        }
-        let end = |number| {
-            format!(
-                "[processor.p{number}]\ntype = \"knative\"\nuri = \"http://{url}/{name}/{number}\"\n\
-                 [route.r{number}]\nfrom = \"vc\"\nto = \"p{number}\"\nworkers = 1\n"
-            )
-        };
-        (0..self.routes).map(end).collect()
-    }
-
-    /// How the router of this name reaches the engine, the API server at `server`.
-    fn engine(&self, name: &str, server: &str) -> String {
-        if let Some(cluster) = &self.etcd {
-            let etcd = &self.namespace.server.etcd;
-            // The first one is away.
-            return format!(
-                "engine = \"etcd\"\nname = \"{cluster}\"\nendpoints = [\"http://127.0.0.1:1\", \"{etcd}\"]"
-            );
-        }
-        let token = format!("{name}.token");
-        if !self.test.path(&token).exists() {
-            self.test.write(&token, &self.namespace.token(&format!("{}-{name}", self.namespace.name)));
-        }
-        let path = self.namespace.kubeconfig(&self.test, &json!({"tokenFile": token}));
-        let kubeconfig = std::fs::read_to_string(path).unwrap().replace(&self.namespace.server.url, server);
-        self.test.write(&format!("{name}.kubeconfig"), &kubeconfig);
-        format!("engine = \"kubernetes\"\nkubeconfig = \"{name}.kubeconfig\"")
-    }
-
-    /// A router of this name that reaches the API server at `server`.
-    fn router_by(&self, name: &str, server: &str) -> Process {
-        let simulator = &self.simulator;
-        let file = format!(
-            "state_dir = \"{name}\"\n[metrics]\nbind = \"127.0.0.1:0\"\n[cluster]\n{}\nidentity = \"{name}\"\nlease = \"{}\"\n\
-             [source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = \"{}\"\n{}{}",
-            self.engine(name, server),
-            self.lease,
-            simulator.url(),
-            simulator.username(),
-            simulator.password(),
-            self.more,
-            self.ends(name)
-        );
-        self.test.write(&format!("{name}.toml"), &file);
-        self.test.start(&["run", "-c", &format!("{name}.toml")])
-    }
-
-    fn router(&self, name: &str) -> Process {
-        self.router_by(name, &self.namespace.server.url)
-    }
-
-    fn load(&self) -> Load {
-        let (over, simulator) = (Arc::new(AtomicBool::new(false)), self.simulator.clone());
-        let (is_over, rate) = (over.clone(), self.rate);
-        let keys = std::thread::spawn(move || {
-            let mut keys = Vec::new();
-            while !is_over.load(Ordering::SeqCst) {
-                let name = format!("vm-{}", keys.len() % 20);
-                keys.push(simulator.push(Draft::vm("VmPoweredOnEvent", &name, &name)));
-                std::thread::sleep(Duration::from_millis(1000 / rate));
-            }
-            keys
-        });
-        Load { over, keys: Some(keys) }
-    }
-
-    fn count_by(&self, name: &str) -> usize {
-        self.got.lock().unwrap().iter().filter(|(_, path, _)| path == name).count()
-    }
-
-    /// Waits until the router of this name delivers (again).
-    fn wait_delivering(&self, name: &str) -> Instant {
-        let before = self.count_by(name);
-        wait_for(&format!("an event by {name}"), SOON, || (before < self.count_by(name)).then_some(()));
-        let got = self.got.lock().unwrap();
-        got.iter().filter(|(_, path, _)| path == name).nth(before).unwrap().2
-    }
-
-    /// Every event came, and this many came more than once.
-    fn repeats(&self, keys: &[i32]) -> usize {
-        wait_for("all events", SOON, || {
-            let got: BTreeSet<i64> = self.got.lock().unwrap().iter().map(|(key, ..)| *key).collect();
-            keys.iter().all(|key| got.contains(&i64::from(*key))).then_some(())
-        });
-        let mut times = BTreeMap::<i64, usize>::new();
-        self.got.lock().unwrap().iter().for_each(|(key, ..)| *times.entry(*key).or_default() += 1);
-        times.values().map(|times| times - 1).sum()
-    }
-
-    fn record(&self) -> Value {
-        let list = self.namespace.server.ask("GET", &self.namespace.path("v1", "configmaps", ""), None).1;
-        let records = list["items"].as_array().unwrap().iter();
-        let mut records =
-            records.filter(|item| item["metadata"]["labels"]["event-router/kind"] == "position");
-        let record = records.next().cloned().unwrap_or_default();
-        assert!(records.next().is_none(), "{list}");
-        record
-    }
-
-    /// Waits until the position was saved so often from now on.
-    fn wait_saved(&self, times: usize) {
-        for _ in 0..times {
-            let version = || self.record()["metadata"]["resourceVersion"].clone();
-            let before = version();
-            wait_for("another record", SOON, || (version() != before).then_some(()));
-        }
-    }
-
-    fn holder(&self) -> String {
-        self.record()["metadata"]["annotations"]["event-router/holder"]
-            .as_str()
-            .unwrap_or_default()
-            .to_string()
-    }
-}
-
-impl Load {
-    fn end(mut self) -> Vec<i32> {
-        self.over.store(true, Ordering::SeqCst);
-        self.keys.take().unwrap().join().unwrap()
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-    }
-}
-
-/// What `packaging/kubernetes/cluster.yaml` gives.
-fn rights() -> Value {
-    json!([
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "list", "watch", "create", "update", "delete"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update"]},
-    ])
-}
+mod scene;
 
 #[test]
 #[ignore = "needs kube-apiserver: run tests/run"]
 fn another_takes_over_what_a_dead_router_had_and_every_event_comes() {
     let scene = Scene::new("cluster-kill");
-    let mut a = scene.router("a");
-    a.log_line(&[OWNS]);
-    a.log_line(&[BEGINS]);
-    let mut b = scene.router("b");
-    b.log_line(&["shares its routes"]);
+    let (mut a, mut b) = scene.owner_and_standby();
     let load = scene.load();
     scene.wait_delivering("a");
     scene.wait_saved(2);
@@ -273,11 +59,7 @@ fn another_takes_over_what_a_dead_router_had_and_every_event_comes() {
 #[ignore = "needs kube-apiserver: run tests/run"]
 fn a_router_that_slept_beyond_its_lease_delivers_and_writes_nothing_more() {
     let scene = Scene::new("cluster-sleep");
-    let mut a = scene.router("a");
-    a.log_line(&[OWNS]);
-    a.log_line(&[BEGINS]);
-    let mut b = scene.router("b");
-    b.log_line(&["shares its routes"]);
+    let (mut a, b) = scene.owner_and_standby();
     let load = scene.load();
     scene.wait_delivering("a");
     a.signal("STOP");
@@ -301,11 +83,7 @@ fn a_router_that_slept_beyond_its_lease_delivers_and_writes_nothing_more() {
 #[ignore = "needs kube-apiserver: run tests/run"]
 fn a_router_that_is_told_to_end_hands_over_and_nothing_comes_twice() {
     let scene = Scene::new("cluster-term");
-    let mut a = scene.router("a");
-    a.log_line(&[OWNS]);
-    a.log_line(&[BEGINS]);
-    let mut b = scene.router("b");
-    b.log_line(&["shares its routes"]);
+    let (a, mut b) = scene.owner_and_standby();
     let load = scene.load();
     scene.wait_delivering("a");
     scene.wait_saved(2);
@@ -382,11 +160,7 @@ fn a_router_that_is_cut_off_stops_by_itself_and_goes_on_when_it_is_back() {
 #[ignore = "needs kube-apiserver: run tests/run"]
 fn objects_that_somebody_removes_are_made_again_and_rights_that_are_missing_are_named() {
     let scene = Scene::new("cluster-removed");
-    let mut a = scene.router("a");
-    a.log_line(&[OWNS]);
-    a.log_line(&[BEGINS]);
-    let mut b = scene.router("b");
-    b.log_line(&["shares its routes"]);
+    let (mut a, b) = scene.owner_and_standby();
     let load = scene.load();
     scene.wait_delivering("a");
     let name = scene.record()["metadata"]["name"].as_str().unwrap().to_string();
@@ -417,11 +191,7 @@ fn objects_that_somebody_removes_are_made_again_and_rights_that_are_missing_are_
 fn at_most_once_never_delivers_twice() {
     let mut scene = Scene::new("cluster-amo");
     scene.more = "checkpoint = false\n";
-    let mut a = scene.router("a");
-    a.log_line(&[OWNS]);
-    a.log_line(&[BEGINS]);
-    let mut b = scene.router("b");
-    b.log_line(&["shares its routes"]);
+    let (mut a, b) = scene.owner_and_standby();
     let load = scene.load();
     scene.wait_delivering("a");
     a.signal("STOP");

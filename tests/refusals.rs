@@ -169,15 +169,7 @@ fn a_corrected_password_file_lets_the_router_in_at_once() {
     let simulator = Simulator::start(Settings::default()).unwrap();
     let test = Test::new("corrected");
     test.write("password", "wr0ng\n");
-    test.write(
-        "router.toml",
-        &format!(
-            "[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = {{ file = \"password\" }}\n\
-             [processor.screen]\ntype = \"stdout\"\n",
-            simulator.url(),
-            simulator.username()
-        ),
-    );
+    write_router(&test, &simulator);
     let mut router = test.start(&["run"]);
     router.log_line(&["InvalidLogin", "or when the credentials change"]);
     assert_eq!(simulator.counts().logins_refused, 1);
@@ -194,15 +186,7 @@ fn a_password_file_that_can_be_read_again_lets_the_router_in_at_once() {
     let test = Test::new("readable-again");
     let good = format!("{}\n", simulator.password());
     test.write("password", &good);
-    test.write(
-        "router.toml",
-        &format!(
-            "[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = {{ file = \"password\" }}\n\
-             [processor.screen]\ntype = \"stdout\"\n",
-            simulator.url(),
-            simulator.username()
-        ),
-    );
+    write_router(&test, &simulator);
     let mut router = test.start(&["run"]);
     router.log_line(&["reading"]);
     for (spoilt, said) in [("", "is empty"), ("a\nb\n", "more than one line")] {
@@ -221,4 +205,17 @@ fn a_password_file_that_can_be_read_again_lets_the_router_in_at_once() {
     router.log_line(&["the credentials have changed: logging in again"]);
     assert_eq!(simulator.counts().logins_refused, 0);
     assert_eq!(router.end_by("TERM").code, Some(0));
+}
+
+/// A router that reads from the simulator, with its password in a file.
+fn write_router(test: &Test, simulator: &Simulator) {
+    test.write(
+        "router.toml",
+        &format!(
+            "[source.vc]\ntype = \"vcenter\"\naddress = \"{}\"\nusername = \"{}\"\npassword = {{ file = \"password\" }}\n\
+             [processor.screen]\ntype = \"stdout\"\n",
+            simulator.url(),
+            simulator.username()
+        ),
+    );
 }
