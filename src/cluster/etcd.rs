@@ -82,6 +82,10 @@ impl EtcdEngine {
                 continue;
             }
             return match response.status {
+                // What stands before etcd can answer too, and its page tells of no key that there is none.
+                200 if !answer["header"].is_object() => {
+                    Err(failed("malformed", Error::new(format!("POST {path}: what answers is not etcd"))))
+                }
                 200 => Ok(answer),
                 status => Err(self.refusal(path, status, &response.body, &answer)),
             };

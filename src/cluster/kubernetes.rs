@@ -95,10 +95,7 @@ impl KubernetesEngine {
         match told {
             Ok(value) => Ok((status, value)),
             Err(_) if !(200..300).contains(&status) => Ok((status, Value::Null)),
-            Err(error) => {
-                let error = Error::new(format!("{method} {path}: {error}"));
-                Err(Trouble { reason: "malformed", error, wait: Duration::ZERO })
-            }
+            Err(error) => Err(malformed(method, path, error)),
         }
     }
 
@@ -164,9 +161,10 @@ impl Engine for KubernetesEngine {
     fn list(&self) -> Result<Vec<(Subject, Kept<Lease>)>, Trouble> {
         let path = format!("{}?labelSelector={}&resourceVersion=0", self.paths(true), self.names.selector());
         let (_, list) = self.send("GET", &path, "")?;
-        let state = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        // Anything else tells of no lease that there is none.
+        let told = list["metadata"]["resourceVersion"].as_str().zip(list["items"].as_array());
+        let (state, items) = told.ok_or_else(|| malformed("GET", &path, "the answer is not a list"))?;
         *crate::sync::lock(&self.listed) = state.to_string();
-        let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
         Ok(items.iter().filter_map(|item| Some((objects::subject(item)?, objects::lease(item)?))).collect())
     }
 
@@ -239,6 +237,13 @@ fn trouble(error: ApiError) -> Trouble {
 }
 
 fn without_version(method: &str, path: &str) -> Trouble {
-    let error = Error::new(format!("{method} {path}: the answer has no uid or resourceVersion"));
-    Trouble { reason: "malformed", error, wait: Duration::ZERO }
+    malformed(method, path, "the answer has no uid or resourceVersion")
+}
+
+fn malformed(method: &str, path: &str, text: impl std::fmt::Display) -> Trouble {
+    Trouble {
+        reason: "malformed",
+        error: Error::new(format!("{method} {path}: {text}")),
+        wait: Duration::ZERO,
+    }
 }

@@ -202,7 +202,7 @@ impl Shared {
                 }
                 Ok(false) => CLUSTER_WAKE_INTERVAL,
                 // The looks have the reason.
-                Err(trouble) => trouble.wait.max(self.rules.look),
+                Err(trouble) => trouble.wait.clamp(self.rules.look, self.rules.lease),
             };
             // The looks need no wake-up meanwhile.
             let _ = never::<()>().recv_timeout(rest);
