@@ -296,11 +296,13 @@ impl Class {
     /// The place of a member. `near` is where it is probably found: behind the one before.
     pub(super) fn find(&self, name: &str, near: usize) -> Option<usize> {
         let (before, behind) = self.members.split_at(near.min(self.members.len()));
-        if let Some(distance) = behind.iter().position(|m| m.name == name) {
+        // Most names differ in their first byte, and a call to compare them costs ten times as much.
+        let is_it = |m: &Member| m.name.as_bytes().first() == name.as_bytes().first() && m.name == name;
+        if let Some(distance) = behind.iter().position(is_it) {
             return Some(before.len() + distance);
         }
         // A name that is unknown but prints like a known one must not print twice.
-        let found = before.iter().position(|m| m.name == name);
+        let found = before.iter().position(is_it);
         found.or_else(|| self.members.iter().position(|m| same_go_name(m.name, name)))
     }
 

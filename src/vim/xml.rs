@@ -183,10 +183,10 @@ impl<'a> Xml<'a> {
     fn tag(&mut self) -> Result<Option<Step<'a>>, XmlError> {
         let rest: &'a [u8] = self.reader.get_ref();
         if let [b'<', b'/', end @ ..] = rest {
-            let name = self.open.last().map_or("", |name| *name);
+            let Some(name) = self.open.last() else { return Ok(None) };
             let Some([b'>', behind @ ..]) = end.strip_prefix(name.as_bytes()) else { return Ok(None) };
             *self.reader.get_mut() = behind;
-            return self.close(name).map(Some);
+            return Ok(Some(self.closed()));
         }
         let Some(Start { blank, length, name, content, behind }) = Start::find(rest) else { return Ok(None) };
         let begin = self.position() + blank;
@@ -315,20 +315,24 @@ impl<'a> Xml<'a> {
     }
 
     fn close(&mut self, name: &str) -> Result<Step<'a>, XmlError> {
-        match self.open.pop() {
-            Some(expected) if expected == name => {
-                let depth = self.open.len();
-                while self.prefixes.last().is_some_and(|p| depth < p.depth) {
-                    self.prefixes.pop();
-                }
-                Ok(Step::Close)
-            }
+        match self.open.last() {
+            Some(expected) if *expected == name => Ok(self.closed()),
             Some(expected) => {
                 let (expected, name) = (short(expected), short(name));
                 Err(XmlError(format!("the element {expected:?} ends with {name:?}")))
             }
             None => Err(XmlError(format!("the end of {:?} ends nothing", short(name)))),
         }
+    }
+
+    /// Leaves the innermost element, whose end has just been read.
+    fn closed(&mut self) -> Step<'a> {
+        self.open.pop();
+        let depth = self.open.len();
+        while self.prefixes.last().is_some_and(|p| depth < p.depth) {
+            self.prefixes.pop();
+        }
+        Step::Close
     }
 }
 
@@ -387,8 +391,9 @@ fn end_of_tag(inside: &[u8]) -> Option<usize> {
 /// How long the text is that ends with the end tag of this name, and what comes behind the tag.
 fn text_before_end<'a>(rest: &'a [u8], name: &[u8]) -> Option<(usize, &'a [u8])> {
     let length = memchr3(b'<', b'&', b'\r', rest)?;
-    let end = rest[length..].strip_prefix(b"</")?;
-    Some((length, end.strip_prefix(name)?.strip_prefix(b">")?))
+    let [b'<', b'/', end @ ..] = &rest[length..] else { return None };
+    let [b'>', behind @ ..] = end.strip_prefix(name)? else { return None };
+    Some((length, behind))
 }
 
 /// Names and values as they are written: the values that matter are names and need no reference.
