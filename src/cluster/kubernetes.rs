@@ -20,6 +20,8 @@ use crate::limits::{CLUSTER_CALL_WAIT_MAX, CLUSTER_CONNECTIONS_MAX, KUBERNETES_B
 
 mod objects;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 use objects::Names;
 
@@ -149,11 +151,12 @@ impl KubernetesEngine {
         of: impl Fn(&Value) -> Option<Kept<T>>,
     ) -> Result<Option<Kept<T>>, Trouble> {
         let path = self.path(subject, is_lease);
-        let (status, found) = self.send("GET", &path, "")?;
-        if !(200..300).contains(&status) {
-            return Ok(None);
+        match self.send("GET", &path, "")? {
+            (404, _) => Ok(None),
+            (200..300, found) => of(&found).map(Some).ok_or_else(|| without_version("GET", &path)),
+            // Nothing is known then: not even that there is none.
+            (status, _) => Err(malformed("GET", &path, format_args!("status {status}"))),
         }
-        of(&found).map(Some).ok_or_else(|| without_version("GET", &path))
     }
 }
 
