@@ -218,12 +218,25 @@ impl Router {
         self.slots[exit.slot].exited(exit, Instant::now(), self.grace)
     }
 
+    // What threads have told of their ends: a last record that failed is told before its writer counts as gone.
+    fn hear(&mut self) -> Result<()> {
+        let mut result = Ok(());
+        while let Ok(exit) = self.exits.try_recv() {
+            result = first(result, self.exited(exit));
+        }
+        result
+    }
+
     // Goes on where a route is on its way down, and starts what waits for its end. True when there are
     // other routes than before.
     fn step(&mut self) -> Result<bool> {
         let mut has_changed = false;
-        for slot in &mut self.slots {
-            match slot.step(Instant::now()) {
+        for index in 0..self.slots.len() {
+            let stepped = self.slots[index].step(Instant::now());
+            if let Ok(true) = stepped {
+                self.hear()?;
+            }
+            match stepped {
                 Ok(has_ended) => has_changed |= has_ended,
                 // Whoever has the route next goes on from the record before.
                 Err(error) if self.replica.is_some() => {
@@ -232,8 +245,8 @@ impl Router {
                 }
                 Err(error) => return Err(error),
             }
-            if let Some(parts) = slot.take_next() {
-                slot.start(parts, self.grace, &self.exit)?;
+            if let Some(parts) = self.slots[index].take_next() {
+                self.slots[index].start(parts, self.grace, &self.exit)?;
                 has_changed = true;
             }
         }
@@ -261,6 +274,7 @@ impl Router {
                 result = first(result, slot.step(Instant::now()).map(|_| ()));
             }
             if self.slots.iter().all(Slot::has_ended) {
+                result = first(result, self.hear());
                 if let Some(replica) = &self.replica {
                     replica.finish();
                 }

@@ -81,9 +81,13 @@ struct Notice {
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        self.threads.forget(&self.pulse);
         let panicked = || ExitCause::Failed(Error::new("a thread panicked; this is a fault of the router"));
-        let cause = self.cause.take().unwrap_or_else(panicked);
+        let mut cause = self.cause.take().unwrap_or_else(panicked);
+        if matches!(cause, ExitCause::Failed(_)) {
+            // Whoever sees that this thread is gone must be able to know why; who waits for that is woken below.
+            self.threads.exits.tell(self.role, std::mem::replace(&mut cause, ExitCause::Idle));
+        }
+        self.threads.forget(&self.pulse);
         self.threads.exits.tell(self.role, cause);
     }
 }

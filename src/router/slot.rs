@@ -89,8 +89,16 @@ impl Slot {
             return Ok(());
         }
         let is_running = matches!(self.stage, Stage::Running(_));
-        let Some(route) = self.stage.route() else { return Ok(()) };
         let role = format!("{:?}", exit.role).to_lowercase();
+        let Some(route) = self.stage.route() else {
+            return match exit.cause {
+                // The last record, which is heard of when its writer is gone.
+                ExitCause::Failed(error) if exit.role == Role::Checkpointer => {
+                    Err(error.context(format!("{}: {role}", self.logger)))
+                }
+                _ => Ok(()),
+            };
+        };
         let cause = match exit.cause {
             // A reader that ends takes the workers' stream with it, and they may be heard first.
             ExitCause::Told if is_running && !route.tenure().is_valid() => ExitCause::TenureLost,
