@@ -22,7 +22,8 @@ impl Threads {
         Arc::new(Threads { name: name.to_string(), exits: exits.clone(), alive: Mutex::default() })
     }
 
-    /// Starts one. Its end is told on the channel of ends, after it does not count any more.
+    /// Starts one. Its end is told on the channel of ends, after it does not count any more; a failure before
+    /// that, and its end behind it as that of one without work.
     ///
     /// # Errors
     /// What the system says against it.
@@ -84,10 +85,32 @@ impl Drop for Notice {
         let panicked = || ExitCause::Failed(Error::new("a thread panicked; this is a fault of the router"));
         let mut cause = self.cause.take().unwrap_or_else(panicked);
         if matches!(cause, ExitCause::Failed(_)) {
-            // Whoever sees that this thread is gone must be able to know why; who waits for that is woken below.
+            // Whoever sees that this thread is gone must be able to know why; whoever waits for its going is woken below.
             self.threads.exits.tell(self.role, std::mem::replace(&mut cause, ExitCause::Idle));
         }
         self.threads.forget(&self.pulse);
         self.threads.exits.tell(self.role, cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    #[test]
+    fn who_sees_that_a_thread_is_gone_can_know_that_it_failed() {
+        for _ in 0..200 {
+            let (sender, exits) = bounded(2);
+            let threads = Threads::new("r", &Exits::of_slot(0, 1, sender));
+            threads.spawn(Role::Checkpointer, |_| ExitCause::Failed(Error::new("no room"))).unwrap();
+            while 0 < threads.count(Role::Checkpointer) {
+                std::thread::yield_now();
+            }
+            let told = exits.try_recv().expect("told before it is gone");
+            assert!(matches!(told.cause, ExitCause::Failed(_)), "{told:?}");
+            assert!(matches!(exits.recv().unwrap().cause, ExitCause::Idle));
+        }
     }
 }

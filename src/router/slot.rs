@@ -88,20 +88,18 @@ impl Slot {
         if exit.generation != self.generation {
             return Ok(());
         }
+        let route = self.stage.route();
+        // Of a route that has come to its end only the last record still counts.
+        if route.is_none() && exit.role != Role::Checkpointer {
+            return Ok(());
+        }
         let is_running = matches!(self.stage, Stage::Running(_));
         let role = format!("{:?}", exit.role).to_lowercase();
-        let Some(route) = self.stage.route() else {
-            return match exit.cause {
-                // The last record, which is heard of when its writer is gone.
-                ExitCause::Failed(error) if exit.role == Role::Checkpointer => {
-                    Err(error.context(format!("{}: {role}", self.logger)))
-                }
-                _ => Ok(()),
-            };
-        };
         let cause = match exit.cause {
             // A reader that ends takes the workers' stream with it, and they may be heard first.
-            ExitCause::Told if is_running && !route.tenure().is_valid() => ExitCause::TenureLost,
+            ExitCause::Told if is_running && route.is_some_and(|route| !route.tenure().is_valid()) => {
+                ExitCause::TenureLost
+            }
             cause => cause,
         };
         match cause {
@@ -112,7 +110,9 @@ impl Slot {
             ExitCause::Told | ExitCause::Idle => Ok(()),
             ExitCause::TenureLost => {
                 // What waits is another's to deliver.
-                route.close();
+                if let Some(route) = route {
+                    route.close();
+                }
                 if is_running {
                     log::warn!(
                         target: &self.logger,
